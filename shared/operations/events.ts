@@ -1,0 +1,92 @@
+/** What Rekey tells the world, on the EventBridge bus. Consumers may rely on these shapes: see docs/events.md. */
+
+export const EVENT_SOURCE = 'rekey';
+/** Raised when a field changes its meaning or goes away; new fields do not raise it. */
+export const EVENT_SCHEMA_VERSION = 1;
+
+interface OfSecret {
+  readonly secretArn: string;
+  readonly secretName: string;
+  readonly versionId: string;
+}
+
+export interface ConsumerRef {
+  readonly cluster: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** Why one pod counts as running on the version. */
+export interface PodProof {
+  readonly pod: string;
+  readonly node: string;
+  readonly mountedVersion: string;
+  /** ISO 8601, of the container that started last. */
+  readonly startedAt: string;
+}
+
+export interface ConsumerProof extends ConsumerRef {
+  readonly mode: 'restart' | 'annotate' | 'off';
+  /** ISO 8601 of the marker patch; absent when the pods had the version without Rekey's doing. */
+  readonly rolledAt?: string;
+  readonly pods: readonly PodProof[];
+}
+
+export interface Unproved extends ConsumerRef {
+  /** One sentence for a person, e.g. "pod web-1 mounts version … of 2026-…, started before it". */
+  readonly why: string;
+}
+
+/** A session of the previous user that is still open. */
+export interface OpenSession {
+  readonly applicationName: string;
+  readonly clientAddress: string;
+  /** ISO 8601 */
+  readonly since: string;
+}
+
+interface FailureDetail {
+  readonly code: string;
+  readonly message: string;
+  readonly retryable: boolean;
+  readonly stillWorks: string;
+  readonly action: string;
+}
+
+export type RekeyEvent =
+  | {
+      readonly type: 'Rotation Succeeded';
+      readonly detail: OfSecret & { readonly engine: string; readonly strategy: string };
+    }
+  | { readonly type: 'Rotation Failed'; readonly detail: OfSecret & FailureDetail & { readonly step: string } }
+  | { readonly type: 'Sync Started'; readonly detail: OfSecret & { readonly consumers: readonly ConsumerRef[] } }
+  | { readonly type: 'Sync Halted'; readonly detail: OfSecret & { readonly failed: readonly Unproved[] } }
+  | {
+      readonly type: 'Secret Converged';
+      readonly detail: OfSecret & {
+        /** When AWSCURRENT moved, as far as the triggering event says. ISO 8601. */
+        readonly since: string;
+        readonly consumers: readonly ConsumerProof[];
+        /** Uses that are pinned to another version or label and so never move. They keep retire from acting. */
+        readonly pinned: readonly Unproved[];
+      };
+    }
+  | {
+      readonly type: 'Secret Not Converged';
+      readonly detail: OfSecret & {
+        readonly since: string;
+        readonly unproved: readonly Unproved[];
+        readonly action: string;
+      };
+    }
+  | { readonly type: 'Secret Retired'; readonly detail: OfSecret & { readonly user: string; readonly engine: string } }
+  | {
+      readonly type: 'Action Needed';
+      readonly detail: OfSecret & FailureDetail & { readonly sessions?: readonly OpenSession[] };
+    };
+
+/** Announcing never fails the work that it reports: an adapter logs its own failure and returns. */
+export interface Announcer {
+  announce(event: RekeyEvent): Promise<void>;
+}

@@ -1,0 +1,56 @@
+import type { SecretValue } from './secret-value.ts';
+
+/** The staging labels that Secrets Manager itself moves and reads. */
+export const CURRENT = 'AWSCURRENT';
+export const PENDING = 'AWSPENDING';
+export const PREVIOUS = 'AWSPREVIOUS';
+
+/** What DescribeSecret says of a secret, without any value. */
+export interface SecretDescription {
+  readonly arn: string;
+  readonly name: string;
+  /** Undefined when rotation was never configured. */
+  readonly rotationEnabled: boolean | undefined;
+  /** versionId → its staging labels. A version without labels is not listed. */
+  readonly stages: ReadonlyMap<string, readonly string[]>;
+  readonly tags: ReadonlyMap<string, string>;
+  /** Set when another AWS service (RDS, …) owns the secret and rotates it. */
+  readonly owningService: string | undefined;
+  /** Epoch milliseconds; set when the secret is scheduled for deletion. */
+  readonly deletedAtMs: number | undefined;
+}
+
+/** The versionId that carries a label, if any. */
+export function versionWithStage(secret: SecretDescription, stage: string): string | undefined {
+  for (const [versionId, stages] of secret.stages) if (stages.includes(stage)) return versionId;
+  return undefined;
+}
+
+/**
+ * Where secrets live. Every write restates its precondition, so that a lost answer, a duplicate or a
+ * concurrent hand ends in a typed error, never in a wrong label.
+ */
+export interface SecretStore {
+  /** @throws RekeyError SECRET_NOT_FOUND, ACCESS_DENIED, SECRETS_MANAGER_UNAVAILABLE */
+  describe(secretId: string): Promise<SecretDescription>;
+
+  /** The value of exactly this version, or undefined while the version has a label but no value yet. */
+  read(secretId: string, versionId: string): Promise<SecretValue | undefined>;
+
+  /** The value that carries a label, with its versionId, or undefined when no version does. */
+  readStage(secretId: string, stage: string): Promise<{ versionId: string; value: SecretValue } | undefined>;
+
+  /**
+   * Stores the pending value under its token. The same value again is a no-op; another value under the same
+   * token answers `taken`: a sibling attempt won, read its value.
+   */
+  writePending(request: {
+    readonly secretId: string;
+    readonly versionId: string;
+    readonly value: SecretValue;
+    readonly rotationToken: SecretValue | undefined;
+  }): Promise<'stored' | 'taken'>;
+
+  /** Compare-and-swap of AWSCURRENT. @throws RekeyError CURRENT_MOVED when `from` no longer carries it. */
+  moveCurrent(secretId: string, move: { readonly from: string; readonly to: string }): Promise<void>;
+}
