@@ -1,0 +1,71 @@
+/** One simulated AWS service: what the sandbox's server needs to know to put its operations on the wire. */
+export interface AwsService {
+  /** The name in a signature's credential scope: `secretsmanager`, `events`, `sqs`, … */
+  readonly name: string;
+  readonly protocols: readonly Protocol[];
+  /**
+   * @param input as parsed from the wire: JSON as it came; query parameters as nested objects and arrays
+   * @returns the output members; for the query protocol, nested objects whose arrays repeat their element
+   * @throws AwsError
+   */
+  handle(operation: string, input: unknown, caller: Caller): Promise<object>;
+}
+
+export interface Caller {
+  readonly accountId: string;
+  readonly region: string;
+  /** Of the credentials that signed the request. */
+  readonly accessKeyId: string;
+}
+
+export type Protocol =
+  | { readonly kind: 'json'; readonly version: '1.0' | '1.1'; readonly targetPrefix: string }
+  | { readonly kind: 'query'; readonly xmlNamespace: string }
+  | {
+      readonly kind: 'rest-json';
+      /** The operation and its input for a method and path, or undefined when the path is not of this service. */
+      route(
+        method: string,
+        path: string,
+        query: URLSearchParams,
+        body: unknown,
+      ): { operation: string; input: unknown } | undefined;
+    };
+
+/** An error as AWS answers it. */
+export class AwsError extends Error {
+  readonly code: string;
+  readonly status: number;
+
+  constructor(code: string, message: string, status = 400) {
+    super(message);
+    this.code = code;
+    this.status = status;
+  }
+}
+
+/**
+ * Something that goes wrong with one call, on purpose:
+ * `refuse` answers an error before the call takes effect, `lose-answer` lets it take effect and cuts the connection,
+ * `cut` cuts the connection before it takes effect, `stale` answers a read from the state before the last write,
+ * `slow` answers after a delay, `run` calls back before or after the effect (to kill a process, to count).
+ */
+export type Fault =
+  | { readonly kind: 'refuse'; readonly error: AwsError }
+  | { readonly kind: 'cut' }
+  | { readonly kind: 'lose-answer' }
+  | { readonly kind: 'stale' }
+  | { readonly kind: 'slow'; readonly milliseconds: number }
+  | { readonly kind: 'run'; readonly when: 'before' | 'after'; readonly action: () => void | Promise<void> };
+
+export interface Call {
+  readonly service: string;
+  readonly operation: string;
+  readonly input: unknown;
+  readonly caller: Caller;
+  /** Counts all calls since the sandbox started, from 1. */
+  readonly sequence: number;
+}
+
+/** Asked for every call; undefined lets it pass untouched. */
+export type FaultInjector = (call: Call) => Fault | undefined;
