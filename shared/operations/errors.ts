@@ -19,6 +19,14 @@ export const ERROR_CATALOGUE = {
     retryable: true,
     action: 'Nothing was changed. Raise the function time-out if this repeats.',
   },
+  EVENT_NOT_SENT: {
+    retryable: true,
+    action: 'The work itself was done. Check that the function may put events on the bus and that the bus exists.',
+  },
+  QUEUE_UNAVAILABLE: {
+    retryable: true,
+    action: "The message that started this comes back by itself. Check the queue and the function's right to send.",
+  },
   UNEXPECTED: { retryable: false, action: 'This is a defect in Rekey: report it with the log of this invocation.' },
 } as const satisfies Record<string, Entry>;
 
