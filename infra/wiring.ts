@@ -1,0 +1,149 @@
+import { EVENT_SOURCE, type RekeyEvent } from '../shared/operations/events.ts';
+
+/**
+ * What is deployed and how the parts find each other, as plain data: the constructs deploy it, the sandbox wires its
+ * own parts by it, so that the two cannot drift apart.
+ */
+
+/** One Lambda function. */
+export interface FunctionSpec {
+  /** The folder under `dist/`, and the end of the deployed function's name. */
+  readonly name: string;
+  /** Source file of the bundle, from the project's root. */
+  readonly entry: string;
+  readonly description: string;
+  readonly memoryMb: number;
+  readonly timeoutSeconds: number;
+  /** Never more than this many run at a time. For a queue's function, also how many poll it. */
+  readonly concurrency: number;
+}
+
+export const ROTATION_POSTGRES: FunctionSpec = {
+  name: 'rotation-postgres',
+  entry: 'functions/rotation/postgres.ts',
+  description: 'Rotates PostgreSQL credentials: the four steps that Secrets Manager calls',
+  memoryMb: 256,
+  timeoutSeconds: 60,
+  // Secrets Manager runs one step of one secret at a time; more would only help many secrets in one window.
+  concurrency: 5,
+};
+
+export const SYNC: FunctionSpec = {
+  name: 'sync',
+  entry: 'functions/sync/handler.ts',
+  description: 'Rolls the Kubernetes workloads that use a secret to its current version, and proves it',
+  memoryMb: 512,
+  timeoutSeconds: 120,
+  concurrency: 5,
+};
+
+export const SWEEP: FunctionSpec = {
+  name: 'sweep',
+  entry: 'functions/sweep/handler.ts',
+  description: 'Finds what a lost event left behind, and asks sync to look again',
+  memoryMb: 512,
+  timeoutSeconds: 300,
+  // Two sweeps at once would only ask for the same things twice.
+  concurrency: 1,
+};
+
+export const RETIRE: FunctionSpec = {
+  name: 'retire',
+  entry: 'functions/retire/handler.ts',
+  description: 'Makes the previous credential useless once every consumer is proved to run on the current one',
+  memoryMb: 256,
+  timeoutSeconds: 60,
+  // Two is the least that Lambda accepts as the number of pollers of a queue.
+  concurrency: 2,
+};
+
+export const FUNCTIONS: readonly FunctionSpec[] = [ROTATION_POSTGRES, SYNC, SWEEP, RETIRE];
+
+/** `file.export`, the same in every bundle. */
+export const HANDLER = 'index.handler';
+
+/** The environment variables that the functions read. */
+export const VARIABLES = {
+  eventBus: 'REKEY_EVENT_BUS',
+  queueUrl: 'REKEY_QUEUE_URL',
+  /** JSON: `[{"name": …, "region": …}]` */
+  clusters: 'REKEY_CLUSTERS',
+  /** Path of a PEM file. */
+  databaseCaFile: 'REKEY_DATABASE_CA_FILE',
+  serviceName: 'POWERTOOLS_SERVICE_NAME',
+  logLevel: 'POWERTOOLS_LOG_LEVEL',
+  nodeOptions: 'NODE_OPTIONS',
+} as const;
+
+/** The Amazon RDS roots that Lambda's own image carries: the CA file where the configuration names no other. */
+export const LAMBDA_CA_FILE = '/var/runtime/ca-cert.pem';
+
+/** The bundles ship their source maps, so that a stack trace in a log names the source. */
+export const NODE_OPTIONS = '--enable-source-maps';
+
+/** Where Rekey's own events go. The deployed bus carries the environment's name behind it. */
+export const EVENT_BUS = 'rekey';
+
+/** How a queue hands its messages to its function. */
+export interface QueueSpec {
+  readonly name: string;
+  readonly batchSize: number;
+  /** SQS asks for six times the function's time-out, so that a throttled batch is not handed out twice. */
+  readonly visibilityTimeoutSeconds: number;
+  /** Deliveries before a message goes to the dead-letter queue. */
+  readonly maxReceiveCount: number;
+}
+
+export const SYNC_QUEUE: QueueSpec = {
+  name: 'sync',
+  batchSize: 5,
+  visibilityTimeoutSeconds: 6 * SYNC.timeoutSeconds,
+  maxReceiveCount: 5,
+};
+
+export const RETIRE_QUEUE: QueueSpec = {
+  name: 'retire',
+  batchSize: 5,
+  visibilityTimeoutSeconds: 6 * RETIRE.timeoutSeconds,
+  maxReceiveCount: 5,
+};
+
+/** Only the failed messages of a batch come back. */
+export const FUNCTION_RESPONSE_TYPES = ['ReportBatchItemFailures'] as const;
+
+/** An EventBridge event pattern of exact values, in AWS's own spelling. */
+export interface EventPattern {
+  readonly source: readonly string[];
+  readonly 'detail-type': readonly string[];
+  readonly detail?: Readonly<Record<string, readonly string[]>>;
+}
+
+/**
+ * On the default bus, to the sync queue. Secrets Manager's own event, which needs no CloudTrail trail
+ * (Secrets Manager User Guide, "Secret Label Updated").
+ */
+export const SECRET_LABEL_UPDATED: EventPattern = {
+  source: ['aws.secretsmanager'],
+  'detail-type': ['Secret Label Updated'],
+  detail: { labelUpdated: ['AWSCURRENT'] },
+};
+
+const ofRekey = (...types: readonly RekeyEvent['type'][]): EventPattern => ({
+  source: [EVENT_SOURCE],
+  'detail-type': types,
+});
+
+/** On Rekey's bus, to the retire queue. */
+export const SECRET_CONVERGED = ofRekey('Secret Converged');
+
+/** On Rekey's bus, to people: how a rotation ended, and whatever waits for a hand. */
+export const FOR_PEOPLE = ofRekey(
+  'Rotation Failed',
+  'Sync Halted',
+  'Secret Converged',
+  'Secret Not Converged',
+  'Secret Retired',
+  'Action Needed',
+);
+
+export const SWEEP_EVERY_MINUTES = 15;
