@@ -27,6 +27,10 @@ export const ERROR_CATALOGUE = {
     retryable: true,
     action: "The message that started this comes back by itself. Check the queue and the function's right to send.",
   },
+  TAG_INVALID: {
+    retryable: false,
+    action: 'Correct or remove the tag on the secret; nothing was changed.',
+  },
   UNEXPECTED: { retryable: false, action: 'This is a defect in Rekey: report it with the log of this invocation.' },
 } as const satisfies Record<string, Entry>;
 

@@ -11,6 +11,8 @@ export interface SecretDescription {
   readonly name: string;
   /** Undefined when rotation was never configured. */
   readonly rotationEnabled: boolean | undefined;
+  /** The ARN of the Lambda function that rotates it. */
+  readonly rotationFunction: string | undefined;
   /** versionId → its staging labels. A version without labels is not listed. */
   readonly stages: ReadonlyMap<string, readonly string[]>;
   readonly tags: ReadonlyMap<string, string>;
@@ -18,6 +20,12 @@ export interface SecretDescription {
   readonly owningService: string | undefined;
   /** Epoch milliseconds; set when the secret is scheduled for deletion. */
   readonly deletedAtMs: number | undefined;
+}
+
+export interface StagedValue {
+  readonly arn: string;
+  readonly versionId: string;
+  readonly value: SecretValue;
 }
 
 /** The versionId that carries a label, if any. */
@@ -37,8 +45,8 @@ export interface SecretStore {
   /** The value of exactly this version, or undefined while the version has a label but no value yet. */
   read(secretId: string, versionId: string): Promise<SecretValue | undefined>;
 
-  /** The value that carries a label, with its versionId, or undefined when no version does. */
-  readStage(secretId: string, stage: string): Promise<{ versionId: string; value: SecretValue } | undefined>;
+  /** The value that carries a label, with its versionId and its secret's full ARN, or undefined when none does. */
+  readStage(secretId: string, stage: string): Promise<StagedValue | undefined>;
 
   /**
    * Stores the pending value under its token. The same value again is a no-op; another value under the same
