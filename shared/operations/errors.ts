@@ -31,6 +31,119 @@ export const ERROR_CATALOGUE = {
     retryable: false,
     action: 'Correct or remove the tag on the secret; nothing was changed.',
   },
+  SECRET_NOT_FOUND: {
+    retryable: false,
+    action: 'Check the ARN, the account and the Region; the secret may have been deleted.',
+  },
+  SECRET_DELETED: {
+    retryable: false,
+    action: 'Restore the secret (aws secretsmanager restore-secret), or remove what still refers to it.',
+  },
+  SECRET_MANAGED: {
+    retryable: false,
+    action: 'Another AWS service owns this secret and rotates it: remove this rotation function from it.',
+  },
+  ACCESS_DENIED: {
+    retryable: false,
+    action: "Give the function's role the named permission on this secret.",
+  },
+  KEY_UNUSABLE: {
+    retryable: false,
+    action: "Check that the secret's KMS key is enabled and that its policy lets the function's role use it.",
+  },
+  SECRETS_MANAGER_UNAVAILABLE: {
+    retryable: true,
+    action:
+      'Secrets Manager tries again by itself. If it repeats, check the VPC endpoint or NAT and its security group.',
+  },
+  SECRETS_MANAGER_REJECTED: {
+    retryable: false,
+    action: 'Secrets Manager refused the request for good: look the named error up in its API reference.',
+  },
+  CURRENT_MOVED: {
+    retryable: false,
+    action: 'AWSCURRENT was moved by someone else meanwhile: check who, then rotate again.',
+  },
+  ROTATION_DISABLED: {
+    retryable: false,
+    action: 'Enable rotation for the secret, or leave it alone: nothing was changed.',
+  },
+  ROTATION_HELD: {
+    retryable: false,
+    action: 'Remove the tag rekey:hold, or wait for its date, and rotate again.',
+  },
+  VERSION_NOT_PENDING: {
+    retryable: false,
+    action: 'This version is not the one being rotated: start a rotation with aws secretsmanager rotate-secret.',
+  },
+  CURRENT_MISSING: {
+    retryable: false,
+    action: 'Put a first value into the secret, then rotate it.',
+  },
+  STEP_OUT_OF_ORDER: {
+    retryable: true,
+    action: 'Secrets Manager runs all steps again by itself, createSecret first.',
+  },
+  SECRET_VALUE_INVALID: {
+    retryable: false,
+    action: 'Correct the named key in the JSON of the secret: nothing was changed.',
+  },
+  HOST_NOT_ALLOWED: {
+    retryable: false,
+    action: 'Name the database by the DNS name that its certificate carries.',
+  },
+  PENDING_MISMATCH: {
+    retryable: false,
+    action:
+      'The pending version does not follow from the current one. Remove AWSPENDING from it (aws secretsmanager update-secret-version-stage --version-stage AWSPENDING --remove-from-version-id …), then rotate again.',
+  },
+  PENDING_REFUSED: {
+    retryable: true,
+    action: 'AWSCURRENT was not touched and still works. Secrets Manager runs all steps again by itself.',
+  },
+  ADMIN_SECRET_INVALID: {
+    retryable: false,
+    action: 'Let masterarn name the secret of an administrator of the same database server.',
+  },
+  DATABASE_UNREACHABLE: {
+    retryable: true,
+    action: 'Check the host name, the security groups and the route from the function to the database.',
+  },
+  DATABASE_TLS: {
+    retryable: false,
+    action:
+      'The connection must be encrypted and the certificate must be valid for this host: check the CA bundle, the host name in the secret and that the server has TLS switched on.',
+  },
+  DATABASE_BUSY: {
+    retryable: true,
+    action: 'The server refused for the moment. Secrets Manager tries again by itself.',
+  },
+  DATABASE_READ_ONLY: {
+    retryable: true,
+    action: 'Name the writer endpoint in the secret, not a reader or a replica. During a fail-over, wait for it.',
+  },
+  DATABASE_MISSING: { retryable: false, action: 'Correct dbname in the secret, or create the database.' },
+  DATABASE_UNSUPPORTED: {
+    retryable: false,
+    action: 'Use another strategy (tag rekey:strategy), or upgrade the server.',
+  },
+  LOGIN_REFUSED: {
+    retryable: false,
+    action: 'Correct the credentials in the named secret: the server refuses them.',
+  },
+  PRIVILEGE_MISSING: {
+    retryable: false,
+    action: 'Run the named statement as a superuser or the owner, then rotate again.',
+  },
+  PASSWORD_REJECTED: {
+    retryable: false,
+    action: 'Adjust rekey:password-length or rekey:exclude-characters to what the server accepts, then rotate again.',
+  },
+  USERNAME_INVALID: { retryable: false, action: 'Use a user name that the server accepts.' },
+  RIGHTS_DIFFER: {
+    retryable: false,
+    action: 'AWSCURRENT was not touched. Settle the listed differences between the two users, then rotate again.',
+  },
   UNEXPECTED: { retryable: false, action: 'This is a defect in Rekey: report it with the log of this invocation.' },
 } as const satisfies Record<string, Entry>;
 
