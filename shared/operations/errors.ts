@@ -99,7 +99,7 @@ export const ERROR_CATALOGUE = {
   },
   PENDING_REFUSED: {
     retryable: true,
-    action: 'AWSCURRENT was not touched and still works. Secrets Manager runs all steps again by itself.',
+    action: 'AWSCURRENT was not moved. Secrets Manager runs all steps again by itself.',
   },
   ADMIN_SECRET_INVALID: {
     retryable: false,

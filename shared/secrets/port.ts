@@ -59,6 +59,9 @@ export interface SecretStore {
     readonly rotationToken: SecretValue | undefined;
   }): Promise<'stored' | 'taken'>;
 
+  /** Takes AWSPENDING from this version, so that the next rotation begins with a new one. Gone already: a no-op. */
+  withdrawPending(secretId: string, versionId: string): Promise<void>;
+
   /** Compare-and-swap of AWSCURRENT. @throws RekeyError CURRENT_MOVED when `from` no longer carries it. */
   moveCurrent(secretId: string, move: { readonly from: string; readonly to: string }): Promise<void>;
 }

@@ -1,0 +1,44 @@
+import { RekeyError } from '../../shared/operations/errors.ts';
+import { STEPS } from '../../shared/rotation/plan.ts';
+import type { RotationRequest } from '../../shared/rotation/steps.ts';
+import { parseSecretArn } from '../../shared/secrets/secret-arn.ts';
+import { SecretValue } from '../../shared/secrets/secret-value.ts';
+
+/**
+ * The event that Secrets Manager sends. Keys that are not known are ignored: it may add some.
+ * @param functionArn of this function: it rotates only secrets of its own account and Region
+ * @throws RekeyError EVENT_INVALID naming the key that is wrong; RotationToken proves who writes and is never quoted
+ */
+export function parseRotationEvent(event: unknown, functionArn: string): RotationRequest {
+  if (typeof event !== 'object' || event === null || Array.isArray(event)) throw invalid('it is not an object');
+  const fields = new Map<string, unknown>(Object.entries(event));
+
+  const step = STEPS.find((known) => known === fields.get('Step'));
+  if (!step) throw invalid(`Step must be ${STEPS.join(', ')}`);
+
+  const secretArn = fields.get('SecretId');
+  const parsed = typeof secretArn === 'string' ? parseSecretArn(secretArn) : undefined;
+  if (typeof secretArn !== 'string' || !parsed) throw invalid('SecretId must be the whole ARN of a secret');
+  const [, , , region, accountId] = functionArn.split(':');
+  if (parsed.region !== region || parsed.accountId !== accountId)
+    throw invalid('SecretId must be of the account and Region of this function');
+
+  const versionId = fields.get('ClientRequestToken');
+  if (typeof versionId !== 'string' || !/^[\x21-\x7e]{32,64}$/.test(versionId))
+    throw invalid('ClientRequestToken must be 32 to 64 printable characters');
+
+  const rotationToken = fields.get('RotationToken') ?? undefined;
+  if (rotationToken !== undefined && !(typeof rotationToken === 'string' && /^[\w-]{36,256}$/.test(rotationToken)))
+    throw invalid('RotationToken must be 36 to 256 letters, digits and hyphens');
+
+  return {
+    step,
+    secretArn,
+    versionId,
+    rotationToken: rotationToken === undefined ? undefined : new SecretValue(rotationToken),
+  };
+}
+
+function invalid(fault: string): RekeyError {
+  return new RekeyError('EVENT_INVALID', `the rotation event: ${fault}`);
+}

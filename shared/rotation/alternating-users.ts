@@ -1,0 +1,112 @@
+import type { UserPair } from '../engines/port.ts';
+import { RekeyError } from '../operations/errors.ts';
+import { credentialsOf, type DatabaseSecret, nameFault, parseDatabaseSecret } from '../secrets/database-secret.ts';
+import type { EngineRules } from '../secrets/engine-rules.ts';
+import { CURRENT } from '../secrets/port.ts';
+import { parseSecretArn } from '../secrets/secret-arn.ts';
+import { type Rotation, requireCurrentLogin, requireLogin, type Strategy } from './strategy.ts';
+
+/**
+ * Two users take turns, and an administrator prepares the one that is not in use. AWSCURRENT is never touched: it
+ * logs in at every instant.
+ */
+export const alternatingUsers: Strategy = {
+  name: 'alternating-users',
+
+  nextUsername: alternateOf,
+
+  async check(rotation) {
+    await userPair(rotation);
+  },
+
+  async set(rotation, pending) {
+    const { engine, deadline } = rotation;
+    const pair = await userPair(rotation);
+    // Whoever wrote this secret must know the password of the user whose rights the other one is about to get.
+    await requireCurrentLogin(rotation);
+    // Always whole: that pending logs in already does not show that its rights were finished, and reconciling what is
+    // the same changes nothing.
+    await engine.prepareAlternate(pair, pending.password, deadline);
+    return 'set';
+  },
+
+  async test(rotation, pending) {
+    const { engine, deadline } = rotation;
+    await requireLogin(rotation, pending);
+    const differences = await engine.differences(await userPair(rotation), deadline);
+    if (differences.length > 0)
+      throw new RekeyError(
+        'RIGHTS_DIFFER',
+        `"${pending.username}" is not yet what "${rotation.current.username}" is: ${differences.join('; ')}`,
+      );
+  },
+
+  async preflight(rotation) {
+    const { engine, deadline } = rotation;
+    const pair = await userPair(rotation);
+    await requireCurrentLogin(rotation);
+    const missing = await engine.missingForAlternate(pair, deadline);
+    if (missing.length > 0)
+      throw new RekeyError(
+        'PRIVILEGE_MISSING',
+        `the administrator "${pair.admin.username}" cannot prepare "${pair.alternate}"`,
+        `Run as a superuser or the owner, then rotate: ${missing.join('; ')}`,
+      );
+    return await engine.differences(pair, deadline);
+  },
+};
+
+const SUFFIX = '_clone';
+
+/** The naming of AWS's own functions, so that an existing pair of users moves over unchanged. */
+export function alternateOf(current: DatabaseSecret, rules: EngineRules): string {
+  const { username } = current;
+  const alternate = username.endsWith(SUFFIX) ? username.slice(0, -SUFFIX.length) : username + SUFFIX;
+  const fault = nameFault(alternate, rules);
+  if (fault === undefined) return alternate;
+  throw new RekeyError('SECRET_VALUE_INVALID', `the alternate of "username" (with or without "${SUFFIX}") ${fault}`);
+}
+
+/**
+ * The two users and their administrator. Connects to nothing.
+ * @throws RekeyError ADMIN_SECRET_INVALID, SECRET_VALUE_INVALID, SECRET_NOT_FOUND, …
+ */
+export async function userPair(rotation: Rotation): Promise<UserPair> {
+  const { current, rules } = rotation;
+  const admin = await administrator(rotation);
+  const alternate = alternateOf(current, rules);
+  // One user as its own administrator would lock itself out half-way.
+  if (admin.username === current.username || admin.username === alternate)
+    throw adminInvalid(rotation, `its user "${admin.username}" is one of the two that take turns`);
+  return {
+    // The alternate user must be able to use the objects of the application's database, so the work is done there.
+    admin: credentialsOf(admin, current.database),
+    current: current.username,
+    alternate,
+    database: current.database,
+  };
+}
+
+/** Whoever can write the application's secret picks this one, so it must fit the same account and the same server. */
+async function administrator(rotation: Rotation): Promise<DatabaseSecret> {
+  const { current, secretArn, store, rules, hosts } = rotation;
+  const { masterArn } = current;
+  if (masterArn === undefined)
+    throw new RekeyError('SECRET_VALUE_INVALID', `in ${secretArn}: "masterarn" is missing, alternating users need it`);
+  if (masterArn === secretArn) throw adminInvalid(rotation, 'it is the secret itself');
+  const [own, its] = [parseSecretArn(secretArn), parseSecretArn(masterArn)];
+  if (own?.accountId !== its?.accountId || own?.region !== its?.region)
+    throw adminInvalid(rotation, 'it belongs to another account or Region');
+
+  const staged = await store.readStage(masterArn, CURRENT);
+  if (!staged || staged.arn !== masterArn) throw adminInvalid(rotation, `it has no value labelled ${CURRENT}`);
+  const admin = parseDatabaseSecret(staged.value, { what: `${CURRENT} of ${masterArn}`, rules, hosts });
+  if (admin.masterArn === secretArn) throw adminInvalid(rotation, 'its own masterarn points back');
+  if (admin.host !== current.host || admin.port !== current.port)
+    throw adminInvalid(rotation, 'its host or port is another one');
+  return admin;
+}
+
+function adminInvalid({ secretArn, current }: Rotation, why: string): RekeyError {
+  return new RekeyError('ADMIN_SECRET_INVALID', `${current.masterArn}, the masterarn of ${secretArn}: ${why}`);
+}

@@ -1,0 +1,188 @@
+import type { Credentials } from '../engines/port.ts';
+import { RekeyError } from '../operations/errors.ts';
+import { type HostPolicy, hostFault } from './database-host.ts';
+import type { EngineRules } from './engine-rules.ts';
+import { parseSecretArn } from './secret-arn.ts';
+import { SecretValue } from './secret-value.ts';
+
+/** The JSON of AWS's own rotation functions, checked. */
+export interface DatabaseSecret extends Credentials {
+  readonly engine: string;
+  /** The whole ARN of the administrator's secret. */
+  readonly masterArn: string | undefined;
+  /** The text it was parsed from. */
+  readonly source: SecretValue;
+}
+
+export interface SecretContext {
+  /** For messages: which version of which secret this is. */
+  readonly what: string;
+  readonly rules: EngineRules;
+  readonly hosts: HostPolicy;
+}
+
+/** Secrets Manager's own limit. */
+const MAX_BYTES = 65_536;
+const MAX_DEPTH = 32;
+const MAX_KEYS = 1_000;
+/** Keys that could reach a prototype in a less careful reader of the same secret. */
+const FORBIDDEN_KEYS = ['__proto__', 'constructor', 'prototype'];
+
+/**
+ * @throws RekeyError SECRET_VALUE_INVALID or HOST_NOT_ALLOWED, naming the key that is wrong and never its value:
+ *   with a misplaced comma the password may stand where the host should
+ */
+export function parseDatabaseSecret(source: SecretValue, context: SecretContext): DatabaseSecret {
+  const { rules, hosts, what } = context;
+  const fields = readObject(source.expose(), what);
+  const text = (key: string, fallback?: string): string => {
+    const value = fields.get(key) ?? fallback;
+    if (typeof value !== 'string' || value === '') throw invalid(what, `"${key}" must be a text that is not empty`);
+    return value;
+  };
+
+  const engine = text('engine');
+  if (!rules.engines.includes(engine))
+    throw invalid(what, `"engine" must be ${rules.engines.map((name) => `"${name}"`).join(' or ')}`);
+
+  const host = text('host');
+  const fault = hostFault(host, hosts);
+  if (fault !== undefined) throw new RekeyError('HOST_NOT_ALLOWED', `in ${what} "host" ${fault}`);
+
+  const username = text('username');
+  const userFault = nameFault(username, rules);
+  if (userFault !== undefined) throw invalid(what, `"username" ${userFault}`);
+  if (rules.reservedUser.test(username)) throw invalid(what, '"username" is a user that the platform keeps for itself');
+
+  const password = text('password');
+  if (password.includes('\0')) throw invalid(what, '"password" must not contain a NUL character');
+
+  // AWS's functions fall back to plaintext on `ssl: false`. Rekey never does, so it must not pretend to obey.
+  const ssl = fields.get('ssl');
+  if (ssl !== undefined && ssl !== true && ssl !== 'true')
+    throw invalid(what, '"ssl" must be true or absent: connections are always encrypted and verified');
+
+  return {
+    engine,
+    host,
+    port: parsePort(fields.get('port') ?? rules.defaultPort, what),
+    database: parseDatabaseName(text('dbname', rules.defaultDatabase), rules, what),
+    username,
+    password: new SecretValue(password),
+    masterArn: fields.has('masterarn') ? parseMasterArn(text('masterarn'), what) : undefined,
+    source,
+  };
+}
+
+/**
+ * The same text with another login: every other character stays as it was, down to the order of keys and the way a
+ * number is written.
+ */
+export function withLogin(
+  secret: DatabaseSecret,
+  login: { readonly username: string; readonly password: SecretValue },
+): SecretValue {
+  const source = secret.source.expose();
+  const replacements = new Map([
+    ['username', login.username],
+    ['password', login.password.expose()],
+  ]);
+  let result = '';
+  let copiedTo = 0;
+  for (const { key, start, end } of topLevelMembers(source)) {
+    const replacement = replacements.get(key);
+    if (replacement === undefined) continue;
+    result += source.slice(copiedTo, start) + JSON.stringify(replacement);
+    copiedTo = end;
+  }
+  return new SecretValue(result + source.slice(copiedTo));
+}
+
+/** The credentials of a secret, for another database of the same server when given. */
+export function credentialsOf(secret: DatabaseSecret, database = secret.database): Credentials {
+  const { host, port, username, password } = secret;
+  return { host, port, database, username, password };
+}
+
+/** Whether two secrets hold the same user with the same password. */
+export function sameLogin(a: DatabaseSecret, b: DatabaseSecret): boolean {
+  return a.username === b.username && a.password.expose() === b.password.expose();
+}
+
+/** Why a user name cannot be used, or undefined. */
+export function nameFault(name: string, rules: EngineRules): string | undefined {
+  if (name === '') return 'is empty';
+  if (Buffer.byteLength(name) > rules.maxNameBytes) return `is longer than ${rules.maxNameBytes} bytes`;
+  if (!name.isWellFormed()) return 'is not well-formed Unicode';
+  // Control, format and bidi characters cannot be seen, so two users would look alike in every list.
+  if (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(name)) return 'contains an invisible character';
+  if (name.trim() !== name) return 'begins or ends with a space';
+  return undefined;
+}
+
+function readObject(text: string, what: string): ReadonlyMap<string, unknown> {
+  if (Buffer.byteLength(text) > MAX_BYTES) throw invalid(what, `it is larger than ${MAX_BYTES} bytes`);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    // JSON.parse quotes the text around the fault, which may be the password.
+    throw invalid(what, 'it is not JSON');
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
+    throw invalid(what, 'it is not a JSON object');
+  const members = new Map<string, unknown>();
+  for (const { key, depth } of topLevelMembers(text)) {
+    if (depth > MAX_DEPTH) throw invalid(what, `it is nested deeper than ${MAX_DEPTH} levels`);
+    if (FORBIDDEN_KEYS.includes(key)) throw invalid(what, `it has the key "${key}"`);
+    // Readers disagree on which of two equal keys counts: the application could see another user than Rekey does.
+    if (members.has(key)) throw invalid(what, 'it has the same key twice');
+    members.set(key, (parsed as Record<string, unknown>)[key]);
+    if (members.size > MAX_KEYS) throw invalid(what, `it has more than ${MAX_KEYS} keys`);
+  }
+  return members;
+}
+
+/** Where each top-level value stands in a text that is known to be a JSON object, and how deep it nests. */
+function* topLevelMembers(text: string): Generator<{ key: string; start: number; end: number; depth: number }> {
+  let depth = 0;
+  let deepest = 0;
+  let key: string | undefined;
+  let start: number | undefined;
+  let end = 0;
+  for (const { 0: token, index } of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\]:,]|[^\s{}[\]:,"]+/g)) {
+    const closesMember = depth === 1 && (token === ',' || token === '}');
+    if (closesMember && key !== undefined && start !== undefined) {
+      yield { key, start, end, depth: deepest };
+      key = start = undefined;
+      deepest = 0;
+    }
+    if (token === '{' || token === '[') depth += 1;
+    if (token === '}' || token === ']') depth -= 1;
+    if (depth > deepest) deepest = depth;
+    if (depth === 1 && token.startsWith('"') && key === undefined) key = JSON.parse(token) as string;
+    else if (key !== undefined && start === undefined && token !== ':') start = index;
+    end = index + token.length;
+  }
+}
+
+function parsePort(value: unknown, what: string): number {
+  const port = typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : value;
+  if (typeof port === 'number' && Number.isInteger(port) && port >= 1 && port <= 65_535) return port;
+  throw invalid(what, '"port" must be a whole number from 1 to 65535');
+}
+
+/** Stricter than the server: a quote, a blank or `=` in this place is an attempt to smuggle connection parameters. */
+function parseDatabaseName(name: string, rules: EngineRules, what: string): string {
+  if (/^[\p{L}\p{N}_$.-]+$/u.test(name) && Buffer.byteLength(name) <= rules.maxNameBytes) return name;
+  throw invalid(what, `"dbname" must be letters, digits and _ $ . - only, at most ${rules.maxNameBytes} bytes`);
+}
+
+function parseMasterArn(arn: string, what: string): string {
+  if (parseSecretArn(arn)) return arn;
+  throw invalid(what, '"masterarn" must be the whole ARN of a secret, with the six characters at its end');
+}
+
+function invalid(what: string, fault: string): RekeyError {
+  return new RekeyError('SECRET_VALUE_INVALID', `in ${what}: ${fault}`);
+}

@@ -1,0 +1,212 @@
+import {
+  DescribeSecretCommand,
+  GetSecretValueCommand,
+  type GetSecretValueCommandOutput,
+  PutSecretValueCommand,
+  ResourceExistsException,
+  SecretsManagerClient,
+  SecretsManagerServiceException,
+  UpdateSecretVersionStageCommand,
+} from '@aws-sdk/client-secrets-manager';
+import { RekeyError } from '../operations/errors.ts';
+import { CURRENT, PENDING, type SecretStore } from './port.ts';
+import { SecretValue } from './secret-value.ts';
+
+/**
+ * Time-outs are opt-in in the SDK. With these, three attempts stay under ten seconds, so that a missing VPC endpoint
+ * is reported before Lambda ends the invocation.
+ */
+function clientWithTimeouts(): SecretsManagerClient {
+  return new SecretsManagerClient({
+    maxAttempts: 3,
+    requestHandler: { connectionTimeout: 1_000, requestTimeout: 3_000, throwOnRequestTimeout: true },
+  });
+}
+
+export function createSecretsManagerStore(
+  client: Pick<SecretsManagerClient, 'send'> = clientWithTimeouts(),
+): SecretStore {
+  return {
+    async describe(secretId) {
+      const answer = await translated('DescribeSecret', secretId, () =>
+        client.send(new DescribeSecretCommand({ SecretId: secretId })),
+      );
+      return {
+        arn: answer.ARN ?? secretId,
+        name: answer.Name ?? secretId,
+        rotationEnabled: answer.RotationEnabled,
+        rotationFunction: answer.RotationLambdaARN,
+        stages: new Map(Object.entries(answer.VersionIdsToStages ?? {})),
+        tags: new Map((answer.Tags ?? []).map(({ Key = '', Value = '' }) => [Key, Value])),
+        owningService: answer.OwningService,
+        deletedAtMs: answer.DeletedDate?.getTime(),
+      };
+    },
+
+    async read(secretId, versionId) {
+      const answer = await valueIfAny(secretId, () =>
+        client.send(new GetSecretValueCommand({ SecretId: secretId, VersionId: versionId })),
+      );
+      return answer && textOf(answer, secretId);
+    },
+
+    async readStage(secretId, stage) {
+      const answer = await valueIfAny(secretId, () =>
+        client.send(new GetSecretValueCommand({ SecretId: secretId, VersionStage: stage })),
+      );
+      return (
+        answer && {
+          arn: answer.ARN ?? secretId,
+          versionId: answer.VersionId ?? '',
+          value: textOf(answer, secretId),
+        }
+      );
+    },
+
+    async writePending({ secretId, versionId, value, rotationToken }) {
+      return await translated('PutSecretValue', secretId, async () => {
+        try {
+          await client.send(
+            new PutSecretValueCommand({
+              SecretId: secretId,
+              ClientRequestToken: versionId,
+              SecretString: value.expose(),
+              // Without it, PutSecretValue would move AWSCURRENT.
+              VersionStages: [PENDING],
+              ...(rotationToken && { RotationToken: rotationToken.expose() }),
+            }),
+          );
+          return 'stored';
+        } catch (error) {
+          if (error instanceof ResourceExistsException) return 'taken';
+          throw error;
+        }
+      });
+    },
+
+    async withdrawPending(secretId, versionId) {
+      await translated('UpdateSecretVersionStage', secretId, async () => {
+        try {
+          await client.send(
+            new UpdateSecretVersionStageCommand({
+              SecretId: secretId,
+              VersionStage: PENDING,
+              RemoveFromVersionId: versionId,
+            }),
+          );
+        } catch (error) {
+          if (!namesAnotherHolder(error)) throw error;
+        }
+      });
+    },
+
+    async moveCurrent(secretId, { from, to }) {
+      await translated('UpdateSecretVersionStage', secretId, async () => {
+        try {
+          await client.send(
+            new UpdateSecretVersionStageCommand({
+              SecretId: secretId,
+              VersionStage: CURRENT,
+              RemoveFromVersionId: from,
+              MoveToVersionId: to,
+            }),
+          );
+        } catch (error) {
+          if (namesAnotherHolder(error))
+            throw new RekeyError('CURRENT_MOVED', `version ${from} of ${secretId} is no longer AWSCURRENT`);
+          throw error;
+        }
+      });
+    },
+  };
+}
+
+/** The answer, or undefined while the version or label exists without a value. */
+async function valueIfAny(
+  secretId: string,
+  call: () => Promise<GetSecretValueCommandOutput>,
+): Promise<GetSecretValueCommandOutput | undefined> {
+  return await translated('GetSecretValue', secretId, async () => {
+    try {
+      return await call();
+    } catch (error) {
+      // "… can't find the specified secret value for …" is a version without a value; without "value", no such secret.
+      if (nameOf(error) === 'ResourceNotFoundException' && /secret value/i.test(textOfError(error))) return undefined;
+      throw error;
+    }
+  });
+}
+
+function textOf({ SecretString }: GetSecretValueCommandOutput, secretId: string): SecretValue {
+  if (SecretString === undefined)
+    throw new RekeyError('SECRET_VALUE_INVALID', `${secretId} holds binary data, not JSON text`);
+  return new SecretValue(SecretString);
+}
+
+function namesAnotherHolder(error: unknown): boolean {
+  return /^Invalid(Parameter|Request)Exception$/.test(nameOf(error)) && /RemoveFromVersionId/.test(textOfError(error));
+}
+
+/** A request that failed carries its input, and so the value: only the name, the status and the request id get out. */
+async function translated<T>(operation: string, secretId: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw error instanceof RekeyError ? error : translate(error, `${operation} of ${secretId}`);
+  }
+}
+
+const ACCESS = new Set([
+  'AccessDeniedException',
+  'AccessDenied',
+  'UnrecognizedClientException',
+  'InvalidSignatureException',
+  'InvalidClientTokenId',
+  'ExpiredTokenException',
+  'CredentialsProviderError',
+]);
+const KEY = new Set(['DecryptionFailure', 'EncryptionFailure']);
+/** Of the SDK and of Node: nothing is known of whether the call took effect. */
+const TRANSPORT = new Set([
+  'TimeoutError',
+  'AbortError',
+  'ECONNRESET',
+  'ECONNREFUSED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+]);
+const THROTTLED = /Throttl|TooManyRequests|RequestLimitExceeded|SlowDown/;
+
+function translate(error: unknown, call: string): RekeyError {
+  const name = nameOf(error);
+  const text = textOfError(error);
+  const service = error instanceof SecretsManagerServiceException ? error : undefined;
+  const status = service?.$metadata.httpStatusCode ?? 0;
+  const request = service?.$metadata.requestId;
+  const said = `${call}: ${name}${request === undefined ? '' : ` (request ${request})`}`;
+
+  if (name === 'ResourceNotFoundException') return new RekeyError('SECRET_NOT_FOUND', said);
+  if (KEY.has(name) || (ACCESS.has(name) && /\bkms\b/i.test(text))) return new RekeyError('KEY_UNUSABLE', said);
+  if (ACCESS.has(name)) return new RekeyError('ACCESS_DENIED', said);
+  if (/marked (for deletion|deleted)|scheduled for deletion/i.test(text)) return new RekeyError('SECRET_DELETED', said);
+  if (status >= 500 || TRANSPORT.has(name) || TRANSPORT.has(codeOf(error)) || THROTTLED.test(name))
+    return new RekeyError('SECRETS_MANAGER_UNAVAILABLE', said);
+  if (service) return new RekeyError('SECRETS_MANAGER_REJECTED', said);
+  return new RekeyError('UNEXPECTED', said);
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error;
+}
+
+function textOfError(error: unknown): string {
+  return error instanceof Error ? error.message : '';
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
