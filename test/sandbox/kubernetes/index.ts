@@ -1,0 +1,123 @@
+/**
+ * A Kubernetes cluster, simulated: an API server over HTTPS that kubectl and client libraries can talk to, the
+ * controllers of the built-in workloads, and a node agent that mounts secrets as the Secrets Store CSI driver does.
+ * No container runs; no schema is checked; admission, autoscaling and networking do not exist.
+ */
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { parseAllDocuments } from 'yaml';
+import { type Clock, systemClock } from '../../../shared/operations/clock.ts';
+import { createAuthority } from '../certificates.ts';
+import { Authorizer, BOOTSTRAP_ROLES, type User } from './api/authorization.ts';
+import { ApiHandler } from './api/handler.ts';
+import { Registry } from './api/registry.ts';
+import { type Resource, Resources, type ServedVersions } from './api/resources.ts';
+import { type ApiFaultInjector, ApiServer, type RequestLog } from './api/server.ts';
+import { StatusError } from './api/status-error.ts';
+import { Storage } from './api/storage.ts';
+import { isRecord, type KubernetesObject, type ObjectInput } from './objects.ts';
+
+export interface KubernetesOptions {
+  readonly clusterName: string;
+  /** Who a bearer token belongs to; undefined refuses it. Default: only the admin's token is good. */
+  readonly authenticate?: (token: string) => Promise<User | undefined> | User | undefined;
+  /** API groups → the versions to serve of them; an empty list: not installed. Default: all that the sandbox knows. */
+  readonly servedVersions?: ServedVersions;
+  /** Further kinds to store and serve. */
+  readonly resources?: readonly Resource[];
+  readonly clock?: Clock;
+}
+
+export interface KubernetesSandbox {
+  readonly clusterName: string;
+  readonly endpoint: string;
+  readonly caPem: string;
+  /** Of a member of system:masters. */
+  readonly adminToken: string;
+  writeKubeconfig(path: string): Promise<void>;
+  /** Creates, or merges into what is there, as `kubectl apply --server-side --force-conflicts`. */
+  apply(manifests: string | ObjectInput | readonly ObjectInput[]): readonly KubernetesObject[];
+  get(plural: string, namespace: string | undefined, name: string): KubernetesObject | undefined;
+  list(plural: string, namespace?: string): readonly KubernetesObject[];
+  readonly requests: RequestLog;
+  inject(injector: ApiFaultInjector | undefined): void;
+  /** Forgets the history: running continue tokens and old resourceVersions answer 410 from now on. */
+  compact(): void;
+  close(): Promise<void>;
+}
+
+export async function startKubernetes(options: KubernetesOptions): Promise<KubernetesSandbox> {
+  const clock = options.clock ?? systemClock;
+  const resources = new Resources(options.servedVersions, options.resources);
+  const storage = new Storage();
+  const registry = new Registry(resources, storage, clock);
+  const authority = createAuthority('kubernetes');
+  const adminToken = randomBytes(24).toString('base64url');
+  const server = new ApiServer({
+    handler: new ApiHandler(registry, new Authorizer(resources, storage), clock, () => server.endpoint),
+    certificate: authority.issue(['localhost', '127.0.0.1', 'kubernetes.default.svc']),
+    adminToken,
+    authenticate: options.authenticate ?? (() => undefined),
+  });
+  const apply = (manifests: string | ObjectInput | readonly ObjectInput[]) =>
+    objectsOf(manifests).map((object) => applyObject(registry, object));
+
+  for (const name of ['default', 'kube-system', 'kube-public', 'kube-node-lease']) {
+    apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
+  }
+  apply(BOOTSTRAP_ROLES);
+  await server.listen();
+
+  return {
+    clusterName: options.clusterName,
+    endpoint: server.endpoint,
+    caPem: authority.certificate,
+    adminToken,
+    writeKubeconfig: (path) =>
+      writeFile(path, kubeconfig(options.clusterName, server.endpoint, authority.certificate, adminToken), {
+        mode: 0o600,
+      }),
+    apply,
+    get: (plural, namespace, name) => storage.get(resources.named(plural), namespace, name),
+    list: (plural, namespace) => storage.list(resources.named(plural), namespace),
+    requests: server.requests,
+    inject: (injector) => server.inject(injector),
+    compact: () => storage.compact(),
+    close: () => server.close(),
+  };
+}
+
+function objectsOf(manifests: string | ObjectInput | readonly ObjectInput[]): readonly ObjectInput[] {
+  if (typeof manifests !== 'string') return Array.isArray(manifests) ? manifests : [manifests as ObjectInput];
+  return parseAllDocuments(manifests)
+    .map((document): unknown => document.toJS())
+    .filter((value): value is ObjectInput => isRecord(value) && typeof value['kind'] === 'string');
+}
+
+/** @throws StatusError, also when the cluster doesn't serve the kind */
+function applyObject(registry: Registry, object: ObjectInput): KubernetesObject {
+  const resource = registry.resources.byKind(object.apiVersion, object.kind);
+  if (resource === undefined) {
+    throw new StatusError(404, 'NotFound', `no matches for kind "${object.kind}" in version "${object.apiVersion}"`);
+  }
+  const namespace = resource.namespaced ? (object.metadata?.namespace ?? 'default') : undefined;
+  const options = { manager: 'sandbox', force: true };
+  return registry.apply(resource, namespace, object.metadata?.name ?? '', object, options).object;
+}
+
+function kubeconfig(clusterName: string, server: string, caPem: string, token: string): string {
+  // JSON is YAML.
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': clusterName,
+    clusters: [
+      {
+        name: clusterName,
+        cluster: { server, 'certificate-authority-data': Buffer.from(caPem).toString('base64') },
+      },
+    ],
+    users: [{ name: 'admin', user: { token } }],
+    contexts: [{ name: clusterName, context: { cluster: clusterName, user: 'admin' } }],
+  });
+}
