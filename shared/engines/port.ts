@@ -40,8 +40,12 @@ export interface UserPair {
 export interface DatabaseEngine {
   readonly name: string;
 
-  /** One login attempt, and the proof that it is this user: a session that answers a query. */
-  login(credentials: Credentials, deadline: Deadline): Promise<Login>;
+  /**
+   * One login attempt, and the proof that it is this user: a session that answers a query.
+   * @param witness an administrator to ask where the server's answer alone does not tell a wrong password from an
+   *   expired one or a missing user; without one, or if it cannot say, the reason is `password`
+   */
+  login(credentials: Credentials, deadline: Deadline, witness?: Credentials): Promise<Login>;
 
   /** The user changes its own password, over a connection with its present one. */
   setOwnPassword(present: Credentials, password: SecretValue, deadline: Deadline): Promise<void>;

@@ -144,6 +144,11 @@ export const ERROR_CATALOGUE = {
     retryable: false,
     action: 'AWSCURRENT was not touched. Settle the listed differences between the two users, then rotate again.',
   },
+  AUTHENTICATION_UNSAFE: {
+    retryable: false,
+    action: 'Let the server authenticate this user with scram-sha-256 (pg_hba.conf), and check that it is your server.',
+  },
+  DATABASE_ERROR: { retryable: false, action: "Look the SQLSTATE up in the server's log and manual." },
   UNEXPECTED: { retryable: false, action: 'This is a defect in Rekey: report it with the log of this invocation.' },
 } as const satisfies Record<string, Entry>;
 

@@ -1,0 +1,212 @@
+/**
+ * What PostgreSQL's catalogue says of two users and of what the second has of its own: everything that
+ * postgres-rights.ts needs to decide, in one round trip. Names are as stored; `object` is quoted, ready for a statement.
+ */
+export interface Snapshot {
+  /** server_version_num, e.g. 160014 */
+  readonly version: number;
+  readonly database: string;
+  readonly admin: { readonly name: string; readonly superuser: boolean; readonly createRole: boolean };
+  readonly current: Role | null;
+  readonly alternate: Role | null;
+  /** Of the two, the one that inherits from the other: the alternate, unless the current user is a member of it. */
+  readonly heirIsCurrent: boolean;
+  /** The heir may become the holder, by whatever chain of memberships. */
+  readonly heirMayBecomeHolder: boolean;
+  /** The memberships of either user, those in each other included. */
+  readonly memberships: readonly Membership[];
+  /** Memberships that the administrator granted to itself: to be put back as they were. */
+  readonly adminMemberships: readonly Pick<Membership, 'role' | 'inherit' | 'set'>[];
+  readonly settings: readonly Setting[];
+  /** Privileges granted to the heir itself, on objects that it does not own. */
+  readonly heirGrants: readonly Grant[];
+  /** The same for objects that others will create. */
+  readonly heirDefaultGrants: readonly DefaultGrant[];
+  /** What either user grants on objects that it will create, to anyone but the two. */
+  readonly defaultGrants: readonly DefaultGrant[];
+  /** Kinds of object, e.g. TABLES, that the holder could not use if the heir created one. */
+  readonly kindsNotShared: readonly string[];
+  /** Objects of this database that the heir owns; temporary ones left out, they end with their session. */
+  readonly heirOwns: readonly string[];
+  /** Other databases where the heir owns or was granted something. */
+  readonly elsewhere: readonly string[];
+  /** Row-level policies that name the heir and not the holder, e.g. `policy p on public.t`. */
+  readonly heirPolicies: readonly string[];
+  /** Foreign servers that the current user has a mapping for and the alternate has not. */
+  readonly unmappedServers: readonly string[];
+  /** Schemas named like one of the two, where `"$user"` in the current user's search_path finds one. */
+  readonly ownSchemas: readonly string[];
+  readonly searchPath: string;
+}
+
+export interface Role {
+  readonly name: string;
+  /** The administrator may grant it and, with CREATEROLE, alter it. */
+  readonly administered: boolean;
+  readonly superuser: boolean;
+  readonly createDb: boolean;
+  readonly createRole: boolean;
+  readonly replication: boolean;
+  readonly bypassRls: boolean;
+  readonly inherit: boolean;
+  /** -1: unlimited */
+  readonly connectionLimit: number;
+  /** As PostgreSQL writes it; `infinity` when there is none. */
+  readonly validUntil: string;
+}
+
+export interface Membership {
+  readonly role: string;
+  readonly member: string;
+  readonly grantor: string;
+  readonly admin: boolean;
+  readonly inherit: boolean;
+  readonly set: boolean;
+}
+
+export interface Setting {
+  readonly role: string;
+  /** Null: in every database. */
+  readonly database: string | null;
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface Grant {
+  /** As GRANT names it, e.g. `TABLE public.t`. */
+  readonly object: string;
+  /** E.g. `INSERT, SELECT`, or `SELECT (id)` for a column. */
+  readonly privileges: string;
+  readonly grantable: boolean;
+  readonly grantor: string;
+}
+
+export interface DefaultGrant {
+  /** Whose future objects. */
+  readonly owner: string;
+  /** Quoted; null: in every schema. */
+  readonly schema: string | null;
+  /** E.g. TABLES. */
+  readonly kind: string;
+  /** Quoted, or PUBLIC. */
+  readonly grantee: string;
+  readonly privilege: string;
+  readonly grantable: boolean;
+}
+
+/** @param current,alternate as SQL literals */
+export const snapshotSql = (current: string, alternate: string): string => `
+WITH
+  role AS MATERIALIZED (
+    SELECT oid, rolname AS name, rolsuper AS superuser, rolcreatedb AS "createDb", rolcreaterole AS "createRole",
+      rolreplication AS replication, rolbypassrls AS "bypassRls", rolinherit AS inherit,
+      rolconnlimit AS "connectionLimit", coalesce(rolvaliduntil::text, 'infinity') AS "validUntil",
+      pg_has_role(current_user, oid, 'MEMBER WITH ADMIN OPTION') AS administered
+    FROM pg_roles),
+  membership AS MATERIALIZED (
+    SELECT m.roleid, m.member AS memberid, r.name AS role, u.name AS member, g.name AS grantor,
+      m.admin_option AS admin, m.inherit_option AS inherit, m.set_option AS set
+    FROM pg_auth_members m JOIN role r ON r.oid = m.roleid JOIN role u ON u.oid = m.member
+      JOIN role g ON g.oid = m.grantor),
+  pair AS MATERIALIZED (
+    SELECT c.oid AS current, a.oid AS alternate,
+      EXISTS (SELECT FROM membership WHERE roleid = a.oid AND memberid = c.oid) AS "heirIsCurrent"
+    FROM (VALUES (0)) AS one LEFT JOIN role c ON c.name = ${current} LEFT JOIN role a ON a.name = ${alternate}),
+  kin AS MATERIALIZED (
+    SELECT CASE WHEN "heirIsCurrent" THEN current ELSE alternate END AS heir,
+      CASE WHEN "heirIsCurrent" THEN alternate ELSE current END AS holder
+    FROM pair),
+  object (object, owner, acl, part) AS (
+    SELECT 'DATABASE ' || quote_ident(datname), datdba, datacl, '' FROM pg_database
+    UNION ALL SELECT 'SCHEMA ' || quote_ident(nspname), nspowner, nspacl, '' FROM pg_namespace
+      WHERE NOT pg_is_other_temp_schema(oid) AND oid <> pg_my_temp_schema()
+    UNION ALL SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || oid::regclass, relowner, relacl, ''
+      FROM pg_class WHERE relacl IS NOT NULL AND relpersistence <> 't'
+    UNION ALL SELECT 'TABLE ' || c.oid::regclass, relowner, attacl, ' (' || quote_ident(attname) || ')'
+      FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
+      WHERE attacl IS NOT NULL AND NOT attisdropped AND relpersistence <> 't'
+    UNION ALL SELECT 'ROUTINE ' || oid::regprocedure, proowner, proacl, '' FROM pg_proc
+    UNION ALL SELECT 'TYPE ' || oid::regtype, typowner, typacl, '' FROM pg_type
+    UNION ALL SELECT 'LANGUAGE ' || quote_ident(lanname), lanowner, lanacl, '' FROM pg_language
+    UNION ALL SELECT 'FOREIGN DATA WRAPPER ' || quote_ident(fdwname), fdwowner, fdwacl, '' FROM pg_foreign_data_wrapper
+    UNION ALL SELECT 'FOREIGN SERVER ' || quote_ident(srvname), srvowner, srvacl, '' FROM pg_foreign_server
+    UNION ALL SELECT 'TABLESPACE ' || quote_ident(spcname), spcowner, spcacl, '' FROM pg_tablespace
+    UNION ALL SELECT 'LARGE OBJECT ' || oid, lomowner, lomacl, '' FROM pg_largeobject_metadata
+    UNION ALL SELECT 'PARAMETER ' || quote_ident(parname), 10, paracl, '' FROM pg_parameter_acl),
+  heir_grant AS (
+    SELECT object, string_agg(privilege_type || part, ', ' ORDER BY privilege_type || part) AS privileges,
+      is_grantable AS grantable, g.name AS grantor
+    FROM object, kin, aclexplode(acl), role g
+    WHERE acl IS NOT NULL AND grantee = heir AND owner <> heir AND g.oid = aclexplode.grantor
+    GROUP BY object, is_grantable, g.name),
+  kind (letter, kind) AS (
+    VALUES ('r', 'TABLES'), ('S', 'SEQUENCES'), ('f', 'FUNCTIONS'), ('T', 'TYPES'), ('n', 'SCHEMAS')
+    UNION ALL SELECT 'L', 'LARGE OBJECTS' WHERE current_setting('server_version_num')::int >= 180000),
+  -- Of the two users. A row without a schema replaces the built-in default, one with a schema adds to it.
+  default_acl AS (
+    SELECT owner, 0::oid AS schema, letter, kind, coalesce(
+      (SELECT defaclacl FROM pg_default_acl
+        WHERE defaclrole = owner AND defaclnamespace = 0 AND defaclobjtype::text = letter),
+      acldefault(CASE letter WHEN 'S' THEN 's' ELSE letter END::"char", owner)) AS acl
+    FROM kind, kin, unnest(ARRAY[heir, holder]) AS owner WHERE owner IS NOT NULL
+    UNION ALL SELECT defaclrole, defaclnamespace, letter, kind, defaclacl
+      FROM kin, kind, pg_default_acl
+      WHERE defaclrole IN (heir, holder) AND defaclnamespace <> 0 AND defaclobjtype::text = letter),
+  default_grant AS (
+    SELECT o.name AS owner, quote_ident(nspname) AS schema, kind, g.oid AS granteeid,
+      coalesce(quote_ident(g.name), 'PUBLIC') AS grantee, privilege_type AS privilege, is_grantable AS grantable
+    FROM default_acl CROSS JOIN aclexplode(acl) JOIN role o ON o.oid = owner
+      LEFT JOIN role g ON g.oid = grantee LEFT JOIN pg_namespace n ON n.oid = schema),
+  heir_default_grant AS (
+    SELECT o.name AS owner, quote_ident(nspname) AS schema, kind, quote_ident(h.name) AS grantee,
+      privilege_type AS privilege, is_grantable AS grantable
+    FROM kin JOIN role h ON h.oid = heir CROSS JOIN pg_default_acl CROSS JOIN aclexplode(defaclacl)
+      JOIN kind ON letter = defaclobjtype::text JOIN role o ON o.oid = defaclrole
+      LEFT JOIN pg_namespace n ON n.oid = defaclnamespace
+    WHERE grantee = heir AND defaclrole <> heir),
+  setting AS (
+    SELECT setrole, setdatabase, datname, split_part(line, '=', 1) AS name, substr(line, strpos(line, '=') + 1) AS value
+    FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS line LEFT JOIN pg_database d ON d.oid = setdatabase),
+  belonging AS (
+    SELECT classid, objid, objsubid, deptype, dbid
+    FROM kin JOIN pg_shdepend ON refobjid = heir AND refclassid = 'pg_authid'::regclass
+    WHERE classid NOT IN ('pg_default_acl'::regclass, 'pg_auth_members'::regclass))
+SELECT json_build_object(
+  'version', current_setting('server_version_num')::int,
+  'database', current_database(),
+  'admin', (SELECT json_build_object('name', name, 'superuser', superuser, 'createRole', "createRole")
+    FROM role WHERE name = current_user),
+  'current', (SELECT to_json(role) FROM role, pair WHERE oid = current),
+  'alternate', (SELECT to_json(role) FROM role, pair WHERE oid = alternate),
+  'heirIsCurrent', (SELECT "heirIsCurrent" FROM pair),
+  'heirMayBecomeHolder', (SELECT coalesce(pg_has_role(heir, holder, 'SET'), false) FROM kin),
+  'memberships', (SELECT coalesce(json_agg(m), '[]') FROM membership m, pair WHERE memberid IN (current, alternate)),
+  'adminMemberships', (SELECT coalesce(json_agg(m), '[]') FROM membership m
+    WHERE member = current_user AND grantor = current_user),
+  'settings', (SELECT coalesce(json_agg(json_build_object(
+      'role', r.name, 'database', datname, 'name', s.name, 'value', s.value)), '[]')
+    FROM setting s JOIN role r ON r.oid = setrole, pair WHERE setrole IN (current, alternate)),
+  'heirGrants', (SELECT coalesce(json_agg(g), '[]') FROM heir_grant g),
+  'heirDefaultGrants', (SELECT coalesce(json_agg(g), '[]') FROM heir_default_grant g),
+  'defaultGrants', (SELECT coalesce(json_agg(g), '[]') FROM default_grant g, kin
+    WHERE granteeid IS NULL OR granteeid NOT IN (heir, holder)),
+  'kindsNotShared', (SELECT coalesce(json_agg(kind), '[]') FROM kind, kin WHERE EXISTS (
+    SELECT privilege_type FROM aclexplode(acldefault(CASE letter WHEN 'S' THEN 's' ELSE letter END::"char", heir))
+      WHERE grantee = heir
+    EXCEPT SELECT privilege_type FROM default_acl d CROSS JOIN aclexplode(d.acl)
+      WHERE d.owner = heir AND d.schema = 0 AND d.kind = kind.kind AND grantee = holder)),
+  'heirOwns', (SELECT coalesce(json_agg(pg_describe_object(classid, objid, objsubid)), '[]')
+    FROM (SELECT * FROM belonging WHERE deptype = 'o'
+      AND dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+      AND coalesce((pg_identify_object(classid, objid, objsubid)).schema, '') !~ '^pg_(toast_)?temp' LIMIT 20) AS owned),
+  'elsewhere', (SELECT coalesce(json_agg(DISTINCT datname), '[]') FROM belonging JOIN pg_database d ON d.oid = dbid
+    WHERE datname <> current_database()),
+  'heirPolicies', (SELECT coalesce(json_agg(format('policy %I on %s', polname, polrelid::regclass)), '[]')
+    FROM pg_policy, kin WHERE heir = ANY (polroles) AND NOT holder = ANY (polroles)),
+  'unmappedServers', (SELECT coalesce(json_agg(srvname), '[]') FROM pg_user_mappings, pair WHERE umuser = current
+    AND NOT EXISTS (SELECT FROM pg_user_mappings o WHERE o.srvid = pg_user_mappings.srvid AND o.umuser = alternate)),
+  'ownSchemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname IN (${current}, ${alternate})),
+  'searchPath', coalesce((SELECT value FROM setting, pair WHERE name = 'search_path' AND setrole IN (0, current)
+      AND (setdatabase = 0 OR datname = current_database())
+    ORDER BY setrole = 0, setdatabase = 0 LIMIT 1), '"$user", public')
+) AS snapshot`;

@@ -1,0 +1,72 @@
+import { type ErrorCode, RekeyError } from '../operations/errors.ts';
+
+/**
+ * What a server refused, reduced to the SQLSTATE: its words quote names, rows and statements, and a statement may
+ * hold a verifier.
+ */
+export class ServerRefusal extends Error {
+  readonly sqlState: string;
+  /** The same statements may succeed a moment later. */
+  readonly transient: boolean;
+
+  constructor(sqlState: string, transient: boolean) {
+    super(`SQLSTATE ${sqlState}`);
+    this.sqlState = sqlState;
+    this.transient = transient;
+  }
+}
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html; where a class is named, all of it. */
+const MEANING: Readonly<Record<string, { readonly code: ErrorCode; readonly what: string }>> = {
+  '25006': { code: 'DATABASE_READ_ONLY', what: 'is read-only: a replica, or a writer that is failing over' },
+  '28': { code: 'LOGIN_REFUSED', what: 'refused the login' },
+  '3D000': { code: 'DATABASE_MISSING', what: 'has no database of that name' },
+  '40': { code: 'DATABASE_BUSY', what: 'rolled the change back because of another one at the same time' },
+  '42501': { code: 'PRIVILEGE_MISSING', what: 'says that the user may not do this' },
+  '53300': { code: 'DATABASE_BUSY', what: 'has no connection left, for this user or at all' },
+  '53': { code: 'DATABASE_BUSY', what: 'is out of a resource' },
+  '55P03': { code: 'DATABASE_BUSY', what: 'had an object locked by someone else for too long' },
+  '57014': { code: 'DATABASE_BUSY', what: 'took too long and cancelled the statement' },
+  '57P01': { code: 'DATABASE_BUSY', what: 'ended the connection' },
+  '57P02': { code: 'DATABASE_BUSY', what: 'ended the connection after a crash' },
+  '57P03': { code: 'DATABASE_BUSY', what: 'is starting up or shutting down' },
+  XX000: { code: 'DATABASE_BUSY', what: 'met another change of the same user' },
+};
+
+/** The refusal as an error for people, or as it is when nothing is known of it. */
+export function refusalAsRekeyError(refusal: ServerRefusal, where: string): RekeyError {
+  const { sqlState } = refusal;
+  const known =
+    sqlState === 'XX000' && !refusal.transient ? undefined : (MEANING[sqlState] ?? MEANING[sqlState.slice(0, 2)]);
+  if (known === undefined) return new RekeyError('DATABASE_ERROR', `${where} answered with SQLSTATE ${sqlState}`);
+  return new RekeyError(known.code, `${where} ${known.what} (SQLSTATE ${sqlState})`);
+}
+
+/** Thrown inside of the driver when a server asks for less than proof of the password. */
+export class UnsafeAuthentication extends Error {}
+
+/** Codes of OpenSSL's certificate checks, as Node names them, and of its TLS stack. */
+const TLS_CODE =
+  /^(ERR_TLS_|ERR_SSL_|CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERROR_IN_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_|HOSTNAME_MISMATCH|EPROTO)/;
+/** The driver knows these by its message alone. */
+const NO_TLS = /does not support SSL|establishing an SSL connection/;
+
+/** What the driver threw, by allow-list: `code` and fixed phrases of the driver's own, never the server's text. */
+export function translate(thrown: unknown, where: string): RekeyError | ServerRefusal {
+  if (thrown instanceof RekeyError || thrown instanceof ServerRefusal) return thrown;
+  if (!(thrown instanceof Error)) return new RekeyError('UNEXPECTED', `talking to ${where} failed`);
+  const code = 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : '';
+  // Messages of the server carry a severity; those of Node and of the driver do not.
+  if ('severity' in thrown && /^[0-9A-Z]{5}$/.test(code)) {
+    const concurrent = code === 'XX000' && thrown.message === 'tuple concurrently updated';
+    return new ServerRefusal(code, concurrent || code.startsWith('40'));
+  }
+  if (thrown instanceof UnsafeAuthentication)
+    return new RekeyError('AUTHENTICATION_UNSAFE', `${where} asked for the password itself`);
+  if (thrown.message.startsWith('SASL:'))
+    return new RekeyError('AUTHENTICATION_UNSAFE', `${where} could not prove that it knows the password`);
+  if (TLS_CODE.test(code)) return new RekeyError('DATABASE_TLS', `no trustworthy connection to ${where} (${code})`);
+  if (NO_TLS.test(thrown.message)) return new RekeyError('DATABASE_TLS', `${where} does not offer TLS`);
+  const reason = /^E[A-Z_]+$/.test(code) ? ` (${code})` : '';
+  return new RekeyError('DATABASE_UNREACHABLE', `${where} cannot be reached or did not answer in time${reason}`);
+}
