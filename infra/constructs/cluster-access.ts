@@ -24,7 +24,7 @@ export function allowObserving(to: ServiceFunction, clusters: readonly EksCluste
   to.allow('SeeLabelsAndTagsOfSecrets', ['secretsmanager:DescribeSecret'], [anySecret]);
   acknowledge(
     to.role,
-    `AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:secretsmanager:${region}:${account}:secret:*]`,
+    `AwsSolutions::AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:secretsmanager:${region}:${account}:secret:*]`,
     'Sync serves every secret of this account and Region, whoever rotates it. DescribeSecret shows labels and tags, never a value.',
   );
 }

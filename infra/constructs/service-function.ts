@@ -85,7 +85,7 @@ export class ServiceFunction extends Construct {
     this.allow('AttachToTheVpc', NETWORK_INTERFACE_ACTIONS, ['*']);
     acknowledge(
       this.role,
-      'AwsSolutions-IAM5[Resource::*]',
+      'AwsSolutions::AwsSolutions-IAM5[Resource::*]',
       'Lambda asks for these actions on all resources to attach a function to a VPC, and the next statement keeps them from the code.',
     );
     // Lambda itself calls these with the role; the function's code never needs to (Lambda Developer Guide, "Giving

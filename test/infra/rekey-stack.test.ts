@@ -1,0 +1,534 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative, resolve } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { App } from 'aws-cdk-lib';
+import { Match } from 'aws-cdk-lib/assertions';
+import { RekeyStack } from '../../infra/rekey-stack.ts';
+import {
+  FOR_PEOPLE,
+  FUNCTIONS,
+  type FunctionSpec,
+  RETIRE,
+  SECRET_CONVERGED,
+  SECRET_LABEL_UPDATED,
+  SWEEP,
+  SYNC,
+} from '../../infra/wiring.ts';
+import { example, synthesised } from './synthesised.ts';
+
+const SECRET = 'arn:aws:secretsmanager:eu-west-1:111122223333:secret:orders/db-AbCdEf';
+const ADMIN = 'arn:aws:secretsmanager:eu-west-1:111122223333:secret:orders/db-admin-GhIjKl';
+const LOOKERS = [SYNC.name, SWEEP.name];
+
+const stack = synthesised();
+const { template, resources, functionNamed, statementsOf } = stack;
+
+const rightsOf = (name: string) =>
+  Object.fromEntries(
+    statementsOf(name)
+      .filter(({ effect }) => effect === 'Allow')
+      .map(({ sid, actions }) => [sid, actions]),
+  );
+
+const statement = (name: string, sid: string) => statementsOf(name).find((each) => each.sid === sid);
+
+describe('rotation', () => {
+  test('is called by Secrets Manager from this account alone', () => {
+    template.hasResourceProperties('AWS::Lambda::Permission', {
+      Action: 'lambda:InvokeFunction',
+      Principal: 'secretsmanager.amazonaws.com',
+      SourceAccount: '111122223333',
+    });
+  });
+
+  test('is never started by a deployment', () => {
+    template.allResourcesProperties('AWS::SecretsManager::RotationSchedule', { RotateImmediatelyOnUpdate: false });
+  });
+
+  test('runs when the configuration says, within its window', () => {
+    template.hasResourceProperties('AWS::SecretsManager::RotationSchedule', {
+      SecretId: SECRET,
+      RotationRules: { ScheduleExpression: 'cron(0 3 ? * SUN *)', Duration: '2h' },
+    });
+  });
+
+  test('is scheduled only after Secrets Manager may call the function and the function may do its work', () => {
+    const [schedule] = resources('AWS::SecretsManager::RotationSchedule');
+    const waitsFor = schedule?.dependsOn.map((id) => template.toJSON()['Resources'][id].Type);
+
+    expect(waitsFor).toEqual(expect.arrayContaining(['AWS::Lambda::Permission', 'AWS::IAM::Policy', 'AWS::IAM::Role']));
+  });
+
+  test('makes no secret and touches no resource policy of one: secrets are yours', () => {
+    template.resourceCountIs('AWS::SecretsManager::Secret', 0);
+    template.resourceCountIs('AWS::SecretsManager::ResourcePolicy', 0);
+  });
+});
+
+describe('rights in AWS', () => {
+  test.each([
+    [
+      'rotation-postgres',
+      {
+        WriteItsLog: ['logs:CreateLogStream', 'logs:PutLogEvents'],
+        AnnounceEvents: ['events:PutEvents'],
+        AttachToTheVpc: expect.any(Array),
+        RotateTheSecrets: [
+          'secretsmanager:DescribeSecret',
+          'secretsmanager:GetSecretValue',
+          'secretsmanager:PutSecretValue',
+          'secretsmanager:UpdateSecretVersionStage',
+        ],
+        ReadTheAdministrators: ['secretsmanager:DescribeSecret', 'secretsmanager:GetSecretValue'],
+        UseTheirKeys: ['kms:Decrypt', 'kms:GenerateDataKey'],
+      },
+    ],
+    [
+      'sync',
+      {
+        WriteItsLog: ['logs:CreateLogStream', 'logs:PutLogEvents'],
+        AnnounceEvents: ['events:PutEvents'],
+        AttachToTheVpc: expect.any(Array),
+        WorkOffItsQueue: expect.arrayContaining(['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:SendMessage']),
+        FindTheClusters: ['eks:DescribeCluster'],
+        SeeLabelsAndTagsOfSecrets: ['secretsmanager:DescribeSecret'],
+      },
+    ],
+    [
+      'sweep',
+      {
+        WriteItsLog: ['logs:CreateLogStream', 'logs:PutLogEvents'],
+        AnnounceEvents: ['events:PutEvents'],
+        AttachToTheVpc: expect.any(Array),
+        FindTheClusters: ['eks:DescribeCluster'],
+        SeeLabelsAndTagsOfSecrets: ['secretsmanager:DescribeSecret'],
+        AskSyncToLookAgain: ['sqs:SendMessage'],
+      },
+    ],
+    [
+      'retire',
+      {
+        WriteItsLog: ['logs:CreateLogStream', 'logs:PutLogEvents'],
+        AnnounceEvents: ['events:PutEvents'],
+        AttachToTheVpc: expect.any(Array),
+        WorkOffItsQueue: expect.arrayContaining(['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:SendMessage']),
+        ReadTheSecrets: ['secretsmanager:DescribeSecret', 'secretsmanager:GetSecretValue'],
+        ReadTheAdministrators: ['secretsmanager:DescribeSecret', 'secretsmanager:GetSecretValue'],
+        UseTheirKeys: ['kms:Decrypt'],
+      },
+    ],
+  ])('of %s are these and no others', (name, rights) => {
+    expect(rightsOf(name)).toEqual(rights);
+  });
+
+  test.each(LOOKERS)('let %s read no value of a secret', (name) => {
+    const actions = statementsOf(name).flatMap((each) => each.actions);
+
+    expect(actions.filter((action) => /^(secretsmanager|kms):/.test(action))).toEqual([
+      'secretsmanager:DescribeSecret',
+    ]);
+  });
+
+  test.each([
+    ['rotation-postgres', 'RotateTheSecrets'],
+    ['retire', 'ReadTheSecrets'],
+  ])('let %s reach only secrets that Rekey rotates', (name, sid) => {
+    expect(statement(name, sid)).toMatchObject({
+      resources: [SECRET],
+      conditions: {
+        StringEquals: {
+          'secretsmanager:resource/AllowRotationLambdaArn': {
+            'Fn::Join': [
+              '',
+              [
+                expect.any(String),
+                expect.anything(),
+                ':lambda:eu-west-1:111122223333:function:rekey-example-rotation-postgres',
+              ],
+            ],
+          },
+        },
+      },
+    });
+  });
+
+  test.each(['rotation-postgres', 'retire'])('let %s read the administrators that the configuration names', (name) => {
+    expect(statement(name, 'ReadTheAdministrators')?.resources).toEqual([ADMIN]);
+  });
+
+  test.each(['rotation-postgres', 'retire'])(
+    'let %s use a key only through Secrets Manager and for these secrets',
+    (name) => {
+      expect(statement(name, 'UseTheirKeys')).toMatchObject({
+        resources: example.rotated[0]?.kmsKeyArns,
+        conditions: {
+          StringEquals: {
+            'kms:ViaService': 'secretsmanager.eu-west-1.amazonaws.com',
+            'kms:EncryptionContext:SecretARN': [SECRET, ADMIN],
+          },
+        },
+      });
+    },
+  );
+
+  test('name their resources, but for the network interfaces of a VPC', () => {
+    const unbounded = FUNCTIONS.flatMap(({ name }) => statementsOf(name)).filter(
+      ({ effect, resources: on }) => effect === 'Allow' && on.includes('*'),
+    );
+
+    expect(unbounded.map(({ sid }) => sid)).toEqual(FUNCTIONS.map(() => 'AttachToTheVpc'));
+  });
+
+  test('have no wildcard in a role’s action', () => {
+    const actions = FUNCTIONS.flatMap(({ name }) => statementsOf(name).flatMap((each) => each.actions));
+
+    expect(actions.filter((action) => action.includes('*'))).toEqual([]);
+  });
+
+  test.each(FUNCTIONS)('keep the network interfaces from the code of $name', ({ name }) => {
+    const attach = statement(name, 'AttachToTheVpc');
+
+    expect(attach?.actions.every((action) => action.startsWith('ec2:'))).toBe(true);
+    expect(statement(name, 'AttachingIsNotForTheCode')).toMatchObject({
+      effect: 'Deny',
+      actions: attach?.actions,
+      resources: ['*'],
+      conditions: { ArnEquals: { 'lambda:SourceFunctionArn': expect.anything() } },
+    });
+  });
+
+  test('come from no managed policy, and each function has a role of its own', () => {
+    for (const { properties } of resources('AWS::IAM::Role')) expect(properties['ManagedPolicyArns']).toBeUndefined();
+    template.resourceCountIs('AWS::IAM::ManagedPolicy', 0);
+    template.resourceCountIs('AWS::IAM::Role', FUNCTIONS.length);
+  });
+
+  test('let no resource be used by everyone: services are bound to this account or rule', () => {
+    const open = stack
+      .allStatements()
+      .filter(({ effect, principal }) => effect === 'Allow' && principal !== undefined)
+      .filter(({ principal, conditions }) => !isThisAccount(principal) && conditions === undefined);
+
+    expect(open).toEqual([]);
+  });
+
+  test('let a function be called by nobody unnamed', () => {
+    for (const { properties } of resources('AWS::Lambda::Permission'))
+      expect(properties['SourceArn'] ?? properties['SourceAccount']).toBeDefined();
+  });
+});
+
+const isThisAccount = (principal: unknown) => JSON.stringify(principal).includes(':iam::111122223333:root');
+
+describe('the way to sync', () => {
+  test('begins with Secrets Manager’s own event on the default bus', () => {
+    template.hasResourceProperties('AWS::Events::Rule', {
+      EventPattern: SECRET_LABEL_UPDATED,
+      EventBusName: Match.absent(),
+      State: 'ENABLED',
+      Targets: [
+        Match.objectLike({
+          Arn: arnOf(queueNamed('sync')),
+          DeadLetterConfig: { Arn: arnOf(queueNamed('sync-dead-letters')) },
+        }),
+      ],
+    });
+  });
+
+  test('asks for AWSCURRENT alone', () => {
+    expect(SECRET_LABEL_UPDATED).toEqual({
+      source: ['aws.secretsmanager'],
+      'detail-type': ['Secret Label Updated'],
+      detail: { labelUpdated: ['AWSCURRENT'] },
+    });
+  });
+});
+
+describe('the way to retire', () => {
+  test('begins with Secret Converged on Rekey’s bus', () => {
+    template.hasResourceProperties('AWS::Events::Rule', {
+      EventPattern: SECRET_CONVERGED,
+      EventBusName: Match.objectLike({ Ref: Match.stringLikeRegexp('Bus') }),
+      Targets: [Match.objectLike({ Arn: arnOf(queueNamed('retire')) })],
+    });
+  });
+});
+
+describe.each([
+  ['sync', SYNC],
+  ['retire', RETIRE],
+])('the queue of %s', (name, spec: FunctionSpec) => {
+  test('gives a message five chances, then keeps it for two weeks', () => {
+    expect(queueNamed(name).properties['RedrivePolicy']).toEqual({
+      deadLetterTargetArn: arnOf(queueNamed(`${name}-dead-letters`)),
+      maxReceiveCount: 5,
+    });
+    expect(queueNamed(`${name}-dead-letters`).properties['MessageRetentionPeriod']).toBe(14 * 24 * 3600);
+  });
+
+  test('hides a message for at least six time-outs of the function', () => {
+    expect(queueNamed(name).properties['VisibilityTimeout']).toBeGreaterThanOrEqual(6 * spec.timeoutSeconds);
+  });
+
+  test('takes back only the messages of a batch that failed', () => {
+    expect(mappingOf(name).properties['FunctionResponseTypes']).toEqual(['ReportBatchItemFailures']);
+  });
+
+  test('is polled by no more than may run', () => {
+    expect(mappingOf(name).properties['ScalingConfig']).toEqual({ MaximumConcurrency: spec.concurrency });
+    expect(functionNamed(name).properties['ReservedConcurrentExecutions']).toBe(spec.concurrency);
+  });
+
+  test('takes events from its own rule alone', () => {
+    const rule = resources('AWS::Events::Rule').find(
+      ({ properties }) => properties['Name'] === `rekey-example-${name}`,
+    );
+    for (const queue of [queueNamed(name), queueNamed(`${name}-dead-letters`)]) {
+      const allowed = policyOf(queue).filter((each: { Effect: string }) => each.Effect === 'Allow');
+      expect(allowed).toEqual([
+        expect.objectContaining({
+          Principal: { Service: 'events.amazonaws.com' },
+          Condition: { ArnEquals: { 'aws:SourceArn': { 'Fn::GetAtt': [rule?.logicalId, 'Arn'] } } },
+        }),
+      ]);
+    }
+  });
+});
+
+test('every queue is encrypted and refuses plain HTTP', () => {
+  expect(resources('AWS::SQS::Queue')).toHaveLength(4);
+  for (const queue of resources('AWS::SQS::Queue')) {
+    expect(queue.properties['SqsManagedSseEnabled']).toBe(true);
+    expect(policyOf(queue)).toContainEqual(REFUSES_PLAIN_HTTP);
+  }
+});
+
+describe('notifications', () => {
+  test('go from Rekey’s bus to a topic that is encrypted and refuses plain HTTP', () => {
+    template.hasResourceProperties('AWS::Events::Rule', {
+      EventPattern: FOR_PEOPLE,
+      Targets: [{ Arn: { Ref: Match.stringLikeRegexp('Topic') }, Id: Match.anyValue() }],
+    });
+    template.hasResourceProperties('AWS::SNS::Topic', { KmsMasterKeyId: Match.anyValue() });
+    expect(resources('AWS::SNS::TopicPolicy')[0]?.properties['PolicyDocument'].Statement).toContainEqual(
+      expect.objectContaining({
+        Effect: 'Deny',
+        Principal: '*',
+        Action: 'sns:Publish',
+        Condition: { Bool: { 'aws:SecureTransport': 'false' } },
+      }),
+    );
+  });
+
+  test('are published by their rule alone', () => {
+    template.hasResourceProperties('AWS::SNS::TopicPolicy', {
+      PolicyDocument: {
+        Statement: Match.arrayWith([
+          Match.objectLike({
+            Effect: 'Allow',
+            Principal: { Service: 'events.amazonaws.com' },
+            Condition: { ArnEquals: { 'aws:SourceArn': Match.anyValue() } },
+          }),
+        ]),
+      },
+    });
+  });
+
+  test('tell people of every failure', () => {
+    expect(FOR_PEOPLE['detail-type']).toEqual(
+      expect.arrayContaining(['Rotation Failed', 'Sync Halted', 'Secret Not Converged', 'Action Needed']),
+    );
+  });
+});
+
+describe('sweep', () => {
+  test('runs every 15 minutes, and the next run is its only retry', () => {
+    template.hasResourceProperties('AWS::Events::Rule', { ScheduleExpression: 'rate(15 minutes)' });
+    template.hasResourceProperties('AWS::Lambda::EventInvokeConfig', { MaximumRetryAttempts: 0 });
+  });
+});
+
+describe('every function', () => {
+  test.each(FUNCTIONS)('$name has its own runtime, memory and time-out', (spec) => {
+    expect(functionNamed(spec.name).properties).toMatchObject({
+      Runtime: `nodejs${readFileSync('.nvmrc', 'utf8').trim()}.x`,
+      Architectures: ['arm64'],
+      Handler: 'index.handler',
+      MemorySize: spec.memoryMb,
+      Timeout: spec.timeoutSeconds,
+      ReservedConcurrentExecutions: spec.concurrency,
+    });
+  });
+
+  test('keeps its log for the time that the configuration says, encrypted with a key that rotates', () => {
+    template.resourceCountIs('AWS::Logs::LogGroup', FUNCTIONS.length);
+    template.allResourcesProperties('AWS::Logs::LogGroup', { RetentionInDays: 90, KmsKeyId: Match.anyValue() });
+    template.allResourcesProperties('AWS::KMS::Key', { EnableKeyRotation: true });
+  });
+
+  test.each([
+    ['rotation-postgres', ['REKEY_DATABASE_CA_FILE']],
+    ['sync', ['REKEY_CLUSTERS', 'REKEY_QUEUE_URL']],
+    ['sweep', ['REKEY_CLUSTERS', 'REKEY_QUEUE_URL']],
+    ['retire', ['REKEY_DATABASE_CA_FILE', 'REKEY_QUEUE_URL']],
+  ])('%s is told what it needs and nothing else', (name, own) => {
+    const common = ['REKEY_EVENT_BUS', 'POWERTOOLS_SERVICE_NAME', 'POWERTOOLS_LOG_LEVEL', 'NODE_OPTIONS'];
+
+    expect(Object.keys(variablesOf(name)).sort()).toEqual([...common, ...own].sort());
+  });
+
+  test('is told of the clusters as JSON', () => {
+    expect(JSON.parse(variablesOf('sync')['REKEY_CLUSTERS'])).toEqual([{ name: 'shop', region: 'eu-west-1' }]);
+  });
+
+  test('is told of its own queue: sync and sweep of sync’s, retire of retire’s', () => {
+    const refTo = (name: string) => ({ Ref: queueNamed(name).logicalId });
+
+    expect(variablesOf('sync')['REKEY_QUEUE_URL']).toEqual(refTo('sync'));
+    expect(variablesOf('sweep')['REKEY_QUEUE_URL']).toEqual(refTo('sync'));
+    expect(variablesOf('retire')['REKEY_QUEUE_URL']).toEqual(refTo('retire'));
+  });
+
+  test('reserves no concurrency where the account has none to spare', () => {
+    const without = synthesised({ reserveConcurrency: false });
+
+    without.template.allResourcesProperties('AWS::Lambda::Function', { ReservedConcurrentExecutions: Match.absent() });
+  });
+});
+
+describe('the network', () => {
+  test('lets nobody in, and out only to APIs and to the database', () => {
+    for (const { properties } of resources('AWS::EC2::SecurityGroup')) {
+      expect(properties['SecurityGroupIngress']).toBeUndefined();
+      expect(properties['SecurityGroupEgress']).toEqual([
+        expect.objectContaining({ CidrIp: '0.0.0.0/0', FromPort: 443, ToPort: 443 }),
+      ]);
+    }
+    template.allResourcesProperties('AWS::EC2::SecurityGroupEgress', {
+      FromPort: 5432,
+      ToPort: 5432,
+      DestinationSecurityGroupId: 'sg-0123456789abcdef0',
+    });
+  });
+
+  test('opens the database to rotation and retire alone', () => {
+    const sources = resources('AWS::EC2::SecurityGroupIngress').map(({ properties }) => properties);
+
+    expect(sources).toHaveLength(2);
+    for (const each of sources)
+      expect(each).toMatchObject({ GroupId: 'sg-0123456789abcdef0', FromPort: 5432, ToPort: 5432, IpProtocol: 'tcp' });
+    expect(JSON.stringify(sources)).not.toMatch(/Sync|Sweep/);
+  });
+
+  test('asks for no right on network interfaces where there is no VPC', () => {
+    const { network: _, ...outside } = example;
+    const without = synthesisedWithout(outside);
+
+    expect(without).not.toContain('ec2:');
+    expect(without).not.toContain('AWS::EC2::');
+  });
+});
+
+describe('access to Kubernetes', () => {
+  test('is by group, never by one of EKS’s own policies', () => {
+    const entries = resources('AWS::EKS::AccessEntry').map(({ properties }) => properties);
+
+    expect(entries.map((each) => each['KubernetesGroups'])).toEqual([['rekey'], ['rekey-sweep']]);
+    for (const each of entries) expect(each['AccessPolicies']).toBeUndefined();
+  });
+
+  test('is left to a person where the cluster is not ours to open', () => {
+    const without = synthesised({ clusters: [{ name: 'far', region: 'us-east-1', createAccessEntries: false }] });
+
+    without.template.resourceCountIs('AWS::EKS::AccessEntry', 0);
+    expect(JSON.stringify(without.statementsOf('sync'))).toContain(':eks:us-east-1:111122223333:cluster/far');
+  });
+});
+
+describe('each half alone', () => {
+  test('sync without rotation has no function that knows a database', () => {
+    expect(synthesised({ rotated: [] }).functionNames).toEqual(['rekey-example-sync', 'rekey-example-sweep']);
+  });
+
+  test('rotation without clusters has no sync, and nothing to retire', () => {
+    expect(synthesised({ clusters: [] }).functionNames).toEqual(['rekey-example-rotation-postgres']);
+  });
+});
+
+describe('the roots of the databases', () => {
+  test('are those of Lambda’s image where the configuration names no file', () => {
+    expect(variablesOf('rotation-postgres')['REKEY_DATABASE_CA_FILE']).toBe('/var/runtime/ca-cert.pem');
+  });
+
+  test('lie beside the bundle where it names one', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'rekey-ca-'));
+    try {
+      writeFileSync(join(folder, 'own.pem'), 'a certificate');
+      const app = new App({ outdir: join(folder, 'cdk.out'), context: { 'aws:cdk:enable-asset-metadata': true } });
+      new RekeyStack(app, { ...example, databaseCaFile: relative(resolve('.'), join(folder, 'own.pem')) });
+      const { directory, stacks } = app.synth();
+      const template = stacks[0]?.template;
+
+      const deployed = Object.values<{
+        Type: string;
+        Properties: Record<string, never>;
+        Metadata: Record<string, string>;
+      }>(template.Resources).filter((each) => each.Type === 'AWS::Lambda::Function');
+      const withFile = deployed.filter((each) =>
+        existsSync(join(directory, each.Metadata['aws:asset:path'] ?? '', 'database-ca.pem')),
+      );
+
+      expect(withFile.map((each) => each.Properties['FunctionName'])).toEqual([
+        'rekey-example-rotation-postgres',
+        'rekey-example-retire',
+      ]);
+      for (const each of withFile)
+        expect(each.Properties['Environment']).toMatchObject({
+          Variables: { REKEY_DATABASE_CA_FILE: '/var/task/database-ca.pem' },
+        });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+const REFUSES_PLAIN_HTTP = expect.objectContaining({
+  Effect: 'Deny',
+  Principal: { AWS: '*' },
+  Condition: { Bool: { 'aws:SecureTransport': 'false' } },
+});
+
+function queueNamed(name: string) {
+  const found = resources('AWS::SQS::Queue').find(
+    ({ properties }) => properties['QueueName'] === `rekey-example-${name}`,
+  );
+  if (found === undefined) throw new Error(`no queue ${name}`);
+  return found;
+}
+
+const arnOf = ({ logicalId }: { logicalId: string }) => ({ 'Fn::GetAtt': [logicalId, 'Arn'] });
+
+const policyOf = ({ logicalId }: { logicalId: string }) =>
+  resources('AWS::SQS::QueuePolicy')
+    .filter(({ properties }) => properties['Queues'].some((each: { Ref: string }) => each.Ref === logicalId))
+    .flatMap(({ properties }) => properties['PolicyDocument'].Statement);
+
+function mappingOf(name: string) {
+  const target = { Ref: functionNamed(name).logicalId };
+  const found = resources('AWS::Lambda::EventSourceMapping').find(
+    ({ properties }) => JSON.stringify(properties['FunctionName']) === JSON.stringify(target),
+  );
+  if (found === undefined) throw new Error(`no mapping to ${name}`);
+  return found;
+}
+
+function variablesOf(name: string) {
+  return functionNamed(name).properties['Environment'].Variables;
+}
+
+function synthesisedWithout(config: typeof example): string {
+  const app = new App();
+  new RekeyStack(app, config);
+  return JSON.stringify(app.synth().stacks[0]?.template);
+}
