@@ -7,6 +7,7 @@ import { applyStrategicMergePatch } from '../patch/strategic-merge-patch.ts';
 import { type Attributes, type Authorizer, accessDenied, attributesOf, type User } from './authorization.ts';
 import { discoveryDocument, REVIEWS } from './discovery.ts';
 import { listPage } from './list-page.ts';
+import { decodeReview, PROTOBUF } from './protobuf.ts';
 import type { DeleteOptions, Registry, WriteOptions } from './registry.ts';
 import { type RequestTarget, requestTarget } from './request.ts';
 import { apiVersionOf, type Resource } from './resources.ts';
@@ -21,7 +22,7 @@ export interface ApiRequest {
   readonly accept: string;
   readonly contentType: string;
   readonly userAgent: string;
-  readonly body: string;
+  readonly body: Buffer;
   readonly user: User;
 }
 
@@ -277,7 +278,7 @@ export class ApiHandler {
   }
 
   #review(kind: (typeof REVIEWS)[number]['kind'], request: ApiRequest): object {
-    const review = parseObject(request.body);
+    const review = request.contentType === PROTOBUF ? decodeReview(request.body) : parseObject(request.body);
     const spec = isRecord(review['spec']) ? review['spec'] : {};
     const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : undefined);
     switch (kind) {
@@ -332,7 +333,7 @@ function writeOptions(target: ResourceTarget, request: ApiRequest): WriteOptions
 }
 
 function deleteOptions(request: ApiRequest): DeleteOptions {
-  const body = request.body === '' ? {} : parseObject(request.body);
+  const body = request.body.length === 0 ? {} : parseObject(request.body);
   const query = request.url.searchParams;
   const grace = body['gracePeriodSeconds'] ?? query.get('gracePeriodSeconds') ?? undefined;
   const orphan = body['orphanDependents'] === true || query.get('orphanDependents') === 'true';
@@ -416,24 +417,24 @@ function patched(apply: () => unknown): unknown {
   }
 }
 
-function parseJson(text: string): unknown {
+function parseJson(body: Buffer): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(body.toString());
   } catch {
     throw badRequest("the object provided is unrecognized (must be of type JSON): couldn't be parsed");
   }
 }
 
-function parseObject(text: string): Record<string, unknown> {
-  const value = parseJson(text);
+function parseObject(body: Buffer): Record<string, unknown> {
+  const value = parseJson(body);
   if (!isRecord(value)) throw badRequest('the body of the request is not an object');
   return value;
 }
 
-function parseYamlObject(text: string): Record<string, unknown> {
+function parseYamlObject(body: Buffer): Record<string, unknown> {
   let value: unknown;
   try {
-    value = parseYaml(text);
+    value = parseYaml(body.toString());
   } catch {
     throw badRequest('error decoding YAML');
   }

@@ -1,6 +1,7 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import type { Clock } from '../../../../shared/operations/clock.ts';
 import { type Condition, isRecord, type KubernetesObject, type ObjectInput, sameJson, timestamp } from '../objects.ts';
+import type { OwnershipRules } from '../patch/field-ownership.ts';
 import { recordApply, recordUpdate, type Writer } from '../patch/managed-fields.ts';
 import { applyConfiguration } from '../patch/server-side-apply.ts';
 import { applyDefaults } from './defaults.ts';
@@ -98,7 +99,13 @@ export class Registry {
     applyDefaults(draft);
     validate(resource, draft, undefined);
     if (this.storage.get(resource, namespace, name) !== undefined) throw alreadyExists(resource, name);
-    draft.metadata.managedFields = recordUpdate([], {}, draft, this.#writer(resource, options), rules(resource));
+    draft.metadata.managedFields = recordUpdate(
+      [],
+      {},
+      draft,
+      this.#writer(resource, options),
+      rules(resource, options),
+    );
     return options.dryRun ? draft : this.storage.put(resource, draft);
   }
 
@@ -176,7 +183,7 @@ export class Registry {
       { ...configuration },
       writer,
       options.force,
-      rules(resource),
+      rules(resource, options),
     );
     if (result.kind === 'conflict') throw applyConflict(result.conflicts);
     const record = (after: KubernetesObject) =>
@@ -263,7 +270,7 @@ export class Registry {
     const before = live.metadata.managedFields ?? [];
     next.metadata.managedFields = owners
       ? owners(next)
-      : recordUpdate(before, live, next, this.#writer(resource, options), rules(resource));
+      : recordUpdate(before, live, next, this.#writer(resource, options), rules(resource, options));
     // The real server ignores a write whose only effect were new times in managedFields.
     const same = sameJson(
       { ...next, metadata: { ...next.metadata, managedFields: withoutTimes(next.metadata.managedFields) } },
@@ -338,8 +345,11 @@ export class Registry {
   }
 }
 
-function rules(resource: Resource): { custom: boolean } {
-  return { custom: resource.custom === true };
+function rules(resource: Resource, options: WriteOptions): OwnershipRules {
+  return {
+    atomicLists: resource.custom === true,
+    withoutStatus: resource.status === true && options.subresource === undefined,
+  };
 }
 
 function isObjectInput(value: unknown): value is ObjectInput {

@@ -16,18 +16,22 @@ const UNOWNED_METADATA = new Set([
   'selfLink',
 ]);
 
-/** Custom resources without list markers in their schema have atomic lists; metadata is the same for all kinds. */
-export interface ListRules {
-  readonly custom: boolean;
+/** How the fields of one write are owned. */
+export interface OwnershipRules {
+  /** Custom resources without list markers in their schema have atomic lists; metadata is the same for all kinds. */
+  readonly atomicLists: boolean;
+  /** The write does not touch the status: whatever it says of it is not its own. */
+  readonly withoutStatus: boolean;
 }
 
 /** The fields that an object sets. */
-export function fieldsOf(object: Record<string, unknown>, rules: ListRules): FieldSet {
+export function fieldsOf(object: Record<string, unknown>, rules: OwnershipRules): FieldSet {
   const { apiVersion: _apiVersion, kind: _kind, metadata, ...rest } = object;
   const owned = isRecord(metadata)
     ? Object.fromEntries(Object.entries(metadata).filter(([name]) => !UNOWNED_METADATA.has(name)))
     : {};
-  const fields = mapFields(rest, !rules.custom);
+  if (rules.withoutStatus) delete rest['status'];
+  const fields = mapFields(rest, !rules.atomicLists);
   if (Object.keys(owned).length > 0) fields['f:metadata'] = mapFields(owned, true);
   return fields;
 }
@@ -62,7 +66,7 @@ function entrySegment(how: ListMerge, item: unknown): string {
 export function changedFields(
   before: Record<string, unknown>,
   after: Record<string, unknown>,
-  rules: ListRules,
+  rules: OwnershipRules,
 ): FieldSet {
   return keepLeaves(fieldsOf(after, rules), [], (path) => !sameJson(valueAt(before, path), valueAt(after, path)));
 }

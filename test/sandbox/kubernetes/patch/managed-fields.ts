@@ -1,5 +1,5 @@
 import type { FieldSet, ManagedFieldsEntry } from '../objects.ts';
-import { changedFields, isLeaf, keepLeaves, type ListRules, union, valueAt, without } from './field-ownership.ts';
+import { changedFields, isLeaf, keepLeaves, type OwnershipRules, union, valueAt, without } from './field-ownership.ts';
 
 /** Who writes, as it is recorded with the fields that they wrote. */
 export interface Writer {
@@ -19,7 +19,7 @@ export function recordUpdate(
   before: Record<string, unknown>,
   after: Record<string, unknown>,
   writer: Writer,
-  rules: ListRules,
+  rules: OwnershipRules,
 ): ManagedFieldsEntry[] {
   const changed = changedFields(before, after, rules);
   const remaining = dropVanished(entries, after);

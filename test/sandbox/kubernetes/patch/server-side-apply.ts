@@ -3,9 +3,9 @@ import {
   contains,
   fieldsOf,
   keepLeaves,
-  type ListRules,
   leaves,
   matchesSegment,
+  type OwnershipRules,
   union,
   valueAt,
   without,
@@ -40,7 +40,7 @@ export function applyConfiguration(
   configuration: Record<string, unknown>,
   writer: Writer,
   force: boolean,
-  rules: ListRules,
+  rules: OwnershipRules,
 ): ApplyResult {
   const applied = fieldsOf(configuration, rules);
   const others = entries.filter((entry) => !isOf(entry, writer));
@@ -60,7 +60,7 @@ export function applyConfiguration(
   const dropped = without(without(before, applied), ofOthers);
   const pruned = structuredClone(live);
   for (const path of leaves(dropped)) removeAt(pruned, path);
-  return { kind: 'merged', object: mergeMap(pruned, configuration, !rules.custom), applied, taken: differing };
+  return { kind: 'merged', object: mergeMap(pruned, configuration, !rules.atomicLists), applied, taken: differing };
 }
 
 function mergeMap(
