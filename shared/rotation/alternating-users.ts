@@ -23,7 +23,7 @@ export const alternatingUsers: Strategy = {
     const { engine, deadline } = rotation;
     const pair = await userPair(rotation);
     // Whoever wrote this secret must know the password of the user whose rights the other one is about to get.
-    await requireCurrentLogin(rotation);
+    await requireCurrentLogin(rotation, pair.admin);
     // Always whole: that pending logs in already does not show that its rights were finished, and reconciling what is
     // the same changes nothing.
     await engine.prepareAlternate(pair, pending.password, deadline);
@@ -32,8 +32,9 @@ export const alternatingUsers: Strategy = {
 
   async test(rotation, pending) {
     const { engine, deadline } = rotation;
-    await requireLogin(rotation, pending);
-    const differences = await engine.differences(await userPair(rotation), deadline);
+    const pair = await userPair(rotation);
+    await requireLogin(rotation, pending, pair.admin);
+    const differences = await engine.differences(pair, deadline);
     if (differences.length > 0)
       throw new RekeyError(
         'RIGHTS_DIFFER',
@@ -44,7 +45,7 @@ export const alternatingUsers: Strategy = {
   async preflight(rotation) {
     const { engine, deadline } = rotation;
     const pair = await userPair(rotation);
-    await requireCurrentLogin(rotation);
+    await requireCurrentLogin(rotation, pair.admin);
     const missing = await engine.missingForAlternate(pair, deadline);
     if (missing.length > 0)
       throw new RekeyError(

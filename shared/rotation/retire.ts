@@ -84,7 +84,7 @@ export async function retire(request: RetireRequest, deps: RetireDeps, deadline:
   const rotation: Rotation = { secretArn: secret.arn, current, store, engine, rules, hosts, deadline };
   const pair = await userPair(rotation);
   // If the current user were refused, the previous one might be all that still works.
-  await requireCurrentLogin(rotation);
+  await requireCurrentLogin(rotation, pair.admin);
   const stillWanted = async () => judge(request, await store.describe(secret.arn), deps).kind === 'proceed';
   const result = await engine.disableAlternate(pair, stillWanted, deadline);
   switch (result.kind) {

@@ -29,7 +29,7 @@ export const singleUser: Strategy = {
     );
   },
 
-  test: requireLogin,
+  test: (rotation, pending) => requireLogin(rotation, pending),
 
   async preflight(rotation) {
     await requireCurrentLogin(rotation);

@@ -1,4 +1,4 @@
-import type { DatabaseEngine } from '../engines/port.ts';
+import type { Credentials, DatabaseEngine } from '../engines/port.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 import type { HostPolicy } from '../secrets/database-host.ts';
@@ -46,9 +46,12 @@ export interface Strategy {
   preflight(rotation: Rotation): Promise<readonly string[]>;
 }
 
-/** @throws RekeyError PENDING_REFUSED unless the server lets the pending login in, now */
-export async function requireLogin({ engine, deadline }: Rotation, pending: DatabaseSecret): Promise<void> {
-  const login = await engine.login(pending, deadline);
+/**
+ * @param witness an administrator who can tell why, where there is one
+ * @throws RekeyError PENDING_REFUSED unless the server lets the pending login in, now
+ */
+export async function requireLogin(rotation: Rotation, pending: DatabaseSecret, witness?: Credentials): Promise<void> {
+  const login = await rotation.engine.login(pending, rotation.deadline, witness);
   if (login.kind === 'refused')
     throw new RekeyError(
       'PENDING_REFUSED',
@@ -56,9 +59,15 @@ export async function requireLogin({ engine, deadline }: Rotation, pending: Data
     );
 }
 
-/** @throws RekeyError LOGIN_REFUSED unless the server lets the current login in, now */
-export async function requireCurrentLogin({ engine, current, deadline }: Rotation): Promise<void> {
-  const login = await engine.login(current, deadline);
+/**
+ * @param witness an administrator who can tell why, where there is one
+ * @throws RekeyError LOGIN_REFUSED unless the server lets the current login in, now
+ */
+export async function requireCurrentLogin(
+  { engine, current, deadline }: Rotation,
+  witness?: Credentials,
+): Promise<void> {
+  const login = await engine.login(current, deadline, witness);
   if (login.kind === 'refused')
     throw new RekeyError(
       'LOGIN_REFUSED',

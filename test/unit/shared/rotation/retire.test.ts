@@ -1,0 +1,195 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { systemClock } from '../../../../shared/operations/clock.ts';
+import { deadlineIn } from '../../../../shared/operations/deadline.ts';
+import { STEPS } from '../../../../shared/rotation/plan.ts';
+import { type RetireDeps, type RetireRequest, retire } from '../../../../shared/rotation/retire.ts';
+import { ROTATION_FUNCTION } from '../../../contract/fakes/secret-store.ts';
+import { createFakeDatabase, type FakeDatabase } from '../../../sandbox/fakes/database-engine.ts';
+import { createRig, type Rig } from './rig.ts';
+
+const base = { engine: 'postgres', host: 'db.example' };
+const CONVERGED_AT_MS = Date.UTC(2027, 0, 1);
+const MINUTE_MS = 60_000;
+
+let database: FakeDatabase;
+let rig: Rig;
+let arn: string;
+let versionId: string;
+
+/** `app` is current, rotated to `app_clone`; so `app` is the previous user. */
+async function rotated(app: Record<string, unknown>, tags: Record<string, string> = {}) {
+  database = createFakeDatabase('postgres');
+  database.addUser('admin', { password: 'a' });
+  database.addUser('app', { password: 'old', rights: ['read'] });
+  rig = createRig(database.engine);
+  const masterarn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }));
+  arn = rig.secrets.create(
+    'app/db',
+    JSON.stringify({ ...base, username: 'app', password: 'old', masterarn, ...app }),
+    tags,
+  );
+  versionId = rig.secrets.beginRotation(arn);
+  for (const step of STEPS) await rig.run(step, arn, versionId);
+  database.calls.length = 0;
+}
+
+function ask(request: Partial<RetireRequest> = {}, deps: Partial<RetireDeps> = {}) {
+  return retire(
+    { secretArn: arn, versionId, consumersProved: true, pinnedUses: false, convergedAtMs: CONVERGED_AT_MS, ...request },
+    {
+      ...rig.deps,
+      clock: { now: () => CONVERGED_AT_MS + 5 * MINUTE_MS },
+      rotationFunctions: [ROTATION_FUNCTION],
+      ...deps,
+    },
+    deadlineIn(30_000, systemClock),
+  );
+}
+const previousLogsIn = () => database.users.get('app')?.mayLogIn;
+
+describe('the previous user, once its consumers have converged', () => {
+  beforeEach(() => rotated({}));
+
+  test('can no longer log in, while the current one can', async () => {
+    expect(await ask()).toEqual({ kind: 'retired', user: 'app' });
+    expect(previousLogsIn()).toBe(false);
+    expect(database.users.get('app_clone')?.mayLogIn).toBe(true);
+  });
+
+  test('comes back with the next rotation', async () => {
+    await ask();
+    const token = rig.secrets.beginRotation(arn);
+    for (const step of STEPS) await rig.run(step, arn, token);
+    expect(previousLogsIn()).toBe(true);
+  });
+
+  test('retired again is retired', async () => {
+    await ask();
+    expect(await ask()).toEqual({ kind: 'retired', user: 'app' });
+  });
+
+  test('lives through the grace', async () => {
+    const clock = { now: () => CONVERGED_AT_MS + 3.5 * MINUTE_MS };
+    expect(await ask({}, { clock })).toEqual({ kind: 'tooEarly', retryInSeconds: 90 });
+    expect(previousLogsIn()).toBe(true);
+    expect(database.calls).toEqual([]);
+  });
+
+  test('lives while a session of it is open, and the session is named', async () => {
+    const session = { applicationName: 'report', clientAddress: '10.0.0.7', since: '2027-01-01T00:00:00Z' };
+    database.users.get('app')?.sessions.push(session);
+    expect(await ask()).toEqual({ kind: 'sessionsOpen', user: 'app', sessions: [session] });
+    expect(previousLogsIn()).toBe(true);
+  });
+
+  test('lives while a workload is pinned to another version', async () => {
+    expect(await ask({ pinnedUses: true })).toMatchObject({ kind: 'leftAlone' });
+    expect(database.calls).toEqual([]);
+  });
+
+  test('lives when no consumer is known', async () => {
+    expect(await ask({ consumersProved: false })).toMatchObject({ kind: 'leftAlone' });
+    expect(database.calls).toEqual([]);
+  });
+
+  test('is left to a later version that is current by now', async () => {
+    rig.secrets.put(arn, 'anything');
+    expect(await ask()).toEqual({ kind: 'superseded' });
+    expect(database.calls).toEqual([]);
+  });
+
+  test('is left to a rotation that has begun', async () => {
+    rig.secrets.beginRotation(arn);
+    expect(await ask()).toEqual({ kind: 'superseded' });
+    expect(database.calls).toEqual([]);
+  });
+
+  test('is left to a rotation that begins at the last moment', async () => {
+    const engine: RetireDeps['engine'] = {
+      ...database.engine,
+      disableAlternate: async (pair, stillWanted, deadline) => {
+        rig.secrets.beginRotation(arn);
+        return await database.engine.disableAlternate(pair, stillWanted, deadline);
+      },
+    };
+    expect(await ask({}, { engine })).toEqual({ kind: 'superseded' });
+    expect(previousLogsIn()).toBe(true);
+  });
+
+  test('lives when the current one cannot log in: it may be all that works', async () => {
+    database.addUser('app_clone', { password: 'another' });
+    await expect(ask()).rejects.toMatchObject({ code: 'LOGIN_REFUSED' });
+    expect(previousLogsIn()).toBe(true);
+  });
+
+  test('lives in a secret that something else rotates, which would not let it in again', async () => {
+    rig.secrets.secret(arn).rotationFunction = `${ROTATION_FUNCTION}-of-aws`;
+    expect(await ask()).toMatchObject({ kind: 'nothingToRetire' });
+    rig.secrets.secret(arn).rotationFunction = undefined;
+    expect(await ask()).toMatchObject({ kind: 'nothingToRetire' });
+    expect(database.calls).toEqual([]);
+  });
+
+  test('lives in a secret whose rotation was switched off', async () => {
+    rig.secrets.secret(arn).rotationEnabled = false;
+    expect(await ask()).toMatchObject({ kind: 'nothingToRetire' });
+  });
+
+  test.each([
+    [{ username: 'postgres' }, 'leftAlone'],
+    [{ host: 'other.example' }, 'leftAlone'],
+    [{ username: 'app_clone' }, 'nothingToRetire'],
+  ])('is not taken for one when AWSPREVIOUS says %j', async (over, kind) => {
+    const secret = rig.secrets.secret(arn);
+    for (const version of secret.versions.values())
+      if (version.stages.has('AWSPREVIOUS'))
+        version.value = JSON.stringify({ ...JSON.parse(version.value ?? ''), ...over });
+    expect(await ask()).toMatchObject({ kind });
+    expect(database.calls).toEqual([]);
+  });
+
+  test('without any previous version there is nothing to retire', async () => {
+    for (const version of rig.secrets.secret(arn).versions.values()) version.stages.delete('AWSPREVIOUS');
+    expect(await ask()).toMatchObject({ kind: 'nothingToRetire' });
+  });
+});
+
+describe('retirement by tag', () => {
+  test('rekey:retire=next-rotation leaves the previous user alone', async () => {
+    await rotated({}, { 'rekey:retire': 'next-rotation' });
+    expect(await ask()).toMatchObject({ kind: 'leftAlone' });
+    expect(previousLogsIn()).toBe(true);
+  });
+
+  test('rekey:retire=converged retires without a known consumer, but not against a pinned one', async () => {
+    await rotated({}, { 'rekey:retire': 'converged' });
+    expect(await ask({ consumersProved: false, pinnedUses: true })).toMatchObject({ kind: 'leftAlone' });
+    expect(await ask({ consumersProved: false })).toEqual({ kind: 'retired', user: 'app' });
+  });
+
+  test('rekey:retire-after is the grace', async () => {
+    await rotated({}, { 'rekey:retire-after': '1h' });
+    expect(await ask()).toEqual({ kind: 'tooEarly', retryInSeconds: 55 * 60 });
+  });
+
+  test('rekey:hold leaves the previous user alone', async () => {
+    await rotated({});
+    rig.secrets.secret(arn).tags.set('rekey:hold', '2999-01-01');
+    expect(await ask()).toMatchObject({ kind: 'leftAlone' });
+  });
+
+  test('a tag that is not understood stops it', async () => {
+    await rotated({});
+    rig.secrets.secret(arn).tags.set('rekey:retire', 'never');
+    await expect(ask()).rejects.toMatchObject({ code: 'TAG_INVALID' });
+    expect(previousLogsIn()).toBe(true);
+  });
+});
+
+describe('what has nothing to retire', () => {
+  test('a single user: its old password died when the new one was set', async () => {
+    await rotated({ masterarn: undefined });
+    expect(await ask()).toMatchObject({ kind: 'nothingToRetire' });
+    expect(database.calls).toEqual([]);
+  });
+});
