@@ -49,6 +49,11 @@ export interface EksCluster {
    * create them by hand (docs/permissions.md).
    */
   readonly createAccessEntries: boolean;
+  /**
+   * The cluster's security group, when its API is private: it gets a rule that lets sync and sweep in on port 443.
+   * Needs `network`. @default the API is reached by its public endpoint, or the rule is there already
+   */
+  readonly securityGroupId?: string;
 }
 
 export interface Network {
@@ -93,6 +98,12 @@ function* faultsOf(environment: Environment): Iterable<string> {
     if (!isRegion(cluster.region)) yield `clusters[${index}].region: "${cluster.region}" is not a Region`;
     if (cluster.createAccessEntries && cluster.region !== region)
       yield `clusters[${index}].createAccessEntries: the cluster is in ${cluster.region}, this stack in ${region}`;
+    if (cluster.securityGroupId !== undefined) {
+      if (!SECURITY_GROUP.test(cluster.securityGroupId))
+        yield `clusters[${index}].securityGroupId: "${cluster.securityGroupId}" is not a security group's id`;
+      if (environment.network === undefined)
+        yield `clusters[${index}].securityGroupId: only a function in a VPC (network) can be let in`;
+    }
   }
   for (const twice of repeated(clusters.map((cluster) => `${cluster.name} in ${cluster.region}`)))
     yield `clusters: ${twice} is there twice`;
@@ -125,7 +136,7 @@ function* faultsOfNetwork(network: Network): Iterable<string> {
   for (const id of network.subnetIds)
     if (!/^subnet-[0-9a-f]+$/.test(id)) yield `network.subnetIds: "${id}" is not a subnet's id`;
   for (const id of network.databaseSecurityGroupIds)
-    if (!/^sg-[0-9a-f]+$/.test(id)) yield `network.databaseSecurityGroupIds: "${id}" is not a security group's id`;
+    if (!SECURITY_GROUP.test(id)) yield `network.databaseSecurityGroupIds: "${id}" is not a security group's id`;
   if (!Number.isInteger(network.databasePort) || network.databasePort < 1 || network.databasePort > 65_535)
     yield `network.databasePort: ${network.databasePort} is not a port`;
 }
@@ -141,6 +152,8 @@ function* faultsOfArn(arn: string, shape: RegExp, where: string, { account, regi
   else if (parts['account'] !== account || parts['region'] !== region)
     yield `${where}: "${arn}" is not in account ${account} and Region ${region}`;
 }
+
+const SECURITY_GROUP = /^sg-[0-9a-f]+$/;
 
 const isRegion = (text: string) => /^[a-z]{2}(-[a-z]+)+-\d$/.test(text);
 

@@ -1,4 +1,5 @@
 import { Stack } from 'aws-cdk-lib';
+import { Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2';
 import { CfnAccessEntry } from 'aws-cdk-lib/aws-eks';
 import type { EksCluster } from '../config.ts';
 import { acknowledge } from './acknowledge.ts';
@@ -34,7 +35,7 @@ export function allowObserving(to: ServiceFunction, clusters: readonly EksCluste
  * EKS's own access policies know no custom resources, and the wider ones can read every Kubernetes Secret.
  */
 export function letInto(clusters: readonly EksCluster[], visitor: ServiceFunction, group: KubernetesGroup): void {
-  for (const { name, createAccessEntries } of clusters)
+  for (const { name, createAccessEntries, securityGroupId } of clusters) {
     if (createAccessEntries)
       new CfnAccessEntry(visitor, `Access to ${name}`, {
         clusterName: name,
@@ -42,4 +43,12 @@ export function letInto(clusters: readonly EksCluster[], visitor: ServiceFunctio
         type: 'STANDARD',
         kubernetesGroups: [group],
       });
+    if (securityGroupId !== undefined)
+      for (const own of visitor.lambda.connections.securityGroups)
+        SecurityGroup.fromSecurityGroupId(visitor, `API of ${name}`, securityGroupId).addIngressRule(
+          own,
+          Port.HTTPS,
+          'Rekey to the Kubernetes API',
+        );
+  }
 }

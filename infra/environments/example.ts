@@ -16,7 +16,7 @@ export const environment: Environment = {
       kmsKeyArns: ['arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab'],
     },
   ],
-  clusters: [{ name: 'shop', region: 'eu-west-1', createAccessEntries: true }],
+  clusters: [{ name: 'shop', region: 'eu-west-1', createAccessEntries: true, securityGroupId: 'sg-0fedcba9876543210' }],
   network: {
     vpcId: 'vpc-0123456789abcdef0',
     availabilityZones: ['eu-west-1a', 'eu-west-1b'],

@@ -63,6 +63,11 @@ describe('the configuration of an environment', () => {
       { clusters: [{ ...cluster, region: 'us-east-1' }] },
       'clusters[0].createAccessEntries: the cluster is in us-east-1, this stack in eu-west-1',
     ],
+    [
+      "a cluster's security group by name",
+      { clusters: [{ ...cluster, securityGroupId: 'eks' }] },
+      'clusters[0].securityGroupId: "eks"',
+    ],
     ['an address without a host', { emails: ['on-call'] }, 'emails: "on-call" is not an address'],
     ['a VPC by name', { network: { ...network, vpcId: 'main' } }, 'network.vpcId'],
     ['no subnet', { network: { ...network, subnetIds: [], availabilityZones: [] } }, 'network.subnetIds: at least one'],
@@ -81,6 +86,12 @@ describe('the configuration of an environment', () => {
     ['port 0', { network: { ...network, databasePort: 0 } }, 'network.databasePort: 0 is not a port'],
   ])('is refused with %s', (_what, difference, fault) => {
     expect(() => checked({ ...example, ...difference })).toThrow(fault);
+  });
+
+  test('is refused with a private Kubernetes API where the functions are in no VPC', () => {
+    const { network: _, ...outside } = example;
+
+    expect(() => checked(outside)).toThrow('clusters[0].securityGroupId: only a function in a VPC');
   });
 
   test('is refused with all its faults at once', () => {

@@ -213,6 +213,33 @@ describe('rights in AWS', () => {
     expect(open).toEqual([]);
   });
 
+  test('let Rekey’s key be used for its own logs and notifications alone', () => {
+    template.hasResourceProperties('AWS::KMS::Key', {
+      KeyPolicy: {
+        Statement: [
+          Match.objectLike({ Action: 'kms:*', Principal: Match.anyValue() }),
+          Match.objectLike({
+            Principal: { Service: 'logs.eu-west-1.amazonaws.com' },
+            Condition: {
+              ArnLike: {
+                'kms:EncryptionContext:aws:logs:arn': {
+                  'Fn::Join': [
+                    '',
+                    ['arn:', { Ref: 'AWS::Partition' }, ':logs:eu-west-1:111122223333:log-group:rekey-example-*'],
+                  ],
+                },
+              },
+            },
+          }),
+          Match.objectLike({
+            Principal: { Service: 'events.amazonaws.com' },
+            Condition: { StringEquals: { 'aws:SourceAccount': '111122223333' } },
+          }),
+        ],
+      },
+    });
+  });
+
   test('let a function be called by nobody unnamed', () => {
     for (const { properties } of resources('AWS::Lambda::Permission'))
       expect(properties['SourceArn'] ?? properties['SourceAccount']).toBeDefined();
@@ -413,17 +440,23 @@ describe('the network', () => {
   });
 
   test('opens the database to rotation and retire alone', () => {
-    const sources = resources('AWS::EC2::SecurityGroupIngress').map(({ properties }) => properties);
+    expect(letInto('sg-0123456789abcdef0')).toEqual([
+      { port: 5432, from: expect.stringMatching(/^Retire/) },
+      { port: 5432, from: expect.stringMatching(/^rotationpostgres/) },
+    ]);
+  });
 
-    expect(sources).toHaveLength(2);
-    for (const each of sources)
-      expect(each).toMatchObject({ GroupId: 'sg-0123456789abcdef0', FromPort: 5432, ToPort: 5432, IpProtocol: 'tcp' });
-    expect(JSON.stringify(sources)).not.toMatch(/Sync|Sweep/);
+  test('opens a private Kubernetes API to sync and sweep alone', () => {
+    expect(letInto('sg-0fedcba9876543210')).toEqual([
+      { port: 443, from: expect.stringMatching(/^Sweep/) },
+      { port: 443, from: expect.stringMatching(/^Sync/) },
+    ]);
   });
 
   test('asks for no right on network interfaces where there is no VPC', () => {
     const { network: _, ...outside } = example;
-    const without = synthesisedWithout(outside);
+    const clusters = [{ name: 'shop', region: 'eu-west-1', createAccessEntries: true }];
+    const without = synthesisedWithout({ ...outside, clusters });
 
     expect(without).not.toContain('ec2:');
     expect(without).not.toContain('AWS::EC2::');
@@ -526,6 +559,16 @@ function mappingOf(name: string) {
 function variablesOf(name: string) {
   return functionNamed(name).properties['Environment'].Variables;
 }
+
+/** Who may open a TCP connection into a security group that is there already. */
+const letInto = (groupId: string) =>
+  resources('AWS::EC2::SecurityGroupIngress')
+    .filter(({ properties }) => properties['GroupId'] === groupId && properties['IpProtocol'] === 'tcp')
+    .map(({ properties }) => ({
+      port: properties['FromPort'] === properties['ToPort'] ? properties['FromPort'] : 'several',
+      from: properties['SourceSecurityGroupId']?.['Fn::GetAtt']?.[0] ?? 'anywhere',
+    }))
+    .sort((a, b) => a.from.localeCompare(b.from));
 
 function synthesisedWithout(config: typeof example): string {
   const app = new App();
