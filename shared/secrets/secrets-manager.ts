@@ -166,19 +166,6 @@ const ACCESS = new Set([
   'CredentialsProviderError',
 ]);
 const KEY = new Set(['DecryptionFailure', 'EncryptionFailure']);
-/** Of the SDK and of Node: nothing is known of whether the call took effect. */
-const TRANSPORT = new Set([
-  'TimeoutError',
-  'AbortError',
-  'ECONNRESET',
-  'ECONNREFUSED',
-  'EPIPE',
-  'ETIMEDOUT',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-]);
 const THROTTLED = /Throttl|TooManyRequests|RequestLimitExceeded|SlowDown/;
 
 function translate(error: unknown, call: string): RekeyError {
@@ -193,20 +180,23 @@ function translate(error: unknown, call: string): RekeyError {
   if (KEY.has(name) || (ACCESS.has(name) && /\bkms\b/i.test(text))) return new RekeyError('KEY_UNUSABLE', said);
   if (ACCESS.has(name)) return new RekeyError('ACCESS_DENIED', said);
   if (/marked (for deletion|deleted)|scheduled for deletion/i.test(text)) return new RekeyError('SECRET_DELETED', said);
-  if (status >= 500 || TRANSPORT.has(name) || TRANSPORT.has(codeOf(error)) || THROTTLED.test(name))
-    return new RekeyError('SECRETS_MANAGER_UNAVAILABLE', said);
+  // The SDK counts attempts on whatever ended one: without an answer, nothing is known of what took effect.
+  const unanswered = !service && typeof error === 'object' && error !== null && '$metadata' in error;
+  if (status >= 500 || unanswered || THROTTLED.test(name)) return new RekeyError('SECRETS_MANAGER_UNAVAILABLE', said);
   if (service) return new RekeyError('SECRETS_MANAGER_REJECTED', said);
   return new RekeyError('UNEXPECTED', said);
 }
 
 function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error;
+  return textField(error, 'name') || typeof error;
 }
 
 function textOfError(error: unknown): string {
-  return error instanceof Error ? error.message : '';
+  return textField(error, 'message');
 }
 
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : '';
+/** By shape rather than by class: what Node itself throws is not always of this realm's Error. */
+function textField(error: unknown, field: string): string {
+  const value: unknown = typeof error === 'object' && error !== null ? Reflect.get(error, field) : undefined;
+  return typeof value === 'string' ? value : '';
 }
