@@ -62,6 +62,8 @@ export interface Membership {
   readonly admin: boolean;
   readonly inherit: boolean;
   readonly set: boolean;
+  /** The administrator may grant the role to others. */
+  readonly administered: boolean;
 }
 
 export interface Setting {
@@ -105,7 +107,7 @@ WITH
     FROM pg_roles),
   membership AS MATERIALIZED (
     SELECT m.roleid, m.member AS memberid, r.name AS role, u.name AS member, g.name AS grantor,
-      m.admin_option AS admin, m.inherit_option AS inherit, m.set_option AS set
+      m.admin_option AS admin, m.inherit_option AS inherit, m.set_option AS set, r.administered
     FROM pg_auth_members m JOIN role r ON r.oid = m.roleid JOIN role u ON u.oid = m.member
       JOIN role g ON g.oid = m.grantor),
   pair AS MATERIALIZED (

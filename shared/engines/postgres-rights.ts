@@ -1,0 +1,341 @@
+import type { DefaultGrant, Membership, Role, Setting, Snapshot } from './postgres-catalog.ts';
+import { quoteLiteral as literal, quoteIdentifier as name } from './postgres-connection.ts';
+
+/*
+ * How two PostgreSQL users come to be able to do the same.
+ *
+ * One of them, the holder, has all rights; the other, the heir, has nothing of its own and inherits from it:
+ * `GRANT holder TO heir WITH INHERIT TRUE, SET FALSE`. The first user is the holder and its clone the heir, as with
+ * the clones that AWS's function makes, and they stay so whichever of them is current. Therefore
+ *  - a grant, its GRANT OPTION, ownership and what is granted later hold for both at once (rotation.md M7), and a
+ *    REVOKE does too: there is no copy that could bring it back (M8);
+ *  - without SET the heir cannot become the holder, and so cannot change its password (M3). That option exists since
+ *    PostgreSQL 16, hence the version asked for. The holder is no member of the heir at all;
+ *  - what the heir was given directly moves to the holder when the heir is current, and is taken away when it is not;
+ *  - what the heir creates belongs to the heir: the holder gets all rights on it at once, by default privileges, and
+ *    becomes its owner with the next rotation (M2).
+ * Three things are not inherited and are kept equal instead: the attributes of a role, its settings, and the roles
+ * it may SET ROLE to. For those the current user is right.
+ */
+
+/** One statement that makes a difference go away. */
+export interface Step {
+  /** The difference, as a sentence. */
+  readonly why: string;
+  readonly sql: string;
+  /** Who has to run it, when not the administrator as itself: the grantor of what it changes. */
+  readonly as?: string;
+  /** Roles that the administrator must have the rights of, meanwhile. */
+  readonly owners?: readonly string[];
+  /** What a superuser should run instead when the administrator may not. */
+  readonly remedy: string;
+}
+
+export interface Plan {
+  readonly steps: readonly Step[];
+  /** Differences that a person has to settle, with the statement where there is one. */
+  readonly unsettled: readonly string[];
+}
+
+/** A snapshot in which both users exist. */
+export type PairSnapshot = Snapshot & { readonly current: Role; readonly alternate: Role };
+
+/** What to do so that the alternate user can do exactly what the current one can; nothing, when it can. */
+export function planRights(snapshot: PairSnapshot): Plan {
+  const { current, alternate, heirIsCurrent } = snapshot;
+  const [heir, holder] = heirIsCurrent ? [current, alternate] : [alternate, current];
+  const family: Family = { ...snapshot, heir, holder };
+  return {
+    steps: [
+      ...attributes(family),
+      ...inheritance(family),
+      ...otherMemberships(family),
+      ...directGrants(family),
+      ...ownership(family),
+      ...defaultGrants(family),
+      ...settings(family),
+    ],
+    unsettled: [...unsettled(family)],
+  };
+}
+
+export const createRole = (snapshot: Snapshot, role: string): Step => ({
+  why: `${role} does not exist`,
+  sql: `CREATE ROLE ${name(role)} NOLOGIN`,
+  remedy: mayCreateRoles(snapshot),
+});
+
+/** Last of all, so that a login with this password implies that the rights were done. */
+export const giveLogin = (snapshot: PairSnapshot, verifier: string): Step => ({
+  why: 'the pending password is not in use',
+  sql: `ALTER ROLE ${name(snapshot.alternate.name)} LOGIN PASSWORD ${literal(verifier)}`,
+  remedy: mayAlter(snapshot, snapshot.alternate),
+});
+
+interface Family extends PairSnapshot {
+  readonly heir: Role;
+  readonly holder: Role;
+}
+
+const mayCreateRoles = ({ admin }: Snapshot): string => `ALTER ROLE ${name(admin.name)} CREATEROLE;`;
+
+/** PostgreSQL 16 asks for CREATEROLE, and for ADMIN OPTION on each role that the administrator did not create (M1). */
+function mayAlter(snapshot: Snapshot, role: Role, orElse = ''): string {
+  if (!role.administered) return `GRANT ${name(role.name)} TO ${name(snapshot.admin.name)} WITH ADMIN OPTION;`;
+  return snapshot.admin.createRole ? orElse : mayCreateRoles(snapshot);
+}
+
+function* attributes(family: Family): Iterable<Step> {
+  const { current, alternate } = family;
+  const alter = (why: string, clause: string): Step => {
+    const sql = `ALTER ROLE ${name(alternate.name)} ${clause}`;
+    return { why, sql, remedy: mayAlter(family, alternate, `${sql};`) };
+  };
+  const flags = [
+    ['createDb', 'CREATEDB'],
+    ['createRole', 'CREATEROLE'],
+    ['replication', 'REPLICATION'],
+    ['bypassRls', 'BYPASSRLS'],
+    ['inherit', 'INHERIT'],
+  ] as const;
+  for (const [flag, word] of flags)
+    if (current[flag] !== alternate[flag])
+      yield alter(`${alternate.name} ${current[flag] ? 'lacks' : 'has'} ${word}`, current[flag] ? word : `NO${word}`);
+  if (current.connectionLimit !== alternate.connectionLimit)
+    yield alter(`${alternate.name} has another CONNECTION LIMIT`, `CONNECTION LIMIT ${current.connectionLimit}`);
+  if (current.validUntil !== alternate.validUntil)
+    yield alter(`${alternate.name} has another VALID UNTIL`, `VALID UNTIL ${literal(current.validUntil)}`);
+}
+
+/** The heir has the holder's rights, and has them only that way. */
+function* inheritance(family: Family): Iterable<Step> {
+  const { heir, holder, memberships } = family;
+  const links = memberships.filter(({ role, member }) => role === holder.name && member === heir.name);
+  const link = `GRANT ${name(holder.name)} TO ${name(heir.name)} WITH ADMIN FALSE, INHERIT TRUE, SET FALSE`;
+  if (!links.some(({ inherit }) => inherit))
+    yield {
+      why: `${heir.name} does not have the rights of ${holder.name}`,
+      sql: link,
+      remedy: mayAlter(family, holder, `${link};`),
+    };
+  for (const { grantor, set, admin } of links)
+    if (set || admin)
+      yield {
+        why: `${heir.name} may become ${holder.name}, and so change its password`,
+        sql: link,
+        ...acting(family, grantor),
+        remedy: `${link} GRANTED BY ${name(grantor)};`,
+      };
+}
+
+/**
+ * Memberships in further roles. To SET ROLE one needs SET all along the way, and the way by the holder has none: so
+ * where the holder may SET ROLE, the heir gets a membership that lets it do that and nothing else. By this shape,
+ * SET without INHERIT, such a mirror is told from what a person granted.
+ */
+function* otherMemberships(family: Family): Iterable<Step> {
+  const { heir, holder, heirIsCurrent, memberships } = family;
+  const elsewhere = memberships.filter(({ role }) => role !== heir.name && role !== holder.name);
+  const ofHeir = elsewhere.filter(({ member }) => member === heir.name);
+  const ofHolder = elsewhere.filter(({ member }) => member === holder.name);
+
+  for (const membership of ofHeir) {
+    const { role, grantor } = membership;
+    const shared = ofHolder.some((other) => other.role === role && other.set);
+    if (isMirror(membership) && (shared || heirIsCurrent)) continue; // the latter is for a person: see unsettled()
+    const change = (why: string, sql: string): Step => ({ why, sql, ...acting(family, grantor), remedy: `${sql};` });
+    const why = `${heir.name} is a member of ${role} by itself`;
+    if (heirIsCurrent && !ofHolder.some((other) => covers(other, membership)))
+      yield change(
+        `${holder.name} is not the member of ${role} that ${heir.name} is`,
+        grantMembership(membership, holder),
+      );
+    yield change(
+      why,
+      shared || (heirIsCurrent && membership.set) ? mirror(role, heir) : `REVOKE ${name(role)} FROM ${name(heir.name)}`,
+    );
+  }
+
+  for (const { role, set, grantor, administered } of ofHolder)
+    if (set && !ofHeir.some((other) => other.role === role))
+      yield {
+        why: `${heir.name} may not SET ROLE ${role}`,
+        sql: mirror(role, heir),
+        ...(administered ? {} : acting(family, grantor)),
+        remedy: `${mirror(role, heir)};`,
+      };
+}
+
+const isMirror = ({ admin, inherit, set }: Membership): boolean => set && !inherit && !admin;
+
+const mirror = (role: string, heir: Role): string =>
+  `GRANT ${name(role)} TO ${name(heir.name)} WITH ADMIN FALSE, INHERIT FALSE, SET TRUE`;
+
+const covers = (one: Membership, other: Membership): boolean =>
+  one.role === other.role && one.admin >= other.admin && one.inherit >= other.inherit && one.set >= other.set;
+
+const grantMembership = ({ role, admin, inherit, set }: Membership, member: Role): string =>
+  `GRANT ${name(role)} TO ${name(member.name)} WITH ADMIN ${admin}, INHERIT ${inherit}, SET ${set}`;
+
+function* directGrants(family: Family): Iterable<Step> {
+  const { heir, holder, heirIsCurrent, heirGrants } = family;
+  for (const { object, privileges, grantable, grantor } of heirGrants) {
+    const change = (sql: string): Step => ({
+      why: `${heir.name} was granted ${privileges} on ${object} by itself`,
+      sql,
+      ...acting(family, grantor),
+      remedy: `${sql};`,
+    });
+    if (heirIsCurrent)
+      yield change(`GRANT ${privileges} ON ${object} TO ${name(holder.name)}${grantable ? ' WITH GRANT OPTION' : ''}`);
+    yield change(`REVOKE ${privileges} ON ${object} FROM ${name(heir.name)}`);
+  }
+}
+
+function* ownership(family: Family): Iterable<Step> {
+  const { heir, holder, heirOwns, database } = family;
+  if (heirOwns.length === 0) return;
+  const sql = `REASSIGN OWNED BY ${name(heir.name)} TO ${name(holder.name)}`;
+  yield {
+    why: `${heir.name} owns ${heirOwns.join(', ')} in database ${database}`,
+    sql,
+    owners: [heir.name, holder.name],
+    remedy: holder.administered ? mayAlter(family, heir, `${sql};`) : mayAlter(family, holder, `${sql};`),
+  };
+}
+
+function* defaultGrants(family: Family): Iterable<Step> {
+  const { heir, holder, current, alternate, heirIsCurrent, heirDefaultGrants, kindsNotShared } = family;
+  const alter = (grant: DefaultGrant, change: string, why: string, remedy?: string): Step => {
+    const where = grant.schema === null ? '' : ` IN SCHEMA ${grant.schema}`;
+    const sql = `ALTER DEFAULT PRIVILEGES FOR ROLE ${name(grant.owner)}${where} ${change}`;
+    return { why, sql, ...acting(family, grant.owner), remedy: remedy ?? `${sql};` };
+  };
+  const give = ({ privilege, kind, grantee, grantable }: DefaultGrant) =>
+    `GRANT ${privilege} ON ${kind} TO ${grantee}${grantable ? ' WITH GRANT OPTION' : ''}`;
+  const take = ({ privilege, kind, grantee }: DefaultGrant) => `REVOKE ${privilege} ON ${kind} FROM ${grantee}`;
+
+  for (const grant of heirDefaultGrants) {
+    const why = `${heir.name} would be granted ${grant.privilege} on ${grant.kind} of ${grant.owner} by itself`;
+    if (heirIsCurrent) yield alter(grant, give({ ...grant, grantee: name(holder.name) }), why);
+    yield alter(grant, take(grant), why);
+  }
+
+  // What others may do with a new object must not depend on which of the two created it.
+  const ofCurrent = family.defaultGrants.filter(({ owner }) => owner === current.name);
+  const ofAlternate = family.defaultGrants.filter(({ owner }) => owner === alternate.name);
+  const remedy = mayAlter(family, alternate) || undefined;
+  for (const grant of ofAlternate)
+    if (!ofCurrent.some((other) => sameDefault(other, grant)))
+      yield alter(
+        grant,
+        take(grant),
+        `${grant.grantee} gets ${grant.privilege} on ${grant.kind} of ${alternate.name} alone`,
+        remedy,
+      );
+  for (const grant of ofCurrent)
+    if (!ofAlternate.some((other) => sameDefault(other, grant)))
+      yield alter(
+        { ...grant, owner: alternate.name },
+        give(grant),
+        `${grant.grantee} gets ${grant.privilege} on ${grant.kind} of ${current.name} alone`,
+        remedy,
+      );
+
+  for (const kind of kindsNotShared) {
+    const sql = `ALTER DEFAULT PRIVILEGES FOR ROLE ${name(heir.name)} GRANT ALL ON ${kind} TO ${name(holder.name)}`;
+    yield {
+      why: `${holder.name} could not use ${kind} that ${heir.name} creates`,
+      sql,
+      as: heir.name,
+      remedy: mayAlter(family, heir, `${sql};`),
+    };
+  }
+}
+
+const sameDefault = (one: DefaultGrant, other: DefaultGrant): boolean =>
+  one.schema === other.schema &&
+  one.kind === other.kind &&
+  one.grantee === other.grantee &&
+  one.privilege === other.privilege &&
+  one.grantable === other.grantable;
+
+function* settings(family: Family): Iterable<Step> {
+  const { current, alternate, heir, holder } = family;
+  // A known way around M2 is ALTER ROLE … SET role; it needs the SET that lets one user take the other over.
+  const isTakeOver = ({ name: setting, value }: Setting) =>
+    setting === 'role' && (value === heir.name || value === holder.name);
+  const alter = (role: Role, setting: Setting, change: string, why: string): Step => {
+    const where = setting.database === null ? '' : ` IN DATABASE ${name(setting.database)}`;
+    const sql = `ALTER ROLE ${name(role.name)}${where} ${change}`;
+    return { why, sql, remedy: mayAlter(family, role, `${sql};`) };
+  };
+  const reset = (role: Role, setting: Setting, why: string) =>
+    alter(role, setting, `RESET ${settingName(setting.name)}`, why);
+
+  for (const role of [heir, holder])
+    for (const setting of family.settings)
+      if (setting.role === role.name && isTakeOver(setting))
+        yield reset(role, setting, `${role.name} always acts as ${setting.value}`);
+
+  const kept = family.settings.filter((setting) => !isTakeOver(setting));
+  const find = (role: Role, { database, name: setting }: Setting) =>
+    kept.find((other) => other.role === role.name && other.database === database && other.name === setting);
+  for (const setting of kept) {
+    const why = `the setting ${setting.name} differs`;
+    if (setting.role === alternate.name && find(current, setting) === undefined) yield reset(alternate, setting, why);
+    if (setting.role === current.name && find(alternate, setting)?.value !== setting.value)
+      yield alter(alternate, setting, `SET ${settingName(setting.name)} TO ${settingValue(setting)}`, why);
+  }
+}
+
+/** An extension's setting has a dot between two identifiers. */
+const settingName = (setting: string): string => setting.split('.').map(name).join('.');
+
+/** PostgreSQL stores these as a list of identifiers and wants each of them quoted; all others are one literal. */
+const LISTS = new Set([
+  'local_preload_libraries',
+  'search_path',
+  'session_preload_libraries',
+  'shared_preload_libraries',
+  'temp_tablespaces',
+  'unix_socket_directories',
+]);
+
+function settingValue({ name: setting, value }: Setting): string {
+  if (!LISTS.has(setting)) return literal(value);
+  const items = value.match(/"(?:[^"]|"")*"|[^,\s]+/g) ?? [''];
+  return items
+    .map((item) => (item.startsWith('"') ? item.slice(1, -1).replaceAll('""', '"') : item))
+    .map(literal)
+    .join(', ');
+}
+
+function* unsettled(family: Family): Iterable<string> {
+  const { current, alternate, heir, holder, heirIsCurrent, memberships, database } = family;
+  if (current.superuser || alternate.superuser)
+    yield `${(current.superuser ? current : alternate).name} is a superuser: take that away, or use the strategy single-user`;
+
+  const links = memberships.filter(({ role, member }) => role === holder.name && member === heir.name);
+  if (family.heirMayBecomeHolder && !heir.superuser && !links.some(({ set }) => set))
+    yield `${heir.name} may become ${holder.name} by way of another role: revoke that membership, or its SET option`;
+
+  for (const membership of memberships) {
+    const { role, member } = membership;
+    if (!heirIsCurrent || member !== heir.name || role === holder.name || !isMirror(membership)) continue;
+    if (memberships.some((other) => other.member === holder.name && other.role === role && other.set)) continue;
+    yield `${heir.name} may SET ROLE ${role} and ${holder.name} may not: GRANT ${name(role)} TO ${name(holder.name)}; or REVOKE ${name(role)} FROM ${name(heir.name)};`;
+  }
+
+  for (const policy of family.heirPolicies)
+    yield `${policy} in database ${database} names ${heir.name} and not ${holder.name}: name ${holder.name}, it holds for both`;
+  for (const server of family.unmappedServers)
+    yield `${alternate.name} has no user mapping for the foreign server ${server}: CREATE USER MAPPING FOR ${name(alternate.name)} SERVER ${name(server)} OPTIONS (…);`;
+
+  if (family.ownSchemas.length > 0 && family.searchPath.includes('"$user"'))
+    yield `"$user" in search_path means schema ${family.ownSchemas.join(' or ')} for one of the users only: ALTER ROLE ${name(current.name)} SET search_path TO ${family.searchPath.replace('"$user"', name(family.ownSchemas[0] ?? ''))};`;
+}
+
+/** Only the grantor of something may change it; the administrator then acts as that role. */
+const acting = ({ admin }: Snapshot, grantor: string): { as?: string } =>
+  grantor === admin.name ? {} : { as: grantor };
