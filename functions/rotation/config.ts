@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs';
+import { RekeyError } from '../../shared/operations/errors.ts';
+import type { HostPolicy } from '../../shared/secrets/database-host.ts';
+
+/** What a function that talks to databases is configured with. */
+export interface DatabaseConfig {
+  readonly eventBus: string;
+  /** PEM: the authorities that may vouch for a database. */
+  readonly ca: string;
+  readonly hosts: HostPolicy;
+}
+
+/** @throws RekeyError CONFIG_INVALID with all faults at once, at the cold start rather than during a rotation */
+export function readDatabaseConfig(env: NodeJS.ProcessEnv): DatabaseConfig {
+  const faults: string[] = [];
+  const required = (name: string): string => {
+    const value = env[name] ?? '';
+    if (value === '') faults.push(`${name} is missing`);
+    return value;
+  };
+  const eventBus = required('REKEY_EVENT_BUS');
+  const caFile = required('REKEY_DATABASE_CA_FILE');
+  const ca = caFile === '' ? '' : readCertificates(caFile, faults);
+  const allowLoopback = env['REKEY_ALLOW_LOOPBACK'] ?? 'false';
+  if (!['true', 'false'].includes(allowLoopback)) faults.push('REKEY_ALLOW_LOOPBACK is neither true nor false');
+  const allowedSuffixes = (env['REKEY_ALLOWED_HOSTS'] ?? '').toLowerCase().split(' ').filter(Boolean);
+  if (!allowedSuffixes.every((suffix) => suffix.startsWith('.')))
+    faults.push('REKEY_ALLOWED_HOSTS is not a list of suffixes such as ".rds.amazonaws.com", separated by blanks');
+  if (faults.length > 0) throw new RekeyError('CONFIG_INVALID', faults.join('; '));
+  return { eventBus, ca, hosts: { allowLoopback: allowLoopback === 'true', allowedSuffixes } };
+}
+
+/** A file without certificates would have every connection refused, with an error that points elsewhere. */
+function readCertificates(file: string, faults: string[]): string {
+  try {
+    const pem = readFileSync(file, 'utf8');
+    if (pem.includes('-----BEGIN CERTIFICATE-----')) return pem;
+    faults.push(`REKEY_DATABASE_CA_FILE: there is no certificate in ${file}`);
+  } catch {
+    faults.push(`REKEY_DATABASE_CA_FILE: ${file} cannot be read`);
+  }
+  return '';
+}
