@@ -1,7 +1,7 @@
 import { RekeyError } from '../operations/errors.ts';
 import type { OpenSession } from '../operations/events.ts';
 import type { UserPair } from './port.ts';
-import { type Role, type Snapshot, snapshotSql } from './postgres-catalog.ts';
+import { type Snapshot, snapshotSql } from './postgres-catalog.ts';
 import { type Connection, quoteIdentifier, quoteLiteral } from './postgres-connection.ts';
 import { ServerRefusal } from './postgres-errors.ts';
 import { createRole, giveLogin, type PairSnapshot, planRights, type Step } from './postgres-rights.ts';
@@ -53,15 +53,11 @@ export async function observe(connection: Connection, { current, alternate }: Us
   return row.snapshot;
 }
 
-/** What the two differ in, one sentence each. */
+/** What the two differ in within this database, one sentence each. */
 export function differencesIn(snapshot: Snapshot, { alternate }: UserPair): readonly string[] {
   if (!bothExist(snapshot)) return [`${alternate} does not exist`];
   const { steps, unsettled } = planRights(snapshot);
-  const { name } = (snapshot.heirIsCurrent ? snapshot.current : snapshot.alternate) as Role;
-  const elsewhere = snapshot.elsewhere.map(
-    (database) => `${name} owns or was granted something in database ${database}`,
-  );
-  return [...new Set([...unsettled, ...steps.map(({ why }) => why), ...elsewhere])];
+  return [...new Set([...unsettled, ...steps.map(({ why }) => why)])];
 }
 
 function bothExist(snapshot: Snapshot): snapshot is PairSnapshot {

@@ -72,8 +72,10 @@ export function createPostgresEngine({ clock, ...trust }: PostgresOptions): Data
     async prepareAlternate(pair, password, deadline) {
       requirePair(pair);
       const verifier = scramVerifier(password);
-      await settleElsewhere(pair, deadline);
       await asAdmin(pair, deadline, 'keep', async (connection) => {
+        // Other databases of the server first, each in a transaction of its own: they may be done twice, like all here.
+        for (const database of (await observe(connection, pair)).elsewhere)
+          await asAdmin({ ...pair, database }, deadline, 'keep', (other) => reconcileOrRefuse(other, pair));
         await reconcileOrRefuse(connection, pair);
         const missing = await enableLogin(connection, pair, verifier.expose()).catch((error: unknown) => {
           throw passwordRefused(error, pair.alternate);
@@ -83,9 +85,13 @@ export function createPostgresEngine({ clock, ...trust }: PostgresOptions): Data
     },
 
     async differences(pair, deadline) {
-      return asAdmin(pair, deadline, 'undo', async (connection) =>
-        differencesIn(await observe(connection, pair), pair),
-      );
+      return asAdmin(pair, deadline, 'undo', async (connection) => {
+        const snapshot = await observe(connection, pair);
+        const elsewhere = snapshot.elsewhere.map(
+          (database) => `one of ${pair.current} and ${pair.alternate} has something of its own in database ${database}`,
+        );
+        return [...differencesIn(snapshot, pair), ...elsewhere];
+      });
     },
 
     async missingForAlternate(pair, deadline) {
@@ -118,7 +124,6 @@ export function createPostgresEngine({ clock, ...trust }: PostgresOptions): Data
     deadline: Deadline,
     keeps: 'keep' | 'undo' | ((result: T) => boolean),
     work: (connection: Connection) => Promise<T>,
-    database = pair.database,
   ): Promise<T> {
     requirePair(pair);
     const locked = (connection: Connection) => async () => {
@@ -126,19 +131,9 @@ export function createPostgresEngine({ clock, ...trust }: PostgresOptions): Data
       return work(connection);
     };
     const decide = typeof keeps === 'function' ? keeps : () => keeps === 'keep';
-    return acting({ ...pair.admin, database }, deadline, (connection) =>
+    return acting({ ...pair.admin, database: pair.database }, deadline, (connection) =>
       transaction(connection, deadline, locked(connection), decide),
     );
-  }
-
-  /**
-   * What one of the two owns in other databases of the server, each in a transaction of its own. It comes before the
-   * password, and may be repeated, like all of this.
-   */
-  async function settleElsewhere(pair: UserPair, deadline: Deadline): Promise<void> {
-    const { elsewhere } = await asAdmin(pair, deadline, 'undo', (connection) => observe(connection, pair));
-    for (const database of elsewhere)
-      await asAdmin(pair, deadline, 'keep', (connection) => reconcileOrRefuse(connection, pair), database);
   }
 
   /** Opens a session as the one who acts: there a refused login is a failure, not an answer. */
@@ -201,8 +196,7 @@ export function createPostgresEngine({ clock, ...trust }: PostgresOptions): Data
 
 async function reconcileOrRefuse(connection: Connection, pair: UserPair): Promise<void> {
   refuseMissing(pair, await reconcile(connection, pair));
-  const { elsewhere: _, ...here } = await observe(connection, pair);
-  const left = differencesIn({ ...here, elsewhere: [] }, pair);
+  const left = differencesIn(await observe(connection, pair), pair);
   if (left.length > 0)
     throw new RekeyError('RIGHTS_DIFFER', `${pair.alternate} cannot do what ${pair.current} can: ${left.join('; ')}`);
 }
