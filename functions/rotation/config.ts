@@ -24,7 +24,7 @@ export function readDatabaseConfig(env: NodeJS.ProcessEnv): DatabaseConfig {
   const allowLoopback = env['REKEY_ALLOW_LOOPBACK'] ?? 'false';
   if (!['true', 'false'].includes(allowLoopback)) faults.push('REKEY_ALLOW_LOOPBACK is neither true nor false');
   const allowedSuffixes = (env['REKEY_ALLOWED_HOSTS'] ?? '').toLowerCase().split(' ').filter(Boolean);
-  if (!allowedSuffixes.every((suffix) => suffix.startsWith('.')))
+  if (!allowedSuffixes.every((suffix) => /^(\.[a-z0-9-]+)+$/.test(suffix)))
     faults.push('REKEY_ALLOWED_HOSTS is not a list of suffixes such as ".rds.amazonaws.com", separated by blanks');
   if (faults.length > 0) throw new RekeyError('CONFIG_INVALID', faults.join('; '));
   return { eventBus, ca, hosts: { allowLoopback: allowLoopback === 'true', allowedSuffixes } };
