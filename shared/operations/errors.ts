@@ -149,6 +149,24 @@ export const ERROR_CATALOGUE = {
     action: 'Let the server authenticate this user with scram-sha-256 (pg_hba.conf), and check that it is your server.',
   },
   DATABASE_ERROR: { retryable: false, action: "Look the SQLSTATE up in the server's log and manual." },
+  CLUSTER_UNREACHABLE: {
+    retryable: true,
+    action: "Check the cluster's endpoint, its security group and the route from the function to it.",
+  },
+  CLUSTER_BUSY: { retryable: true, action: 'The API server refused for the moment. Rekey tries again by itself.' },
+  CLUSTER_ACCESS_DENIED: {
+    retryable: false,
+    action:
+      "Give the function's role an access entry of the cluster whose group is bound to Rekey's ClusterRole (docs/permissions.md).",
+  },
+  CLUSTER_NOT_FOUND: {
+    retryable: false,
+    action: 'Check the name and the Region of the cluster in REKEY_CLUSTERS.',
+  },
+  CLUSTER_REJECTED: {
+    retryable: false,
+    action: 'The API server refused the request for good: look at its admission webhooks and policies.',
+  },
   UNEXPECTED: { retryable: false, action: 'This is a defect in Rekey: report it with the log of this invocation.' },
 } as const satisfies Record<string, Entry>;
 

@@ -1,0 +1,206 @@
+import type { Marker, Mount, Pod, SecretProviderClass, Workload, WorkloadKind } from '../cluster/port.ts';
+import { WORKLOAD_KINDS } from '../cluster/port.ts';
+import type { ConsumerProof, ConsumerRef, Unproved } from '../operations/events.ts';
+import { objectsOf, refersTo, type SecretIdentity, type Use, useOf } from './matching.ts';
+import { type Claim, judgePod, type Verdict } from './proof.ts';
+
+/** What one look at one cluster saw. */
+export interface Snapshot {
+  readonly cluster: { readonly name: string; readonly region: string };
+  readonly classes: readonly SecretProviderClass[];
+  readonly workloads: readonly Workload[];
+  /** Of every namespace of {@link namespacesUsing}, at least. */
+  readonly pods: readonly Pod[];
+  readonly mounts: readonly Mount[];
+}
+
+export type Mode = ConsumerProof['mode'];
+
+/** Something whose pods use the secret. */
+export interface Consumer {
+  readonly ref: ConsumerRef;
+  /** Undefined for what Rekey never touches: a bare pod, a Job's pods, pods whose workload has dropped the secret. */
+  readonly workload: Workload | undefined;
+  readonly mode: Mode;
+  readonly wave: number;
+  /** Its live pods that use the secret, and what they prove. */
+  readonly pods: readonly JudgedPod[];
+}
+
+export interface JudgedPod {
+  readonly pod: Pod;
+  readonly verdict: Verdict;
+}
+
+export interface Consumers {
+  readonly consumers: readonly Consumer[];
+  /** Uses that never move. */
+  readonly pinned: readonly Unproved[];
+  /** Classes and annotations that cannot be read, for a log: `where` names the object. */
+  readonly faults: readonly { readonly where: string; readonly why: string }[];
+}
+
+const MODE = 'rekey.dev/mode';
+const WAVE = 'rekey.dev/wave';
+const SECRETS = 'rekey.dev/secrets';
+
+const DEFAULT_WAVE = 1;
+
+/** The namespaces whose pods have to be looked at. */
+export function namespacesUsing(
+  secret: SecretIdentity,
+  { cluster, classes, workloads }: Pick<Snapshot, 'cluster' | 'classes' | 'workloads'>,
+): ReadonlySet<string> {
+  const byClass = [...usesByClass(secret, classes, cluster.region).uses.values()].map(({ spc }) => spc.namespace);
+  const named = workloads.filter((one) => isNamed(secret, one, cluster.region)).map(({ namespace }) => namespace);
+  return new Set([...byClass, ...named]);
+}
+
+/** Every reference to a secret that a cluster's classes and workloads hold: names and ARNs. */
+export function secretsNamed({
+  cluster,
+  classes,
+  workloads,
+}: Pick<Snapshot, 'cluster' | 'classes' | 'workloads'>): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const spc of classes) {
+    const parsed = objectsOf(spc, cluster.region);
+    if (parsed.kind === 'malformed') continue;
+    for (const { objectName, failover } of parsed.objects) {
+      names.add(objectName);
+      if (failover !== undefined) names.add(failover.objectName);
+    }
+  }
+  for (const workload of workloads) for (const name of namesIn(workload)) names.add(name);
+  return names;
+}
+
+/** Who uses the secret in one cluster, and what each of their live pods proves about the marker's version. */
+export function consumersOf(secret: SecretIdentity, marker: Marker, snapshot: Snapshot): Consumers {
+  const { cluster, classes, workloads } = snapshot;
+  const { uses, faults } = usesByClass(secret, classes, cluster.region);
+  const mounts = Map.groupBy(snapshot.mounts, ({ namespace, pod }) => `${namespace}/${pod}`);
+  const live = snapshot.pods.filter(({ phase }) => phase !== 'Succeeded' && phase !== 'Failed');
+  const podsByController = Map.groupBy(live, ({ namespace, name, controller }) =>
+    idOf(controller?.kind ?? 'Pod', namespace, controller?.name ?? name),
+  );
+
+  const consumers: Consumer[] = [];
+  const pinned: Unproved[] = [];
+  const allFaults = [...faults];
+
+  const usesIn = (namespace: string, names: readonly string[]) =>
+    new Map(
+      names.flatMap((name) => {
+        const found = uses.get(`${namespace}/${name}`);
+        return found ? [[name, found.uses] as const] : [];
+      }),
+    );
+  const judged = (pods: readonly Pod[], claimOf: (pod: Pod) => Claim | undefined): JudgedPod[] =>
+    pods.flatMap((pod) => {
+      const claim = claimOf(pod);
+      return claim ? [{ pod, verdict: judgePod(pod, mounts.get(`${pod.namespace}/${pod.name}`) ?? [], claim) }] : [];
+    });
+
+  for (const workload of workloads) {
+    const { kind, namespace, name } = workload;
+    const ref = { cluster: cluster.name, kind, namespace, name };
+    const named = isNamed(secret, workload, cluster.region);
+    const used = usesIn(namespace, workload.secretProviderClasses);
+    for (const [spc, to] of pinsOf(used)) pinned.push({ ...ref, why: `${spc} pins the secret to ${to}` });
+    if (!named && !follows(used)) continue;
+
+    const steering = steeringOf(workload);
+    for (const why of steering.faults) allFaults.push({ where: `${cluster.name}: ${kind} ${namespace}/${name}`, why });
+    const id = idOf(kind, namespace, name);
+    const pods = judged(podsByController.get(id) ?? [], (pod) =>
+      claim(marker, usesIn(namespace, pod.secretProviderClasses), named, steering.mode),
+    );
+    podsByController.delete(id);
+    consumers.push({ ref, workload, mode: steering.mode, wave: steering.wave, pods });
+  }
+
+  for (const pods of podsByController.values()) {
+    const [{ namespace, name, controller } = { namespace: '', name: '', controller: undefined }] = pods;
+    const ref = { cluster: cluster.name, kind: controller?.kind ?? 'Pod', namespace, name: controller?.name ?? name };
+    const used = usesIn(
+      namespace,
+      pods.flatMap((pod) => pod.secretProviderClasses),
+    );
+    const byWorkload = WORKLOAD_KINDS.includes(ref.kind as WorkloadKind);
+    if (!byWorkload)
+      for (const [spc, to] of pinsOf(used)) pinned.push({ ...ref, why: `${spc} pins the secret to ${to}` });
+    if (!follows(used)) continue;
+    consumers.push({
+      ref,
+      workload: undefined,
+      mode: 'off',
+      wave: DEFAULT_WAVE,
+      pods: judged(pods, (pod) => claim(marker, usesIn(namespace, pod.secretProviderClasses), false, 'off')),
+    });
+  }
+  return { consumers, pinned, faults: allFaults };
+}
+
+type UsesByName = ReadonlyMap<string, readonly Use[]>;
+
+function usesByClass(secret: SecretIdentity, classes: readonly SecretProviderClass[], region: string) {
+  const uses = new Map<string, { readonly spc: SecretProviderClass; readonly uses: readonly Use[] }>();
+  const faults: { where: string; why: string }[] = [];
+  for (const spc of classes) {
+    const parsed = objectsOf(spc, region);
+    const key = `${spc.namespace}/${spc.name}`;
+    if (parsed.kind === 'malformed') {
+      faults.push({ where: `SecretProviderClass ${key}`, why: parsed.why });
+      continue;
+    }
+    const found = parsed.objects.flatMap((object) => useOf(object, secret) ?? []);
+    if (found.length > 0) uses.set(key, { spc, uses: found });
+  }
+  return { uses, faults };
+}
+
+/** What a pod with these uses has to show; undefined when it does not use the secret, or only a pinned version. */
+function claim(marker: Marker, used: UsesByName, named: boolean, mode: Mode): Claim | undefined {
+  const all = [...used.values()].flat();
+  if (!named && !follows(used)) return undefined;
+  return {
+    marker,
+    ids: new Map([...used].map(([spc, uses]) => [spc, uses.flatMap((use) => (use.kind === 'follows' ? use.ids : []))])),
+    needsMarker: named || all.some(({ kind }) => kind === 'unrecorded'),
+    rereads: mode === 'annotate',
+  };
+}
+
+function follows(used: UsesByName): boolean {
+  return [...used.values()].flat().some(({ kind }) => kind !== 'pinned');
+}
+
+function* pinsOf(used: UsesByName): Iterable<readonly [spc: string, to: string]> {
+  for (const [spc, uses] of used) for (const use of uses) if (use.kind === 'pinned') yield [spc, use.to];
+}
+
+/** `rekey.dev/secrets`: names and ARNs, set apart by commas or blanks. */
+function namesIn(workload: Workload): readonly string[] {
+  return (workload.annotations.get(SECRETS) ?? '').split(/[\s,]+/).filter((name) => name !== '');
+}
+
+function isNamed(secret: SecretIdentity, workload: Workload, region: string): boolean {
+  return namesIn(workload).some((name) => refersTo(name, region, secret));
+}
+
+/** What the owner asks for. A word that is not understood leaves the workload alone: `of` may have meant `off`. */
+function steeringOf({ annotations }: Workload): { mode: Mode; wave: number; faults: readonly string[] } {
+  const faults: string[] = [];
+  const mode = annotations.get(MODE) ?? 'restart';
+  const known = mode === 'restart' || mode === 'annotate' || mode === 'off';
+  if (!known) faults.push(`${MODE} is not restart, annotate or off: the workload is left alone`);
+  const wave = annotations.get(WAVE) ?? String(DEFAULT_WAVE);
+  const counted = /^\d{1,4}$/.test(wave);
+  if (!counted) faults.push(`${WAVE} is not a whole number from 0 to 9999: taken as ${DEFAULT_WAVE}`);
+  return { mode: known ? mode : 'off', wave: counted ? Number(wave) : DEFAULT_WAVE, faults };
+}
+
+function idOf(kind: string, namespace: string, name: string): string {
+  return `${kind}/${namespace}/${name}`;
+}

@@ -1,0 +1,202 @@
+import type { Cluster, Marker } from '../cluster/port.ts';
+import type { Clock } from '../operations/clock.ts';
+import type { Deadline } from '../operations/deadline.ts';
+import { asRekeyError, RekeyError } from '../operations/errors.ts';
+import type { Announcer, RekeyEvent } from '../operations/events.ts';
+import type { Logger } from '../operations/logger.ts';
+import { CURRENT, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
+import { parseTags, type SecretOptions } from '../secrets/tags.ts';
+import { type Consumers, consumersOf, namespacesUsing, type Snapshot } from './consumers.ts';
+import { markerOf } from './marker.ts';
+import { observe } from './observe.ts';
+import { type Mark, type Plan, planSync } from './plan.ts';
+
+/** "Look at this secret": all that one pass hands to the next. */
+export interface Look {
+  readonly secretArn: string;
+  readonly secretName: string;
+  readonly versionId: string;
+  /** When AWSCURRENT moved, as far as is known. Epoch milliseconds. */
+  readonly sinceMs: number;
+  /** When somebody first looked: a late event gets its whole time. Epoch milliseconds. */
+  readonly lookingSinceMs: number;
+  /** What people already heard about this version. */
+  readonly told: readonly RekeyEvent['type'][];
+}
+
+/** `superseded`: another version is current, and its own event follows. `gone`: the secret is deleted. */
+export type Outcome =
+  | { readonly kind: 'converged' | 'superseded' | 'gone' | 'held' | 'refused' | 'given-up' }
+  | { readonly kind: 'look-again'; readonly look: Look; readonly afterSeconds: number };
+
+export interface ConvergeDeps {
+  readonly secrets: Pick<SecretStore, 'describe'>;
+  readonly clusters: readonly Cluster[];
+  readonly announcer: Announcer;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly log: Logger;
+}
+
+/**
+ * One pass over one secret: observe, plan, act. It may run twice, late, or beside another one: every pass starts from
+ * what is to be seen, and a marker that is there already is not written again.
+ * @throws RekeyError of SecretStore.describe but SECRET_NOT_FOUND
+ */
+export async function converge(look: Look, deps: ConvergeDeps, deadline: Deadline): Promise<Outcome> {
+  const secret = await describe(look.secretArn, deps.secrets);
+  if (secret === undefined) return { kind: 'gone' };
+  if (versionWithStage(secret, CURRENT) !== look.versionId) return { kind: 'superseded' };
+
+  const options = optionsOf(secret);
+  if (options instanceof RekeyError) return refuse(look, options, deps);
+
+  const marker = markerOf(secret, look.versionId);
+  const { snapshots, unseen } = await observe(
+    deps.clusters,
+    (outline) => namespacesUsing(secret, outline),
+    deadline,
+    deps.log,
+  );
+  const found = allConsumers(secret, marker, snapshots);
+  for (const { where, why } of found.faults) deps.log.warn('left out', { where, why });
+  const plan = planSync({ consumers: found.consumers, marker, options, unseen, nowMs: deps.clock.now() });
+  deps.log.info('looked', {
+    verdict: plan.verdict,
+    proved: plan.proved.length,
+    unproved: plan.unproved,
+    marks: plan.marks.map(
+      ({ cluster, workload: { kind, namespace, name } }) => `${cluster}: ${kind} ${namespace}/${name}`,
+    ),
+  });
+  return act(look, plan, { found, marker, options }, deps, deadline);
+}
+
+/** The consumers of all clusters. */
+export function allConsumers(secret: SecretDescription, marker: Marker, snapshots: readonly Snapshot[]): Consumers {
+  const each = snapshots.map((snapshot) => consumersOf(secret, marker, snapshot));
+  return {
+    consumers: each.flatMap(({ consumers }) => consumers),
+    pinned: each.flatMap(({ pinned }) => pinned),
+    faults: each.flatMap(({ faults }) => faults),
+  };
+}
+
+interface Findings {
+  readonly found: Consumers;
+  readonly marker: Marker;
+  readonly options: SecretOptions;
+}
+
+async function act(
+  look: Look,
+  plan: Plan,
+  { found, marker, options }: Findings,
+  deps: ConvergeDeps,
+  deadline: Deadline,
+): Promise<Outcome> {
+  const told = new Set(look.told);
+  const tell = async (event: RekeyEvent) => {
+    if (told.has(event.type)) return;
+    told.add(event.type);
+    await deps.announcer.announce(event);
+  };
+  const ofSecret = { secretArn: look.secretArn, secretName: look.secretName, versionId: look.versionId };
+  const since = new Date(look.sinceMs).toISOString();
+
+  if (plan.verdict === 'converged') {
+    await tell({
+      type: 'Secret Converged',
+      detail: { ...ofSecret, since, consumers: plan.proved, pinned: found.pinned },
+    });
+    return { kind: 'converged' };
+  }
+  if (plan.verdict === 'held') return { kind: 'held' };
+  if (plan.verdict === 'halted') await tell({ type: 'Sync Halted', detail: { ...ofSecret, failed: plan.failed } });
+  if (plan.marks.length > 0) {
+    const consumers = found.consumers.filter(({ workload, mode }) => workload !== undefined && mode !== 'off');
+    await tell({ type: 'Sync Started', detail: { ...ofSecret, consumers: consumers.map(({ ref }) => ref) } });
+    await markAll(plan.marks, marker, deps, deadline);
+  }
+
+  const ageMs = deps.clock.now() - look.lookingSinceMs;
+  if (ageMs >= options.convergeWithinMs) {
+    await tell({
+      type: 'Secret Not Converged',
+      detail: {
+        ...ofSecret,
+        since,
+        unproved: plan.unproved,
+        action:
+          'The old credential is left alive. Put right what each entry names (or restart it); Rekey looks again by itself every few minutes.',
+      },
+    });
+    return { kind: 'given-up' };
+  }
+  return {
+    kind: 'look-again',
+    look: { ...look, told: [...told] },
+    afterSeconds: delaySeconds(ageMs, options.convergeWithinMs),
+  };
+}
+
+/** A workload that could not be marked is no reason to leave out the next one: it stays unproved and comes again. */
+async function markAll(marks: readonly Mark[], marker: Marker, deps: ConvergeDeps, deadline: Deadline): Promise<void> {
+  const clusters = new Map(deps.clusters.map((cluster) => [cluster.name, cluster]));
+  for (const { cluster, workload, where } of marks) {
+    const { kind, namespace, name } = workload;
+    const fields = { cluster, kind, namespace, name, marker: marker.annotation };
+    try {
+      const result = await clusters.get(cluster)?.mark(workload, marker, where, deadline);
+      deps.log.info(result === 'moved' ? 'changed meanwhile: looking again' : 'marked', fields);
+    } catch (thrown) {
+      deps.log.warn('could not mark', { ...fields, error: thrown });
+    }
+  }
+}
+
+async function describe(arn: string, secrets: ConvergeDeps['secrets']): Promise<SecretDescription | undefined> {
+  try {
+    const secret = await secrets.describe(arn);
+    return secret.deletedAtMs === undefined ? secret : undefined;
+  } catch (thrown) {
+    if (thrown instanceof RekeyError && thrown.code === 'SECRET_NOT_FOUND') return undefined;
+    throw thrown;
+  }
+}
+
+function optionsOf({ tags }: SecretDescription): SecretOptions | RekeyError {
+  try {
+    return parseTags(tags);
+  } catch (thrown) {
+    return asRekeyError(thrown);
+  }
+}
+
+/** A tag that is not understood may have meant "hold": nothing is rolled until it is corrected. */
+async function refuse(
+  look: Look,
+  { code, message, retryable, action }: RekeyError,
+  deps: ConvergeDeps,
+): Promise<Outcome> {
+  if (!look.told.includes('Action Needed'))
+    await deps.announcer.announce({
+      type: 'Action Needed',
+      detail: {
+        secretArn: look.secretArn,
+        secretName: look.secretName,
+        versionId: look.versionId,
+        code,
+        message,
+        retryable,
+        stillWorks: 'No workload was touched: all of them keep what they have mounted.',
+        action,
+      },
+    });
+  return { kind: 'refused' };
+}
+
+/** Often at first, when a canary takes seconds; then less and less, but not past the end of the time allowed. */
+export function delaySeconds(ageMs: number, withinMs: number): number {
+  const grown = Math.min(60, Math.max(5, Math.floor(ageMs / 10_000)));
+  return Math.max(1, Math.min(grown, Math.ceil((withinMs - ageMs) / 1_000)));
+}

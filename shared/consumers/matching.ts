@@ -1,0 +1,163 @@
+import { parse, YAMLParseError } from 'yaml';
+import type { SecretProviderClass } from '../cluster/port.ts';
+import { CURRENT } from '../secrets/port.ts';
+import { parseSecretArn } from '../secrets/secret-arn.ts';
+
+/** What every form of reference to a secret is compared with. */
+export interface SecretIdentity {
+  /** Whole, with the six characters at the end. */
+  readonly arn: string;
+  readonly name: string;
+}
+
+/** One entry of a class's `objects` that names a secret, in the words of the AWS provider. */
+export interface SecretObject {
+  readonly objectName: string;
+  readonly region: string;
+  /** Under which the driver records the mounted version: the file's name, and that of each JMESPath entry. */
+  readonly ids: readonly string[];
+  readonly version: string;
+  readonly label: string;
+  /** The region and, where it is another secret, the name that is asked for when the first region fails. */
+  readonly failover: { readonly region: string; readonly objectName: string; readonly label: string } | undefined;
+}
+
+export type ClassObjects =
+  | { readonly kind: 'objects'; readonly objects: readonly SecretObject[] }
+  | { readonly kind: 'malformed'; readonly why: string };
+
+/**
+ * How a class uses a secret: `follows` AWSCURRENT, and the driver records its version under these ids; `unrecorded`:
+ * it follows, but the recorded version is another secret's; `pinned` to a version or label, so that it never moves.
+ */
+export type Use =
+  | { readonly kind: 'follows'; readonly ids: readonly string[] }
+  | { readonly kind: 'unrecorded' }
+  | { readonly kind: 'pinned'; readonly to: string };
+
+/** Aliases that one class may resolve: far above any honest use, far below what a bomb needs. */
+const MAX_ALIASES = 50;
+
+/**
+ * The secrets that a class names. One that cannot be read is reported as such: the others go on.
+ * @param region of the cluster, where the class names none (AWS provider, "Usage": region)
+ */
+export function objectsOf(spc: SecretProviderClass, region: string): ClassObjects {
+  if (spc.provider !== 'aws') return { kind: 'objects', objects: [] };
+  const entries = entriesOf(spc.parameters.get('objects') ?? '');
+  if (typeof entries === 'string') return { kind: 'malformed', why: entries };
+  const objects: SecretObject[] = [];
+  for (const entry of entries) {
+    const objectName = textOf(entry, 'objectName');
+    if (objectName === '') return { kind: 'malformed', why: 'an entry of its objects has no objectName' };
+    if (isParameter(objectName, textOf(entry, 'objectType'))) continue;
+    objects.push({
+      objectName,
+      region: spc.parameters.get('region') || region,
+      ids: [textOf(entry, 'objectAlias') || objectName, ...aliasesOf(entry)].map((file) =>
+        fileName(file, spc.parameters.get('pathTranslation') ?? ''),
+      ),
+      version: textOf(entry, 'objectVersion'),
+      label: textOf(entry, 'objectVersionLabel'),
+      failover: failoverOf(entry, objectName, spc.parameters.get('failoverRegion') ?? ''),
+    });
+  }
+  return { kind: 'objects', objects };
+}
+
+/** How an entry uses this secret; undefined when it is about another one. */
+export function useOf(object: SecretObject, secret: SecretIdentity): Use | undefined {
+  const { failover } = object;
+  if (refersTo(object.objectName, object.region, secret)) {
+    const use = followsOrPinned(object.ids, object.version, object.label);
+    // With a failover Region the provider records the version that the last Region answered, whichever value it took.
+    const recorded = failover === undefined || isReplica(failover.objectName, secret);
+    return use.kind === 'follows' && !recorded ? { kind: 'unrecorded' } : use;
+  }
+  if (failover !== undefined && refersTo(failover.objectName, failover.region, secret))
+    return followsOrPinned(object.ids, object.version, failover.label || object.label);
+  return undefined;
+}
+
+/**
+ * Whether a reference means this secret: its name, its ARN, or its ARN without the last seven characters. Compared
+ * whole, because a name may itself end in a hyphen and six characters.
+ * @param region in which a name is looked up
+ */
+export function refersTo(reference: string, region: string, secret: SecretIdentity): boolean {
+  if (reference.startsWith('arn:')) return reference === secret.arn || reference === secret.arn.slice(0, -7);
+  return reference === secret.name && parseSecretArn(secret.arn)?.region === region;
+}
+
+function followsOrPinned(ids: readonly string[], version: string, label: string): Use {
+  if (version !== '') return { kind: 'pinned', to: `version ${version}` };
+  if (label !== '' && label !== CURRENT) return { kind: 'pinned', to: `label ${label}` };
+  return { kind: 'follows', ids };
+}
+
+/** Replicas have the name, the six characters and the versionIds of their primary. */
+function isReplica(reference: string, secret: SecretIdentity): boolean {
+  const withoutRegion = (arn: string) => arn.split(':').toSpliced(3, 1).join(':');
+  if (!reference.startsWith('arn:')) return reference === secret.name;
+  return [secret.arn, secret.arn.slice(0, -7)].some((arn) => withoutRegion(arn) === withoutRegion(reference));
+}
+
+type Entry = Readonly<Record<string, unknown>>;
+
+/** The entries of the YAML list, or why there are none. The text is not quoted: it belongs to somebody else's log. */
+function entriesOf(yaml: string): readonly Entry[] | string {
+  let parsed: unknown;
+  try {
+    // failsafe: every scalar stays the text that was written, as in the provider's Go strings.
+    parsed = parse(yaml, { schema: 'failsafe', maxAliasCount: MAX_ALIASES, logLevel: 'silent' });
+  } catch (error) {
+    const line = error instanceof YAMLParseError ? error.linePos?.[0].line : undefined;
+    return `its objects are not valid YAML${line === undefined ? '' : ` (line ${line})`}`;
+  }
+  if (!Array.isArray(parsed)) return 'its objects are not a list';
+  return parsed.every(isEntry) ? parsed : 'its objects hold something that is not a map';
+}
+
+function isEntry(value: unknown): value is Entry {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A field by its name in any case, as Go's JSON reads it; the empty string when it is missing or no text. */
+function fieldOf(entry: Entry, name: string): unknown {
+  return Object.entries(entry).find(([key]) => key.toLowerCase() === name.toLowerCase())?.[1];
+}
+
+function textOf(entry: Entry, name: string): string {
+  const value = fieldOf(entry, name);
+  return typeof value === 'string' ? value : '';
+}
+
+function aliasesOf(entry: Entry): readonly string[] {
+  const paths = fieldOf(entry, 'jmesPath');
+  if (!Array.isArray(paths)) return [];
+  return paths
+    .filter(isEntry)
+    .map((path) => textOf(path, 'objectAlias'))
+    .filter((alias) => alias !== '');
+}
+
+function failoverOf(entry: Entry, objectName: string, region: string): SecretObject['failover'] {
+  if (region === '') return undefined;
+  const object = fieldOf(entry, 'failoverObject');
+  const failover = isEntry(object) ? object : {};
+  return {
+    region,
+    objectName: textOf(failover, 'objectName') || objectName,
+    label: textOf(failover, 'objectVersionLabel'),
+  };
+}
+
+function isParameter(objectName: string, objectType: string): boolean {
+  return objectType === 'ssmparameter' || /^arn:[^:]*:ssm:/.test(objectName);
+}
+
+/** AWS provider, "pathTranslation": a slash becomes `_`, or the given character; `False` keeps it but at the start. */
+function fileName(name: string, pathTranslation: string): string {
+  if (pathTranslation.toLowerCase() === 'false') return name.replace(/^\/+/, '');
+  return name.replaceAll('/', pathTranslation || '_');
+}

@@ -1,0 +1,228 @@
+import type { Marker, Workload } from '../cluster/port.ts';
+import type { ConsumerProof, Unproved } from '../operations/events.ts';
+import type { SecretOptions, Window } from '../secrets/tags.ts';
+import type { Consumer } from './consumers.ts';
+import { failureOf } from './proof.ts';
+
+/** Everything a plan is made from: what was seen of all clusters, what the secret asks for, and the time. */
+export interface Situation {
+  readonly consumers: readonly Consumer[];
+  readonly marker: Marker;
+  readonly options: Pick<SecretOptions, 'maxParallel' | 'holdUntilMs' | 'window'>;
+  /** Clusters that could not be looked at: nothing is proved about them. */
+  readonly unseen: readonly Unproved[];
+  readonly nowMs: number;
+}
+
+export interface Mark {
+  readonly cluster: string;
+  readonly workload: Workload;
+  readonly where: 'pod-template' | 'object';
+}
+
+/**
+ * `converged`: all is proved. `halted`: new pods fail, so nothing more is rolled. `held`: the secret's hold or window
+ * forbids the next roll, and nothing is under way. `waiting`: everything else.
+ */
+export interface Plan {
+  readonly verdict: 'converged' | 'halted' | 'held' | 'waiting';
+  /** What to roll now. */
+  readonly marks: readonly Mark[];
+  readonly proved: readonly ConsumerProof[];
+  readonly unproved: readonly Unproved[];
+  /** Those of the unproved whose new pods fail. */
+  readonly failed: readonly Unproved[];
+}
+
+/** Where one consumer stands. */
+type State =
+  | { readonly kind: 'proved' }
+  | { readonly kind: 'due'; readonly workload: Workload; readonly why: string }
+  /** It carries the marker: its rollout, or the driver's remount, is under way. */
+  | { readonly kind: 'marked'; readonly why: string }
+  | { readonly kind: 'failing'; readonly why: string }
+  /** Somebody else's rollout is under way. */
+  | { readonly kind: 'busy'; readonly why: string }
+  /** Rekey does not touch it. */
+  | { readonly kind: 'left-alone'; readonly why: string };
+
+interface Standing {
+  readonly consumer: Consumer;
+  readonly state: State;
+}
+
+/**
+ * Who is next, from what is to be seen alone: there is no memory. The lowest wave that is not proved goes first; the
+ * first workload of all goes alone until its proof shows that the version works; then as many as allowed at a time.
+ * One whose new pods fail stops all further ones.
+ */
+export function planSync({ consumers, marker, options, unseen, nowMs }: Situation): Plan {
+  const standings = consumers.map((consumer) => ({ consumer, state: stateOf(consumer, marker) }));
+  const failed = standings.filter(({ state }) => state.kind === 'failing').map(unprovedOf);
+  const unproved = [...standings.filter(({ state }) => state.kind !== 'proved').map(unprovedOf), ...unseen];
+  const next = failed.length > 0 ? [] : nextOf(standings, options.maxParallel);
+  const allowed = mayRoll(options, nowMs);
+  const idle = !standings.some(({ state }) => state.kind === 'marked' || state.kind === 'busy');
+
+  return {
+    verdict: verdictOf(unproved.length === 0, failed.length > 0, next.length > 0 && !allowed && idle),
+    marks: allowed ? next : [],
+    proved: standings.filter(({ state }) => state.kind === 'proved').map(({ consumer }) => proofOf(consumer, marker)),
+    unproved,
+    failed,
+  };
+}
+
+function verdictOf(allProved: boolean, fails: boolean, held: boolean): Plan['verdict'] {
+  if (allProved) return 'converged';
+  if (fails) return 'halted';
+  return held ? 'held' : 'waiting';
+}
+
+function nextOf(standings: readonly Standing[], maxParallel: number): readonly Mark[] {
+  const steered = standings.filter(({ state }) => state.kind !== 'proved' && state.kind !== 'left-alone');
+  const wave = Math.min(...steered.map(({ consumer }) => consumer.wave));
+  const due = steered.flatMap(({ consumer, state }) =>
+    state.kind === 'due' && consumer.wave === wave ? [{ consumer, workload: state.workload }] : [],
+  );
+  // Nothing restarts by this mark, so there is nothing to ration.
+  const annotated = due.filter(({ consumer }) => consumer.mode === 'annotate');
+  const restarted = due.filter(({ consumer }) => consumer.mode === 'restart').sort(canaryFirst);
+
+  const underWay = steered.filter(isRolling).length;
+  const capacity = standings.some(isEvidence) ? maxParallel - underWay : 1 - underWay;
+  return [
+    ...annotated.map(({ consumer, workload }) => markOf(consumer, workload, 'object')),
+    ...restarted
+      .slice(0, Math.max(0, capacity))
+      .map(({ consumer, workload }) => markOf(consumer, workload, 'pod-template')),
+  ];
+}
+
+/** Whether a consumer shows that the version works: its pods started on it and are ready. */
+function isEvidence({ consumer, state }: Standing): boolean {
+  return (
+    state.kind === 'proved' &&
+    consumer.workload !== undefined &&
+    consumer.mode !== 'annotate' &&
+    consumer.pods.length > 0
+  );
+}
+
+/** Whether its pods are being replaced for this version, as opposed to waiting for somebody to do it. */
+function isRolling({ consumer, state }: Standing): boolean {
+  return state.kind === 'marked' && consumer.mode === 'restart' && consumer.workload?.rollout.stopped === undefined;
+}
+
+type Due = { readonly consumer: Consumer; readonly workload: Workload };
+
+/** The smallest one that replaces its pods by itself: the least is at stake, and an answer comes. */
+function canaryFirst(left: Due, right: Due): number {
+  return (
+    Number(left.workload.rollout.stopped !== undefined) - Number(right.workload.rollout.stopped !== undefined) ||
+    left.workload.replicas - right.workload.replicas ||
+    compare(left.consumer.ref.cluster, right.consumer.ref.cluster) ||
+    compare(left.workload.namespace, right.workload.namespace) ||
+    compare(left.workload.name, right.workload.name) ||
+    compare(left.workload.kind, right.workload.kind)
+  );
+}
+
+function compare(left: string, right: string): number {
+  if (left === right) return 0;
+  return left < right ? -1 : 1;
+}
+
+function markOf({ ref }: Consumer, workload: Workload, where: Mark['where']): Mark {
+  return { cluster: ref.cluster, workload, where };
+}
+
+function stateOf(consumer: Consumer, marker: Marker): State {
+  const { workload, mode, ref } = consumer;
+  const why = doubtOf(consumer);
+  if (why === undefined) return { kind: 'proved' };
+  if (workload === undefined) return { kind: 'left-alone', why: `${why}; Rekey does not restart a ${ref.kind}` };
+  if (mode === 'off') return { kind: 'left-alone', why: `${why}; rekey.dev/mode is off` };
+  if (mode === 'annotate')
+    return workload.annotations.get(marker.annotation) === marker.versionId
+      ? { kind: 'marked', why }
+      : { kind: 'due', workload, why };
+
+  if (workload.templateAnnotations.get(marker.annotation) === marker.versionId) {
+    const failure = failureOfNewPods(consumer, workload, marker);
+    if (failure !== undefined) return { kind: 'failing', why: failure };
+    const { stopped } = workload.rollout;
+    return { kind: 'marked', why: stopped === undefined ? why : `${why}; its old pods stay because ${stopped}` };
+  }
+  if (isRolledBySomebodyElse(consumer, workload, marker))
+    return { kind: 'busy', why: `${why}; another rollout of it is under way` };
+  return { kind: 'due', workload, why: `${why}; it is not rolled yet` };
+}
+
+/** Why a consumer is not proved as a whole; undefined when it is. */
+function doubtOf({ workload, pods }: Consumer): string | undefined {
+  const doubts = pods.flatMap(({ verdict }) => (verdict.kind === 'unproved' ? [verdict.why] : []));
+  const [first] = doubts;
+  if (first !== undefined) return doubts.length === 1 ? first : `${first}; and ${doubts.length - 1} more of its pods`;
+  // Pods that are missing (a full quota, a template nobody can schedule) would prove nothing by their absence.
+  const staying = pods.filter(({ pod }) => !pod.terminating).length;
+  const wanted = workload?.replicas ?? 0;
+  return staying < wanted ? `${wanted - staying} of its ${wanted} pods are not there` : undefined;
+}
+
+/** New pods are those made from the marked template. */
+function failureOfNewPods({ pods }: Consumer, { rollout }: Workload, marker: Marker): string | undefined {
+  for (const { pod } of pods) {
+    if (pod.annotations.get(marker.annotation) !== marker.versionId) continue;
+    const failure = failureOf(pod);
+    if (failure !== undefined) return `pod ${pod.name} cannot start: ${failure}`;
+  }
+  // Until the controller has seen the newest template, its conditions are about an older one.
+  if (rollout.observed && rollout.failure !== undefined) return `its controller reports ${rollout.failure}`;
+  return undefined;
+}
+
+/**
+ * A rollout that is not for an earlier version of this secret: that one may, and often must, be overtaken. During
+ * ours, some live pod carries another marker than the template does.
+ */
+function isRolledBySomebodyElse(
+  { pods }: Consumer,
+  { rollout, replicas, templateAnnotations }: Workload,
+  marker: Marker,
+): boolean {
+  const underWay = !rollout.observed || (rollout.stopped === undefined && rollout.updated < replicas);
+  const template = templateAnnotations.get(marker.annotation);
+  return underWay && pods.every(({ pod }) => pod.annotations.get(marker.annotation) === template);
+}
+
+function unprovedOf({ consumer, state }: Standing): Unproved {
+  return { ...consumer.ref, why: state.kind === 'proved' ? '' : state.why };
+}
+
+function proofOf({ ref, workload, mode, pods }: Consumer, marker: Marker): ConsumerProof {
+  const marked = [workload?.templateAnnotations, workload?.annotations].some(
+    (annotations) => annotations?.get(marker.annotation) === marker.versionId,
+  );
+  const rolledAtMs = marked ? workload?.markedAtMs : undefined;
+  return {
+    ...ref,
+    mode,
+    ...(rolledAtMs === undefined ? {} : { rolledAt: new Date(rolledAtMs).toISOString() }),
+    pods: pods.flatMap(({ verdict }) => (verdict.kind === 'proved' ? [verdict.proof] : [])),
+  };
+}
+
+/** Whether the secret's tags let a workload be rolled now. */
+function mayRoll({ holdUntilMs, window }: Situation['options'], nowMs: number): boolean {
+  if (holdUntilMs !== undefined && nowMs < holdUntilMs) return false;
+  return window === undefined || isOpen(window, new Date(nowMs));
+}
+
+function isOpen({ days, fromMinute, toMinute }: Window, now: Date): boolean {
+  const minute = now.getUTCHours() * 60 + now.getUTCMinutes();
+  const today = now.getUTCDay();
+  if (fromMinute < toMinute) return days.has(today) && minute >= fromMinute && minute < toMinute;
+  // It crosses midnight, so that its end belongs to the day on which it opened.
+  return (days.has(today) && minute >= fromMinute) || (days.has((today + 6) % 7) && minute < toMinute);
+}

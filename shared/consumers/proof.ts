@@ -1,0 +1,127 @@
+import type { Container, Marker, Mount, Pod } from '../cluster/port.ts';
+import type { PodProof } from '../operations/events.ts';
+
+/** What one pod has to show. */
+export interface Claim {
+  readonly marker: Marker;
+  /** Class → the ids under which the driver records the version of this secret. */
+  readonly ids: ReadonlyMap<string, readonly string[]>;
+  /** No recorded version tells about it: the pod must have been made from the marked template. */
+  readonly needsMarker: boolean;
+  /** The application reads its files again when they change, so that a mounted version is enough. */
+  readonly rereads: boolean;
+}
+
+export type Verdict =
+  | { readonly kind: 'proved'; readonly proof: PodProof }
+  /** @param why a sentence for a person that starts with the pod */
+  | { readonly kind: 'unproved'; readonly why: string };
+
+/**
+ * How far the node's clock (containers) may be behind the API server's (records) at a pod's first mount. Kubernetes
+ * starts containers only after it, so this cannot hide a later mount, which comes a minute after at the earliest.
+ */
+const FIRST_MOUNT_SKEW_MS = 5_000;
+
+/** A record that changes within its first second is still the first mount: times are cut to whole seconds. */
+const SAME_WRITE_MS = 1_000;
+
+/**
+ * Whether a live pod is proved to run on the marker's version: the driver recorded that version for every file of the
+ * secret, and every container that mounts one started after it. No record is no proof: an interrupted first mount
+ * leaves a pod with an empty directory (secrets-store-csi-driver#1051).
+ * @param mounts of this pod
+ */
+export function judgePod(pod: Pod, mounts: readonly Mount[], claim: Claim): Verdict {
+  const why = doubt(pod, mounts, claim);
+  if (why !== undefined) return { kind: 'unproved', why: `pod ${pod.name} ${why}` };
+  const startedAtMs = Math.max(
+    0,
+    ...pod.containers.map(({ state }) => (state.kind === 'started' ? state.startedAtMs : 0)),
+  );
+  return {
+    kind: 'proved',
+    proof: {
+      pod: pod.name,
+      node: pod.node,
+      mountedVersion: claim.marker.versionId,
+      startedAt: new Date(startedAtMs).toISOString(),
+    },
+  };
+}
+
+function doubt(pod: Pod, mounts: readonly Mount[], claim: Claim): string | undefined {
+  const failure = failureOf(pod);
+  if (failure !== undefined) return `cannot start: ${failure}`;
+  if (pod.phase !== 'Running') return `is not running yet (${pod.phase})`;
+  for (const [spc, ids] of claim.ids) {
+    if (!pod.secretProviderClasses.includes(spc)) continue;
+    const why = doubtOfMount(pod, spc, ids, mounts, claim);
+    if (why !== undefined) return why;
+  }
+  if (claim.needsMarker && pod.annotations.get(claim.marker.annotation) !== claim.marker.versionId)
+    return 'was not made from the marked template';
+  // A pod that is on its way out is taken out of service first; what it still holds open is what counts.
+  if (!pod.ready && !pod.terminating && !claim.rereads) return 'is not ready';
+  return undefined;
+}
+
+function doubtOfMount(
+  pod: Pod,
+  spc: string,
+  ids: readonly string[],
+  mounts: readonly Mount[],
+  claim: Claim,
+): string | undefined {
+  const mount = mounts.find((one) => one.secretProviderClass === spc && (one.podUid ?? pod.uid) === pod.uid);
+  if (mount === undefined || !mount.mounted) return `has no record of what it mounts from ${spc}`;
+  for (const id of ids) {
+    const version = mount.versions.get(id);
+    if (version === undefined) return `has no record of ${id} from ${spc}`;
+    if (version !== claim.marker.versionId) return `mounts version ${version} of ${id}`;
+  }
+  for (const container of pod.containers) {
+    const why = doubtOfContainer(container, spc, mount, claim);
+    if (why !== undefined) return why;
+  }
+  return undefined;
+}
+
+/** Init containers count: what they hand over is what they read, and they do not run again. */
+function doubtOfContainer(
+  { name, mounts, state }: Container,
+  spc: string,
+  mount: Mount,
+  claim: Claim,
+): string | undefined {
+  const reads = mounts.some((one) => one.secretProviderClass === spc && (one.subPath || !claim.rereads));
+  if (!reads) return undefined;
+  if (state.kind === 'waiting') return `has not started container ${name} (${state.reason})`;
+  const remounted = mount.changedAtMs - mount.firstMountedAtMs > SAME_WRITE_MS;
+  const sinceMs = remounted ? mount.changedAtMs : mount.firstMountedAtMs - FIRST_MOUNT_SKEW_MS;
+  if (state.startedAtMs >= sinceMs) return undefined;
+  return `started container ${name} at ${iso(state.startedAtMs)}, before the version was mounted at ${iso(mount.changedAtMs)}`;
+}
+
+/** Reasons for which the kubelet keeps a container from running until something is changed. */
+const FAILURES = new Set([
+  'CrashLoopBackOff',
+  'ImagePullBackOff',
+  'ErrImagePull',
+  'ErrImageNeverPull',
+  'InvalidImageName',
+  'CreateContainerConfigError',
+  'CreateContainerError',
+  'RunContainerError',
+]);
+
+/** Why a pod's containers fail rather than just take their time. */
+export function failureOf(pod: Pod): string | undefined {
+  for (const { name, state } of pod.containers)
+    if (state.kind === 'waiting' && FAILURES.has(state.reason)) return `${state.reason} in container ${name}`;
+  return undefined;
+}
+
+function iso(epochMs: number): string {
+  return `${new Date(epochMs).toISOString().slice(0, 19)}Z`;
+}
