@@ -1,0 +1,714 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { DatabaseEngine, UserPair } from '../../../shared/engines/port.ts';
+import { createPostgresEngine } from '../../../shared/engines/postgres.ts';
+import { systemClock } from '../../../shared/operations/clock.ts';
+import { deadlineIn } from '../../../shared/operations/deadline.ts';
+import { SecretValue } from '../../../shared/secrets/secret-value.ts';
+import { POSTGRES_VERSIONS, type PostgresServer, startPostgres } from '../../sandbox/postgres.ts';
+
+/* M numbers: the measured failures of AWS's rotation functions. */
+
+const PASSWORD = 'password-1';
+const soon = () => deadlineIn(30_000, systemClock);
+
+describe.each(POSTGRES_VERSIONS)('the rights of two users on PostgreSQL %i', (version) => {
+  let server: PostgresServer;
+  let engine: DatabaseEngine;
+  let count = 0;
+
+  beforeAll(async () => {
+    server = await startPostgres({ version });
+    engine = createPostgresEngine({ ca: server.ca, allowLoopback: true, clock: systemClock });
+    await server.run('GRANT CREATE ON SCHEMA public TO rekey_admin WITH GRANT OPTION');
+  });
+  afterAll(() => server?.stop());
+
+  interface Users extends UserPair {
+    /** The same two with their parts exchanged. */
+    readonly back: UserPair;
+    readonly app: string;
+    readonly clone: string;
+  }
+
+  /** A user that the administrator created, as on RDS, in a schema of its own; the names are the test's alone. */
+  async function newUsers(): Promise<Users> {
+    count += 1;
+    const [app, clone] = [`app${count}`, `app${count}_clone`];
+    await asAdmin(`CREATE ROLE ${app} LOGIN PASSWORD '${PASSWORD}'`);
+    return pairOf(app, clone);
+  }
+
+  function pairOf(app: string, clone: string): Users {
+    const admin = { ...server.admin, host: server.host, port: server.port, database: 'postgres' };
+    const rest = { admin: { ...admin, password: new SecretValue(admin.password) }, database: 'postgres' };
+    return {
+      ...rest,
+      app,
+      clone,
+      current: app,
+      alternate: clone,
+      back: { ...rest, current: clone, alternate: app },
+    };
+  }
+
+  const bySuperuser = (pair: UserPair): UserPair => ({
+    ...pair,
+    admin: { ...pair.admin, ...server.superuser, password: new SecretValue(server.superuser.password) },
+  });
+  const prepare = (pair: UserPair) => engine.prepareAlternate(pair, new SecretValue(PASSWORD), soon());
+  const differences = (pair: UserPair) => engine.differences(pair, soon());
+  const asAdmin = (sql: string) => as(server.admin.username, sql, server.admin.password);
+
+  /** Rows of the last statement, run in a session of that user. */
+  async function as(username: string, sql: string, password = PASSWORD, database = 'postgres'): Promise<object[]> {
+    const client = await server.connect({ username, password }, database);
+    try {
+      const result = await client.query(sql);
+      return (Array.isArray(result) ? result.at(-1) : result).rows;
+    } finally {
+      await client.end();
+    }
+  }
+  const refused = (sqlState: string) => expect.objectContaining({ code: sqlState });
+  const NOT_PERMITTED = refused('42501');
+
+  describe('M1: an application user that the administrator did not create', () => {
+    test('is refused with the statement to run, and nothing is changed', async () => {
+      count += 1;
+      const users = pairOf(`app${count}`, `app${count}_clone`);
+      await server.run(`CREATE ROLE ${users.app} LOGIN PASSWORD '${PASSWORD}'`);
+      const statement = `GRANT "${users.app}" TO "rekey_admin" WITH ADMIN OPTION;`;
+
+      await expect(prepare(users)).rejects.toMatchObject({
+        code: 'PRIVILEGE_MISSING',
+        retryable: false,
+        action: expect.stringContaining(statement),
+      });
+
+      expect(await engine.missingForAlternate(users, soon())).toEqual([statement]);
+      expect(await differences(users)).toEqual([`${users.clone} does not exist`]);
+    });
+
+    test('works once that statement was run', async () => {
+      count += 1;
+      const users = pairOf(`app${count}`, `app${count}_clone`);
+      await server.run(`CREATE ROLE ${users.app} LOGIN PASSWORD '${PASSWORD}'`);
+      for (const statement of await engine.missingForAlternate(users, soon())) await server.run(statement);
+
+      await prepare(users);
+
+      expect(await differences(users)).toEqual([]);
+    });
+  });
+
+  describe('M2: what one of the two creates', () => {
+    const CREATE = `
+      CREATE SCHEMA mine_NAME; CREATE TABLE mine_NAME.t (id serial); CREATE SEQUENCE mine_NAME.s;
+      CREATE FUNCTION mine_NAME.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TYPE mine_NAME.e AS ENUM ('a')`;
+    const USE = `
+      INSERT INTO mine_NAME.t DEFAULT VALUES; SELECT nextval('mine_NAME.s'), mine_NAME.f(), 'a'::mine_NAME.e;
+      TRUNCATE mine_NAME.t`;
+
+    test('the clone creates can be used by the first user at once', async () => {
+      const users = await newUsers();
+      await server.run(`GRANT CREATE ON DATABASE postgres TO ${users.app}`);
+      await prepare(users);
+      await as(users.clone, CREATE.replaceAll('NAME', users.app));
+
+      await expect(as(users.app, USE.replaceAll('NAME', users.app))).resolves.toBeDefined();
+    });
+
+    test('the clone creates belongs to the first user after the secret rotated back, and both may alter it', async () => {
+      const users = await newUsers();
+      await server.run(`GRANT CREATE ON DATABASE postgres TO ${users.app}`);
+      await prepare(users);
+      await as(users.clone, CREATE.replaceAll('NAME', users.app));
+
+      await prepare(users.back);
+
+      await as(users.app, `ALTER TABLE mine_${users.app}.t ADD a int; ${USE.replaceAll('NAME', users.app)}`);
+      await as(users.clone, `ALTER TABLE mine_${users.app}.t ADD b int; DROP SCHEMA mine_${users.app} CASCADE`);
+      expect(await differences(users.back)).toEqual([]);
+    });
+
+    test('the first user creates can be used, altered and dropped by the clone at once', async () => {
+      const users = await newUsers();
+      await server.run(`GRANT CREATE ON DATABASE postgres TO ${users.app}`);
+      await prepare(users);
+      await as(users.app, CREATE.replaceAll('NAME', users.app));
+
+      await as(users.clone, USE.replaceAll('NAME', users.app));
+      await as(users.clone, `ALTER TABLE mine_${users.app}.t ADD b int; DROP SCHEMA mine_${users.app} CASCADE`);
+    });
+
+    test('in another database of the server is settled there too', async () => {
+      const users = await newUsers();
+      const other = `other_${users.app}`;
+      await asAdmin(`CREATE DATABASE ${other}`);
+      await asAdmin(`GRANT CREATE ON DATABASE ${other} TO ${users.app}`);
+      await prepare(users);
+      await as(users.clone, `CREATE SCHEMA s; CREATE TABLE s.t ()`, PASSWORD, other);
+      expect(await differences(users.back)).toEqual([expect.stringContaining(other)]);
+
+      await prepare(users.back);
+
+      await as(users.app, 'ALTER TABLE s.t ADD a int', PASSWORD, other);
+      expect(await differences(users.back)).toEqual([]);
+    });
+
+    test('as a temporary table is left alone', async () => {
+      const users = await newUsers();
+      await prepare(users);
+      const session = await server.connect({ username: users.clone, password: PASSWORD });
+      try {
+        await session.query('CREATE TEMPORARY TABLE t (id int); BEGIN; INSERT INTO t VALUES (1)');
+
+        await prepare(users.back);
+
+        expect(await differences(users.back)).toEqual([]);
+        await session.query('COMMIT; INSERT INTO t VALUES (2)');
+      } finally {
+        await session.end();
+      }
+    });
+  });
+
+  describe('M3: whoever holds the previous password', () => {
+    test('cannot take the current user over, whichever of the two that is', async () => {
+      const users = await newUsers();
+      await prepare(users);
+
+      await expect(as(users.clone, `SET ROLE ${users.app}`)).rejects.toEqual(NOT_PERMITTED);
+      await expect(as(users.clone, `ALTER ROLE ${users.app} PASSWORD 'evil'`)).rejects.toEqual(NOT_PERMITTED);
+      await expect(as(users.clone, `GRANT ${users.app} TO ${users.clone}`)).rejects.toEqual(NOT_PERMITTED);
+      await expect(as(users.app, `SET ROLE ${users.clone}`)).rejects.toEqual(NOT_PERMITTED);
+      await expect(as(users.app, `ALTER ROLE ${users.clone} PASSWORD 'evil'`)).rejects.toEqual(NOT_PERMITTED);
+    });
+
+    test("loses that power in a pair that AWS's function made", async () => {
+      const users = await newUsers();
+      await asAdmin(`CREATE ROLE ${users.clone} LOGIN PASSWORD '${PASSWORD}'; GRANT ${users.app} TO ${users.clone}`);
+      await as(users.clone, `SET ROLE ${users.app}`); // what M3 starts with
+      expect(await differences(users)).toContain(`${users.clone} may become ${users.app}, and so change its password`);
+
+      await prepare(users);
+
+      await expect(as(users.clone, `SET ROLE ${users.app}`)).rejects.toEqual(NOT_PERMITTED);
+      expect(await differences(users)).toEqual([]);
+    });
+
+    test('is not helped by ALTER ROLE … SET role, the known way around M2', async () => {
+      const users = await newUsers();
+      await asAdmin(`CREATE ROLE ${users.clone} LOGIN PASSWORD '${PASSWORD}'; GRANT ${users.app} TO ${users.clone};
+        ALTER ROLE ${users.clone} SET role TO ${users.app}`);
+
+      await prepare(users.back);
+
+      expect(await as(users.clone, 'SELECT current_user::text AS name')).toEqual([{ name: users.clone }]);
+      await expect(as(users.clone, `SET ROLE ${users.app}`)).rejects.toEqual(NOT_PERMITTED);
+    });
+
+    test('loses a way to it by a third role', async () => {
+      const users = await newUsers();
+      await prepare(users);
+      const via = `via_${users.app}`;
+      await asAdmin(`CREATE ROLE ${via}; GRANT ${users.app} TO ${via}; GRANT ${via} TO ${users.app}_clone`);
+      await prepare(users);
+
+      await expect(as(users.clone, `SET ROLE ${users.app}`)).rejects.toEqual(NOT_PERMITTED);
+      expect(await differences(users)).toEqual([]);
+    });
+  });
+
+  describe("a pair that AWS's function made, taken over while the clone is current", () => {
+    test('goes on without a difference', async () => {
+      const users = await newUsers();
+      await server.run(`GRANT CREATE ON DATABASE postgres TO ${users.app}`);
+      await as(users.app, `CREATE SCHEMA ${users.app}_s; CREATE TABLE ${users.app}_s.old (id int)`);
+      await asAdmin(`CREATE ROLE ${users.clone} LOGIN PASSWORD '${PASSWORD}'; GRANT ${users.app} TO ${users.clone}`);
+      await as(users.clone, `CREATE TABLE ${users.app}_s.new (id int)`);
+      await expect(as(users.app, `SELECT FROM ${users.app}_s.new`)).rejects.toEqual(NOT_PERMITTED); // M2
+
+      await prepare(users.back);
+
+      await as(users.app, `SELECT FROM ${users.app}_s.new; ALTER TABLE ${users.app}_s.new ADD a int`);
+      await as(users.clone, `SELECT FROM ${users.app}_s.old; ALTER TABLE ${users.app}_s.new ADD b int`);
+      expect(await differences(users.back)).toEqual([]);
+    });
+
+    test('is refused with the statements when a superuser made it', async () => {
+      const users = await newUsers();
+      await server.run(`CREATE ROLE ${users.clone} LOGIN PASSWORD '${PASSWORD}' IN ROLE ${users.app}`);
+
+      const missing = await engine.missingForAlternate(users, soon());
+      expect(missing).toContain(`GRANT "${users.clone}" TO "rekey_admin" WITH ADMIN OPTION;`);
+      await expect(prepare(users)).rejects.toMatchObject({ code: 'PRIVILEGE_MISSING' });
+      for (const statement of missing) await server.run(statement);
+      for (const statement of await engine.missingForAlternate(users, soon())) await server.run(statement);
+      await prepare(users);
+
+      expect(await differences(users)).toEqual([]);
+    });
+  });
+
+  describe('M7: a grant', () => {
+    test('WITH GRANT OPTION is one for the clone too', async () => {
+      const users = await newUsers();
+      await asAdmin(
+        `CREATE TABLE m7_${users.app} (); GRANT SELECT ON m7_${users.app} TO ${users.app} WITH GRANT OPTION`,
+      );
+      await prepare(users);
+
+      await as(users.clone, `GRANT SELECT ON m7_${users.app} TO rekey_admin`);
+    });
+
+    test('to the clone while it is current goes to the first user, GRANT OPTION and all', async () => {
+      const users = await newUsers();
+      await prepare(users);
+      await asAdmin(`CREATE TABLE m7_${users.app} (id int, note text);
+        GRANT SELECT ON m7_${users.app} TO ${users.clone} WITH GRANT OPTION;
+        GRANT UPDATE (note) ON m7_${users.app} TO ${users.clone}`);
+
+      await prepare(users.back);
+
+      for (const user of [users.app, users.clone])
+        await as(user, `GRANT SELECT ON m7_${users.app} TO rekey_admin; UPDATE m7_${users.app} SET note = ''`);
+      expect(await differences(users.back)).toEqual([]);
+    });
+
+    test('of every kind to the clone while it is current goes to the first user', async () => {
+      const users = await newUsers();
+      const name = `kinds_${users.app}`;
+      await prepare(users);
+      await server.run(`
+        CREATE SCHEMA ${name}; CREATE TABLE ${name}.t (); CREATE SEQUENCE ${name}.s; CREATE DOMAIN ${name}.d AS int;
+        CREATE FUNCTION ${name}.f(int, text) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE FOREIGN DATA WRAPPER ${name};
+        CREATE SERVER ${name} FOREIGN DATA WRAPPER ${name}; SELECT lo_create(${1000 + count});
+        REVOKE ALL ON FUNCTION ${name}.f FROM PUBLIC; REVOKE ALL ON TYPE ${name}.d FROM PUBLIC;
+        GRANT CREATE ON DATABASE postgres TO ${users.clone}; GRANT USAGE ON SCHEMA ${name} TO ${users.clone};
+        GRANT SELECT ON ${name}.t TO ${users.clone}; GRANT USAGE ON SEQUENCE ${name}.s TO ${users.clone};
+        GRANT USAGE ON TYPE ${name}.d TO ${users.clone}; GRANT EXECUTE ON FUNCTION ${name}.f TO ${users.clone};
+        GRANT USAGE ON FOREIGN DATA WRAPPER ${name} TO ${users.clone}; GRANT USAGE ON FOREIGN SERVER ${name} TO ${users.clone};
+        GRANT SELECT ON LARGE OBJECT ${1000 + count} TO ${users.clone}; GRANT SET ON PARAMETER log_statement TO ${users.clone};
+        ALTER DEFAULT PRIVILEGES IN SCHEMA ${name} GRANT SELECT ON TABLES TO ${users.clone}`);
+      expect((await differences(users.back)).length).toBeGreaterThanOrEqual(11);
+
+      await prepare(bySuperuser(users.back));
+
+      for (const user of [users.app, users.clone])
+        await as(
+          user,
+          `SELECT FROM ${name}.t; SELECT nextval('${name}.s'), 1::${name}.d, ${name}.f(1, ''), lo_get(${1000 + count});
+          SET log_statement = 'none'; CREATE TEMPORARY TABLE of_type (d ${name}.d)`,
+        );
+      await server.run(`CREATE TABLE ${name}.later ()`);
+      await as(users.app, `SELECT FROM ${name}.later`);
+      expect(await differences(users.back)).toEqual([]);
+    });
+
+    test('of someone who owns the object, which the administrator may not change, is named with its statement', async () => {
+      const users = await newUsers();
+      await prepare(users);
+      await server.run(`CREATE TABLE foreign_${users.app} (); GRANT SELECT ON foreign_${users.app} TO ${users.clone}`);
+
+      expect(await engine.missingForAlternate(users.back, soon())).toEqual([
+        `GRANT SELECT ON TABLE public.foreign_${users.app} TO "${users.app}";`,
+        `REVOKE SELECT ON TABLE public.foreign_${users.app} FROM "${users.clone}";`,
+      ]);
+    });
+  });
+
+  describe('M8: a revoked right', () => {
+    test('stays revoked for both, whichever of them is current, and two rotations later', async () => {
+      const users = await newUsers();
+      const table = `m8_${users.app}`;
+      await asAdmin(`CREATE TABLE ${table} (); GRANT SELECT ON ${table} TO ${users.app}`);
+      await prepare(users);
+      await as(users.clone, `SELECT FROM ${table}`);
+      await asAdmin(`REVOKE SELECT ON ${table} FROM ${users.app}`);
+
+      await prepare(users.back);
+      await prepare(users);
+
+      for (const user of [users.app, users.clone])
+        await expect(as(user, `SELECT FROM ${table}`)).rejects.toEqual(NOT_PERMITTED);
+    });
+
+    test('that the alternate user alone was given is taken away', async () => {
+      const users = await newUsers();
+      const table = `m8_${users.app}`;
+      await prepare(users);
+      await asAdmin(`CREATE TABLE ${table} (); GRANT SELECT ON ${table} TO ${users.clone}`);
+      expect(await differences(users)).toEqual([
+        `${users.clone} was granted SELECT on TABLE public.${table} by itself`,
+      ]);
+
+      await prepare(users);
+
+      await expect(as(users.clone, `SELECT FROM ${table}`)).rejects.toEqual(NOT_PERMITTED);
+    });
+  });
+
+  describe('attributes', () => {
+    test.each([
+      ['CREATEDB', 'rolcreatedb'],
+      ['CREATEROLE', 'rolcreaterole'],
+    ])('%s is given to the alternate user, and taken from it again', async (attribute, column) => {
+      const users = await newUsers();
+      const read = () =>
+        asAdmin(`SELECT array_agg(DISTINCT ${column}) AS both FROM pg_roles WHERE rolname LIKE '${users.app}%'`);
+      await asAdmin(`ALTER ROLE ${users.app} ${attribute}`);
+      await prepare(users);
+      expect(await read()).toEqual([{ both: [true] }]);
+      await asAdmin(`ALTER ROLE ${users.app} NO${attribute}`);
+
+      await prepare(users);
+
+      expect(await read()).toEqual([{ both: [false] }]);
+    });
+
+    test.each(['BYPASSRLS', 'REPLICATION'])(
+      '%s is refused with the statement to run when the administrator does not have it',
+      async (attribute) => {
+        const users = await newUsers();
+        await server.run(`ALTER ROLE ${users.app} ${attribute}`);
+
+        expect(await engine.missingForAlternate(users, soon())).toEqual([`ALTER ROLE "${users.clone}" ${attribute};`]);
+      },
+    );
+
+    test('CONNECTION LIMIT and VALID UNTIL are those of the current user', async () => {
+      const users = await newUsers();
+      await asAdmin(`ALTER ROLE ${users.app} CONNECTION LIMIT 7 VALID UNTIL '2100-01-01 00:00:00+00'`);
+
+      await prepare(users);
+
+      expect(
+        await asAdmin(`SELECT rolconnlimit AS "limit", rolvaliduntil AT TIME ZONE 'UTC' = '2100-01-01' AS "until"
+          FROM pg_roles WHERE rolname = '${users.clone}'`),
+      ).toEqual([{ limit: 7, until: true }]);
+    });
+
+    test('a VALID UNTIL that the current user no longer has does not outlive it', async () => {
+      const users = await newUsers();
+      await prepare(users);
+      await asAdmin(`ALTER ROLE ${users.clone} VALID UNTIL '2001-01-01'`);
+
+      await prepare(users);
+
+      await as(users.clone, 'SELECT 1');
+    });
+
+    test('SUPERUSER is refused: it is not lent', async () => {
+      const users = await newUsers();
+      await server.run(`GRANT ${users.app} TO rekey_admin WITH ADMIN OPTION; ALTER ROLE ${users.app} SUPERUSER`);
+
+      await expect(prepare(users)).rejects.toHaveProperty(
+        'code',
+        expect.stringMatching(/RIGHTS_DIFFER|PRIVILEGE_MISSING/),
+      );
+    });
+  });
+
+  describe('settings of a role', () => {
+    test('are given to the alternate user as they are, per database too, and taken from it again', async () => {
+      const users = await newUsers();
+      await server.run(`
+        ALTER ROLE ${users.app} SET search_path TO public, "with, comma", "with ""quote""";
+        ALTER ROLE ${users.app} SET work_mem TO '12345kB';
+        ALTER ROLE ${users.app} SET "my.setting" TO 'it''s \\ $1';
+        ALTER ROLE ${users.app} IN DATABASE postgres SET statement_timeout TO 4321`);
+      const read = async (user: string) =>
+        asAdmin(`SELECT setdatabase, unnest(setconfig) AS line FROM pg_db_role_setting
+          WHERE setrole = '${user}'::regrole ORDER BY 1, 2`);
+
+      await prepare(bySuperuser(users));
+
+      expect(await read(users.clone)).toEqual(await read(users.app));
+      expect(await read(users.clone)).toHaveLength(4);
+      expect(
+        await as(users.clone, `SELECT current_setting('search_path') AS path, current_setting('my.setting') AS mine`),
+      ).toEqual([{ path: 'public, "with, comma", "with ""quote"""', mine: "it's \\ $1" }]);
+
+      await server.run(`ALTER ROLE ${users.app} RESET ALL`);
+      await prepare(bySuperuser(users));
+
+      expect(await read(users.clone)).toHaveLength(1);
+    });
+
+    test('"$user" in search_path, where it finds a schema for one of the two only, is for a person to settle', async () => {
+      const users = await newUsers();
+      await server.run(`CREATE SCHEMA ${users.app}`);
+      const statement = `ALTER ROLE "${users.app}" SET search_path TO "${users.app}", public;`;
+
+      await expect(prepare(users)).rejects.toMatchObject({
+        code: 'RIGHTS_DIFFER',
+        message: expect.stringContaining(statement),
+      });
+
+      await asAdmin(statement);
+      await prepare(users);
+      await server.run(`GRANT USAGE ON SCHEMA ${users.app} TO ${users.app}`);
+      expect(await as(users.clone, 'SELECT current_schema() AS name')).toEqual([{ name: users.app }]);
+    });
+  });
+
+  describe('memberships in other roles', () => {
+    test('give their rights and SET ROLE to both users', async () => {
+      const users = await newUsers();
+      const readers = `readers_${users.app}`;
+      await asAdmin(`CREATE ROLE ${readers}; CREATE TABLE of_${readers} (); GRANT SELECT ON of_${readers} TO ${readers};
+        GRANT ${readers} TO ${users.app}`);
+
+      await prepare(users);
+
+      await as(users.clone, `SELECT FROM of_${readers}; SET ROLE ${readers}`);
+      expect(await differences(users)).toEqual([]);
+    });
+
+    test('without INHERIT stay without it for both', async () => {
+      const users = await newUsers();
+      const readers = `readers_${users.app}`;
+      await asAdmin(`CREATE ROLE ${readers}; CREATE TABLE of_${readers} (); GRANT SELECT ON of_${readers} TO ${readers};
+        GRANT ${readers} TO ${users.app} WITH INHERIT FALSE`);
+
+      await prepare(users);
+
+      for (const user of [users.app, users.clone]) {
+        await expect(as(user, `SELECT FROM of_${readers}`)).rejects.toEqual(NOT_PERMITTED);
+        await as(user, `SET ROLE ${readers}; SELECT FROM of_${readers}`);
+      }
+    });
+
+    test('WITH ADMIN OPTION let both pass them on', async () => {
+      const users = await newUsers();
+      const readers = `readers_${users.app}`;
+      await asAdmin(
+        `CREATE ROLE ${readers}; CREATE ROLE other_${readers}; GRANT ${readers} TO ${users.app} WITH ADMIN OPTION`,
+      );
+
+      await prepare(users);
+
+      await as(users.clone, `GRANT ${readers} TO other_${readers}`);
+    });
+
+    test('of the clone alone, made while it is current, go to the first user', async () => {
+      const users = await newUsers();
+      const readers = `readers_${users.app}`;
+      await prepare(users);
+      await asAdmin(`CREATE ROLE ${readers}; GRANT ${readers} TO ${users.clone} WITH ADMIN OPTION`);
+
+      await prepare(users.back);
+
+      for (const user of [users.app, users.clone]) await as(user, `SET ROLE ${readers}`);
+      expect(await differences(users.back)).toEqual([]);
+    });
+
+    test('that were revoked are gone from the alternate user', async () => {
+      const users = await newUsers();
+      const readers = `readers_${users.app}`;
+      await asAdmin(`CREATE ROLE ${readers}; GRANT ${readers} TO ${users.app}`);
+      await prepare(users);
+      await asAdmin(`REVOKE ${readers} FROM ${users.app}`);
+
+      await prepare(users);
+
+      await expect(as(users.clone, `SET ROLE ${readers}`)).rejects.toEqual(NOT_PERMITTED);
+    });
+
+    test('revoked from the first user while the clone is current are for a person to settle', async () => {
+      const users = await newUsers();
+      const readers = `readers_${users.app}`;
+      await asAdmin(`CREATE ROLE ${readers}; GRANT ${readers} TO ${users.app}`);
+      await prepare(users);
+      await asAdmin(`REVOKE ${readers} FROM ${users.app}`);
+
+      await expect(prepare(users.back)).rejects.toMatchObject({
+        code: 'RIGHTS_DIFFER',
+        message: expect.stringContaining(`REVOKE "${readers}" FROM "${users.clone}";`),
+      });
+    });
+  });
+
+  describe('default privileges', () => {
+    test('let others use what either user creates', async () => {
+      const users = await newUsers();
+      const [schema, reporter] = [`s_${users.app}`, `reporter_${users.app}`];
+      await server.run(`CREATE SCHEMA ${schema}; GRANT USAGE ON SCHEMA ${schema} TO PUBLIC;
+        GRANT CREATE ON SCHEMA ${schema} TO ${users.app}`);
+      await asAdmin(`CREATE ROLE ${reporter} LOGIN PASSWORD '${PASSWORD}'`);
+      await as(
+        users.app,
+        `ALTER DEFAULT PRIVILEGES IN SCHEMA ${schema} GRANT SELECT ON TABLES TO ${reporter};
+        ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC`,
+      );
+
+      await prepare(users);
+      expect(await differences(users)).toEqual([]);
+
+      await as(
+        users.clone,
+        `CREATE TABLE ${schema}.t ();
+        CREATE FUNCTION ${schema}.f() RETURNS int LANGUAGE sql AS 'SELECT 1'`,
+      );
+      await as(reporter, `SELECT FROM ${schema}.t`);
+      await expect(as(reporter, `SELECT ${schema}.f()`)).rejects.toEqual(NOT_PERMITTED);
+    });
+
+    test('that were taken back are taken back for both', async () => {
+      const users = await newUsers();
+      await as(users.app, 'ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC');
+      await prepare(users);
+      await as(users.app, 'ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM PUBLIC');
+
+      await prepare(users);
+
+      expect(
+        await asAdmin(`SELECT FROM pg_default_acl, aclexplode(defaclacl)
+          WHERE defaclrole = '${users.clone}'::regrole AND defaclobjtype = 'r' AND grantee = 0`),
+      ).toEqual([]);
+    });
+  });
+
+  describe('what no statement of ours can settle', () => {
+    test('a row-level policy that names the clone alone is named', async () => {
+      const users = await newUsers();
+      await prepare(users);
+      await server.run(`CREATE TABLE rows_${users.app} (); CREATE POLICY mine ON rows_${users.app} TO ${users.clone}`);
+
+      expect(await differences(users.back)).toEqual([
+        `policy mine on public.rows_${users.app} in database postgres names ${users.clone} and not ${users.app}: name ${users.app}, it holds for both`,
+      ]);
+    });
+
+    test('a user mapping of the current user alone is named', async () => {
+      const users = await newUsers();
+      await server.run(`CREATE FOREIGN DATA WRAPPER w_${users.app}; CREATE SERVER s_${users.app} FOREIGN DATA WRAPPER w_${users.app};
+        CREATE USER MAPPING FOR ${users.app} SERVER s_${users.app} OPTIONS (password 'hunter2')`);
+
+      await expect(prepare(users)).rejects.toMatchObject({
+        code: 'RIGHTS_DIFFER',
+        message: expect.stringContaining(`CREATE USER MAPPING FOR "${users.clone}" SERVER "s_${users.app}"`),
+      });
+    });
+
+    test('leaves AWSCURRENT as it is: the alternate user is not even created', async () => {
+      const users = await newUsers();
+      await server.run(`CREATE SCHEMA ${users.app}`);
+
+      await expect(prepare(users)).rejects.toMatchObject({ code: 'RIGHTS_DIFFER' });
+
+      expect(await differences(users)).toEqual([`${users.clone} does not exist`]);
+      await as(users.app, 'SELECT 1');
+    });
+  });
+
+  describe('the administrator', () => {
+    test('has the memberships afterwards that it had before', async () => {
+      const users = await newUsers();
+      const read = () =>
+        asAdmin(`SELECT roleid::regrole::text AS role, grantor::regrole::text, admin_option, inherit_option, set_option
+          FROM pg_auth_members WHERE member = 'rekey_admin'::regrole AND roleid IN (SELECT oid FROM pg_roles WHERE rolname LIKE '${users.app}%')
+          ORDER BY 1, 2`);
+      await asAdmin(`GRANT ${users.app} TO rekey_admin WITH INHERIT FALSE, SET TRUE`);
+      await prepare(users);
+      const before = await read();
+      await server.run(`GRANT CREATE ON SCHEMA public TO ${users.app}`);
+      await as(users.clone, `CREATE TABLE owned_${users.app} ()`);
+
+      await prepare(users.back);
+
+      expect(await read()).toEqual(before);
+      expect(before).toHaveLength(3);
+    });
+
+    test('without CREATEROLE is told so', async () => {
+      const users = await newUsers();
+      const weak = `weak_${users.app}`;
+      await asAdmin(
+        `CREATE ROLE ${weak} LOGIN PASSWORD '${PASSWORD}'; GRANT ${users.app} TO ${weak} WITH ADMIN OPTION`,
+      );
+      const admin = { ...users.admin, username: weak, password: new SecretValue(PASSWORD) };
+
+      expect(await engine.missingForAlternate({ ...users, admin }, soon())).toEqual([
+        `ALTER ROLE "${weak}" CREATEROLE;`,
+      ]);
+    });
+  });
+
+  describe('at the same time', () => {
+    test('M10: another ALTER ROLE of the same user, "tuple concurrently updated", is repeated', async () => {
+      const users = await newUsers();
+      let pauses = 0;
+      const clock = { ...systemClock, sleep: async () => void (pauses += 1) };
+      const patient = createPostgresEngine({ ca: server.ca, allowLoopback: true, clock });
+      const present = { ...users.admin, username: users.app, password: new SecretValue(PASSWORD) };
+      const other = await server.connect(server.admin);
+      try {
+        await other.query(`BEGIN; ALTER ROLE ${users.app} CONNECTION LIMIT 7`);
+        const change = patient.setOwnPassword(present, new SecretValue('password-2'), soon());
+        await waiterFor('transactionid');
+        await other.query('COMMIT');
+        await change;
+      } finally {
+        await other.end();
+      }
+
+      expect(pauses).toBe(1);
+      await as(users.app, 'SELECT 1', 'password-2');
+    });
+
+    test('two rotations of the same pair follow one another', async () => {
+      const users = await newUsers();
+
+      await Promise.all([prepare(users), prepare(users), prepare(users)]);
+
+      expect(await differences(users)).toEqual([]);
+    });
+
+    test('retiring keeps a rotation of the same pair waiting until it is decided', async () => {
+      const users = await newUsers();
+      await prepare(users);
+      const order: string[] = [];
+      let rotation: Promise<void> = Promise.resolve();
+
+      await engine.disableAlternate(
+        users,
+        async () => {
+          rotation = prepare(users).then(() => {
+            order.push('rotated');
+          });
+          await waiterFor('advisory');
+          order.push('decided');
+          return true;
+        },
+        soon(),
+      );
+      await rotation;
+
+      expect(order).toEqual(['decided', 'rotated']);
+      await as(users.clone, 'SELECT 1');
+    });
+
+    async function waiterFor(lock: 'advisory' | 'transactionid'): Promise<void> {
+      const giveUpAt = Date.now() + 10_000;
+      while ((await asAdmin(`SELECT FROM pg_locks WHERE locktype = '${lock}' AND NOT granted`)).length === 0)
+        if (Date.now() > giveUpAt) throw new Error('nobody waits for the lock');
+    }
+
+    test('an object that the application holds locked makes it busy, not stuck', async () => {
+      const users = await newUsers();
+      await server.run(`GRANT CREATE ON SCHEMA public TO ${users.app}`);
+      await prepare(users);
+      const session = await server.connect({ username: users.clone, password: PASSWORD });
+      try {
+        await session.query(`CREATE TABLE held_${users.app} ()`);
+        await session.query(`BEGIN; SELECT FROM held_${users.app}`);
+
+        await expect(prepare(users.back)).rejects.toMatchObject({ code: 'DATABASE_BUSY', retryable: true });
+      } finally {
+        await session.end();
+      }
+    });
+  });
+});
