@@ -40,8 +40,9 @@ export interface Queue {
   changeVisibility(receiptHandle: string, seconds: number): void;
   purge(): void;
   count(): { readonly visible: number; readonly inFlight: number; readonly delayed: number };
-  /** Answers every waiting receive with nothing. */
+  /** Answers every waiting receive with nothing, now and later. */
   close(): void;
+  readonly closed: boolean;
 }
 
 /**
@@ -184,6 +185,9 @@ export function createQueue(options: {
     close() {
       closed = true;
       wake();
+    },
+    get closed() {
+      return closed;
     },
   };
   return queue;
