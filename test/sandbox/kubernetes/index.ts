@@ -9,23 +9,45 @@ import { parseAllDocuments } from 'yaml';
 import { type Clock, systemClock } from '../../../shared/operations/clock.ts';
 import { createAuthority } from '../certificates.ts';
 import { Authorizer, BOOTSTRAP_ROLES, type User } from './api/authorization.ts';
+import { VERSION } from './api/discovery.ts';
 import { ApiHandler } from './api/handler.ts';
 import { Registry } from './api/registry.ts';
 import { type Resource, Resources, type ServedVersions } from './api/resources.ts';
 import { type ApiFaultInjector, ApiServer, type RequestLog } from './api/server.ts';
 import { StatusError } from './api/status-error.ts';
 import { Storage } from './api/storage.ts';
-import { isRecord, type KubernetesObject, type ObjectInput } from './objects.ts';
+import { Client } from './controllers/client.ts';
+import { startDaemonSetController } from './controllers/daemon-set.ts';
+import { startDeploymentController } from './controllers/deployment.ts';
+import { startGarbageCollector } from './controllers/garbage-collector.ts';
+import { Activity } from './controllers/reconciler.ts';
+import { startReplicaSetController } from './controllers/replica-set.ts';
+import { startStatefulSetController } from './controllers/stateful-set.ts';
+import type { ReadSecret } from './node/aws-provider.ts';
+import type { PodBehaviour } from './node/behaviour.ts';
+import { NodeAgent } from './node/node-agent.ts';
+import { FAST, type RunningContainer, type Timing } from './node/pod-run.ts';
+import { startScheduler } from './node/scheduler.ts';
+import { isRecord, type KubernetesObject, type ObjectInput, type Pod } from './objects.ts';
 
 export interface KubernetesOptions {
   readonly clusterName: string;
+  /** Where the AWS provider of the CSI driver reads secrets. */
+  readonly readSecret: ReadSecret;
   /** Who a bearer token belongs to; undefined refuses it. Default: only the admin's token is good. */
   readonly authenticate?: (token: string) => Promise<User | undefined> | User | undefined;
   /** API groups → the versions to serve of them; an empty list: not installed. Default: all that the sandbox knows. */
   readonly servedVersions?: ServedVersions;
   /** Further kinds to store and serve. */
   readonly resources?: readonly Resource[];
+  /** Of all times in the API. Default: the system's. */
   readonly clock?: Clock;
+  /** How long pods take. Default: tens of milliseconds. */
+  readonly timing?: Partial<Timing>;
+  /** The driver's own rotation in place. Default: off, as the driver's. */
+  readonly rotation?: { readonly enabled: boolean; readonly pollMs: number };
+  /** How many nodes. Default: 3. */
+  readonly nodes?: number;
 }
 
 export interface KubernetesSandbox {
@@ -43,6 +65,16 @@ export interface KubernetesSandbox {
   inject(injector: ApiFaultInjector | undefined): void;
   /** Forgets the history: running continue tokens and old resourceVersions answer 410 from now on. */
   compact(): void;
+  /** Makes pods fail; undefined leaves it to their annotation `rekey-sandbox.dev/fail`. Asked at every attempt. */
+  behave(behaviour: (pod: Pod) => PodBehaviour | undefined): void;
+  /**
+   * Calls back when a container runs, with what is mounted in it. If that returns a promise, the container is ready
+   * when it resolves and has crashed when it rejects. @returns a function that unsubscribes
+   */
+  onContainerStarted(listener: (container: RunningContainer) => void | Promise<void>): () => void;
+  onContainerStopped(listener: (container: RunningContainer) => void): () => void;
+  /** Resolves when nothing more will happen by itself but time-outs: back-offs, deadlines, the driver's polling. */
+  idle(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -59,6 +91,19 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
     adminToken,
     authenticate: options.authenticate ?? (() => undefined),
   });
+  const client = (manager: string) => new Client(registry, clock, manager);
+  const controllerManager = client('kube-controller-manager');
+  const activity = new Activity();
+  const nodeAgent = new NodeAgent({
+    client: client('kubelet'),
+    driverClient: client('secrets-store-csi'),
+    activity,
+    readSecret: options.readSecret,
+    timing: { ...FAST, ...options.timing },
+    rotation: options.rotation ?? { enabled: false, pollMs: 120_000 },
+    nodes: options.nodes ?? 3,
+    kubeletVersion: VERSION.gitVersion,
+  });
   const apply = (manifests: string | ObjectInput | readonly ObjectInput[]) =>
     objectsOf(manifests).map((object) => applyObject(registry, object));
 
@@ -66,6 +111,15 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
     apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
   }
   apply(BOOTSTRAP_ROLES);
+  const reconcilers = [
+    startDeploymentController(controllerManager, activity),
+    startReplicaSetController(controllerManager, activity),
+    startStatefulSetController(controllerManager, activity),
+    startDaemonSetController(controllerManager, activity),
+    startGarbageCollector(controllerManager, storage, activity),
+    startScheduler(client('kube-scheduler'), activity),
+  ];
+  nodeAgent.start();
   await server.listen();
 
   return {
@@ -83,7 +137,15 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
     requests: server.requests,
     inject: (injector) => server.inject(injector),
     compact: () => storage.compact(),
-    close: () => server.close(),
+    behave: (behaviour) => nodeAgent.behave(behaviour),
+    onContainerStarted: (listener) => nodeAgent.onContainerStarted(listener),
+    onContainerStopped: (listener) => nodeAgent.onContainerStopped(listener),
+    idle: () => activity.idle(),
+    async close() {
+      for (const reconciler of reconcilers) reconciler.stop();
+      nodeAgent.stop();
+      await server.close();
+    },
   };
 }
 

@@ -78,7 +78,7 @@ export class Registry {
     const name = metadata.name || (metadata.generateName ? `${metadata.generateName}${randomSuffix()}` : '');
     const now = timestamp(this.#clock.now());
     const draft: KubernetesObject = {
-      ...structuredClone(input),
+      ...typed(resource, input),
       apiVersion: apiVersionOf(resource),
       kind: resource.kind,
       metadata: {
@@ -292,7 +292,7 @@ export class Registry {
     const metadata = structuredClone(input.metadata ?? {});
     const own = live.metadata;
     const next: KubernetesObject = {
-      ...structuredClone(input),
+      ...typed(resource, input),
       apiVersion: live.apiVersion,
       kind: live.kind,
       metadata: {
@@ -350,6 +350,20 @@ function rules(resource: Resource, options: WriteOptions): OwnershipRules {
     atomicLists: resource.custom === true,
     withoutStatus: resource.status === true && options.subresource === undefined,
   };
+}
+
+/** A copy as the built-in types decode it: a field that is null is a field that isn't there. */
+function typed(resource: Resource, input: ObjectInput): ObjectInput {
+  const copy = structuredClone(input);
+  if (!resource.custom) dropNulls(copy);
+  return copy;
+}
+
+function dropNulls(value: object): void {
+  for (const [name, field] of Object.entries(value)) {
+    if (field === null && !Array.isArray(value)) Reflect.deleteProperty(value, name);
+    else if (typeof field === 'object' && field !== null) dropNulls(field);
+  }
 }
 
 function isObjectInput(value: unknown): value is ObjectInput {

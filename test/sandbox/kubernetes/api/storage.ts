@@ -29,6 +29,9 @@ export class Storage {
   #revision = 1;
   #compacted = 0;
   readonly #objects = new Map<string, Map<string, KubernetesObject>>();
+  /** uid of an owner → its dependents by their own uid. */
+  readonly #dependents = new Map<string, Map<string, { resource: Resource; object: KubernetesObject }>>();
+  readonly #byUid = new Map<string, KubernetesObject>();
   #history: Change[] = [];
   readonly #historyLimit: number;
   readonly #watchers = new Set<(change: Change) => void>();
@@ -53,6 +56,15 @@ export class Storage {
   /** In the order of their keys, as etcd ranges over them. */
   list(resource: Resource, namespace?: string): KubernetesObject[] {
     return sorted(this.#table(resource), namespace);
+  }
+
+  /** What names an object as its owner. */
+  dependents(ownerUid: string): { resource: Resource; object: KubernetesObject }[] {
+    return [...(this.#dependents.get(ownerUid)?.values() ?? [])];
+  }
+
+  byUid(uid: string): KubernetesObject | undefined {
+    return this.#byUid.get(uid);
   }
 
   /** The list as it was at a revision. @throws Compacted */
@@ -80,13 +92,22 @@ export class Storage {
     const revision = ++this.#revision;
     const stored = freeze({ ...object, metadata: { ...object.metadata, resourceVersion: `${revision}` } });
     table.set(at, stored);
+    if (previous !== undefined) this.#unlink(previous);
+    this.#byUid.set(stored.metadata.uid, stored);
+    for (const owner of stored.metadata.ownerReferences ?? []) {
+      const dependents = this.#dependents.get(owner.uid) ?? new Map();
+      this.#dependents.set(owner.uid, dependents.set(stored.metadata.uid, { resource, object: stored }));
+    }
     this.#record({ revision, resource, object: stored, previous });
     return stored;
   }
 
   delete(resource: Resource, object: KubernetesObject): KubernetesObject {
     const revision = ++this.#revision;
-    this.#table(resource).delete(key(object.metadata.namespace, object.metadata.name));
+    const at = key(object.metadata.namespace, object.metadata.name);
+    const previous = this.#table(resource).get(at);
+    if (previous !== undefined) this.#unlink(previous);
+    this.#table(resource).delete(at);
     const last = freeze({ ...object, metadata: { ...object.metadata, resourceVersion: `${revision}` } });
     this.#record({ revision, resource, object: undefined, previous: last });
     return last;
@@ -118,6 +139,15 @@ export class Storage {
       this.#objects.set(name, table);
     }
     return table;
+  }
+
+  #unlink(object: KubernetesObject): void {
+    this.#byUid.delete(object.metadata.uid);
+    for (const owner of object.metadata.ownerReferences ?? []) {
+      const dependents = this.#dependents.get(owner.uid);
+      dependents?.delete(object.metadata.uid);
+      if (dependents?.size === 0) this.#dependents.delete(owner.uid);
+    }
   }
 
   #record(change: Change): void {

@@ -1,0 +1,157 @@
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../../../../shared/operations/clock.ts';
+import type { DeleteOptions, Registry } from '../api/registry.ts';
+import type { Resource } from '../api/resources.ts';
+import { StatusError } from '../api/status-error.ts';
+import type { Change } from '../api/storage.ts';
+import {
+  type ControllerRevision,
+  controllerOf,
+  type DaemonSet,
+  type Deployment,
+  isRecord,
+  type KubernetesObject,
+  type Node,
+  type ObjectInput,
+  type Pod,
+  type ReplicaSet,
+  type SecretProviderClass,
+  type StatefulSet,
+  timestamp,
+} from '../objects.ts';
+
+/** The kinds that the sandbox's own components work with, by their plural. */
+export interface Kinds {
+  pods: Pod;
+  nodes: Node;
+  namespaces: KubernetesObject;
+  events: KubernetesObject;
+  deployments: Deployment;
+  replicasets: ReplicaSet;
+  statefulsets: StatefulSet;
+  daemonsets: DaemonSet;
+  controllerrevisions: ControllerRevision;
+  secretproviderclasses: SecretProviderClass;
+  secretproviderclasspodstatuses: KubernetesObject;
+  csidrivers: KubernetesObject;
+}
+
+/** The API as one component of the cluster uses it: in the same process, under its own field manager. */
+export class Client {
+  readonly registry: Registry;
+  readonly clock: Clock;
+  readonly #manager: string;
+
+  constructor(registry: Registry, clock: Clock, manager: string) {
+    this.registry = registry;
+    this.clock = clock;
+    this.#manager = manager;
+  }
+
+  now(): string {
+    return timestamp(this.clock.now());
+  }
+
+  serves(plural: keyof Kinds): boolean {
+    return this.registry.resources.all.some((one) => one.plural === plural);
+  }
+
+  get<K extends keyof Kinds>(plural: K, namespace: string | undefined, name: string): Kinds[K] | undefined {
+    return this.registry.storage.get(this.#resource(plural), namespace, name) as Kinds[K] | undefined;
+  }
+
+  list<K extends keyof Kinds>(plural: K, namespace?: string): Kinds[K][] {
+    return this.registry.storage.list(this.#resource(plural), namespace) as Kinds[K][];
+  }
+
+  /** What an object controls, oldest first. */
+  controlled<K extends keyof Kinds>(plural: K, owner: KubernetesObject): Kinds[K][] {
+    return this.registry.storage
+      .dependents(owner.metadata.uid)
+      .filter(({ resource, object }) => resource.plural === plural && controllerOf(object)?.uid === owner.metadata.uid)
+      .map(({ object }) => object as Kinds[K])
+      .sort((left, right) => order(left).localeCompare(order(right)));
+  }
+
+  /** @returns undefined when the namespace is gone or going */
+  create<K extends keyof Kinds>(plural: K, namespace: string | undefined, input: ObjectInput): Kinds[K] | undefined {
+    try {
+      const options = { manager: this.#manager, trusted: true } as const;
+      return this.registry.create(this.#resource(plural), namespace, input, options) as Kinds[K];
+    } catch (thrown) {
+      if (thrown instanceof StatusError && [403, 404].includes(thrown.status.code)) return undefined;
+      throw thrown;
+    }
+  }
+
+  edit<T extends KubernetesObject>(object: T, change: (draft: T) => void): T | undefined {
+    return this.registry.edit(object, change, { manager: this.#manager });
+  }
+
+  editStatus<T extends KubernetesObject>(object: T, change: (draft: T) => void): T | undefined {
+    return this.registry.edit(object, change, { manager: this.#manager, subresource: 'status' });
+  }
+
+  /** Deletes exactly this object; one that is gone or was replaced is left alone. */
+  delete(object: KubernetesObject, options: DeleteOptions = {}): void {
+    const resource = this.registry.resources.byKind(object.apiVersion, object.kind);
+    const { namespace, name, uid } = object.metadata;
+    if (resource === undefined || this.registry.storage.get(resource, namespace, name)?.metadata.uid !== uid) return;
+    this.registry.delete(resource, namespace, name, options);
+  }
+
+  watch(plural: keyof Kinds, listener: (change: Change) => void): () => void {
+    return this.registry.storage.watch((change) => {
+      if (change.resource.plural === plural) listener(change);
+    });
+  }
+
+  /** What `kubectl describe` shows of an object's life. The same message again is counted. */
+  recordEvent(about: KubernetesObject, type: 'Normal' | 'Warning', reason: string, message: string): void {
+    const { namespace = 'default', name, uid } = about.metadata;
+    const same = this.list('events', namespace).find(
+      ({ involvedObject, ...event }) =>
+        isRecord(involvedObject) &&
+        involvedObject['uid'] === uid &&
+        event['reason'] === reason &&
+        event['message'] === message,
+    );
+    if (same !== undefined) {
+      this.edit(same, (draft) => {
+        draft['count'] = Number(draft['count']) + 1;
+        draft['lastTimestamp'] = this.now();
+      });
+      return;
+    }
+    this.create('events', namespace, {
+      apiVersion: 'v1',
+      kind: 'Event',
+      metadata: { name: `${name}.${randomBytes(8).toString('hex')}` },
+      involvedObject: {
+        apiVersion: about.apiVersion,
+        kind: about.kind,
+        name,
+        namespace,
+        uid,
+        resourceVersion: about.metadata.resourceVersion,
+      },
+      type,
+      reason,
+      message,
+      source: { component: this.#manager },
+      reportingComponent: this.#manager,
+      reportingInstance: '',
+      firstTimestamp: this.now(),
+      lastTimestamp: this.now(),
+      count: 1,
+    });
+  }
+
+  #resource(plural: string): Resource {
+    return this.registry.resources.named(plural);
+  }
+}
+
+function order(object: KubernetesObject): string {
+  return `${object.metadata.creationTimestamp}/${object.metadata.resourceVersion.padStart(12, '0')}`;
+}

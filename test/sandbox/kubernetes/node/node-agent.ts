@@ -1,0 +1,161 @@
+import type { Client } from '../controllers/client.ts';
+import type { Activity } from '../controllers/reconciler.ts';
+import type { Pod } from '../objects.ts';
+import type { ReadSecret } from './aws-provider.ts';
+import { annotatedBehaviour, type PodBehaviour } from './behaviour.ts';
+import { PodRun, type RunningContainer, type Timing } from './pod-run.ts';
+import { DRIVER, SecretsStoreDriver } from './secrets-store-driver.ts';
+
+export interface NodeAgentOptions {
+  readonly client: Client;
+  readonly driverClient: Client;
+  readonly activity: Activity;
+  readonly readSecret: ReadSecret;
+  readonly timing: Timing;
+  /** Whether the driver fetches again what is mounted, and how often. */
+  readonly rotation: { readonly enabled: boolean; readonly pollMs: number };
+  readonly nodes: number;
+  readonly kubeletVersion: string;
+}
+
+type StartedListener = (container: RunningContainer) => void | Promise<void>;
+type StoppedListener = (container: RunningContainer) => void;
+
+/** What a kubelet and the CSI driver do on every node, without containers: pods become ready, or fail on request. */
+export class NodeAgent {
+  readonly #options: NodeAgentOptions;
+  readonly #driver: SecretsStoreDriver;
+  readonly #runs = new Map<string, PodRun>();
+  readonly #started = new Set<StartedListener>();
+  readonly #stopped = new Set<StoppedListener>();
+  readonly #end: (() => void)[] = [];
+  #behaviour: (pod: Pod) => PodBehaviour | undefined = () => undefined;
+  #addresses = 0;
+
+  constructor(options: NodeAgentOptions) {
+    this.#options = options;
+    this.#driver = new SecretsStoreDriver(options.driverClient, options.readSecret);
+  }
+
+  start(): void {
+    const { client, nodes, rotation } = this.#options;
+    this.#end.push(client.watch('pods', ({ object, previous }) => this.#follow(object as Pod | undefined, previous)));
+    for (let index = 1; index <= nodes; index++) this.#registerNode(index);
+    if (client.serves('secretproviderclasses')) this.#registerDriver();
+    if (rotation.enabled) {
+      const timer = setInterval(() => void this.#rotate(), rotation.pollMs);
+      timer.unref();
+      this.#end.push(() => clearInterval(timer));
+    }
+  }
+
+  stop(): void {
+    for (const end of this.#end) end();
+    for (const run of this.#runs.values()) run.stop();
+    this.#runs.clear();
+  }
+
+  /** Asked for every pod at every attempt; undefined leaves it to the pod's annotation. */
+  behave(behaviour: (pod: Pod) => PodBehaviour | undefined): void {
+    this.#behaviour = behaviour;
+  }
+
+  onContainerStarted(listener: StartedListener): () => void {
+    this.#started.add(listener);
+    return () => this.#started.delete(listener);
+  }
+
+  onContainerStopped(listener: StoppedListener): () => void {
+    this.#stopped.add(listener);
+    return () => this.#stopped.delete(listener);
+  }
+
+  #follow(pod: Pod | undefined, previous: { metadata: { uid: string } } | undefined): void {
+    if (pod === undefined) {
+      const uid = previous?.metadata.uid ?? '';
+      this.#runs.get(uid)?.stop();
+      this.#runs.delete(uid);
+      return;
+    }
+    if (pod.spec.nodeName === undefined) return;
+    let run = this.#runs.get(pod.metadata.uid);
+    if (run === undefined) {
+      const created = this.#createRun(pod);
+      run = created;
+      this.#runs.set(pod.metadata.uid, created);
+      const done = this.#options.activity.begin();
+      setImmediate(() => {
+        void created.run();
+        done();
+      });
+    }
+    if (pod.metadata.deletionTimestamp !== undefined) void run.terminate();
+  }
+
+  #createRun(pod: Pod): PodRun {
+    const { client, activity, timing } = this.#options;
+    const node = client.get('nodes', undefined, pod.spec.nodeName ?? '');
+    this.#addresses += 1;
+    return new PodRun(pod, {
+      client,
+      driver: this.#driver,
+      activity,
+      timing,
+      behaviour: (present) => this.#behaviour(present) ?? annotatedBehaviour(present),
+      started: async (container) => {
+        await Promise.all([...this.#started].map((listener) => listener(container)));
+      },
+      stopped: (container) => {
+        for (const listener of this.#stopped) listener(container);
+      },
+      hostIp: node?.metadata.annotations?.['rekey-sandbox.dev/address'] ?? '10.0.0.1',
+      podIp: `10.244.${this.#addresses >> 8}.${this.#addresses & 0xff}`,
+    });
+  }
+
+  async #rotate(): Promise<void> {
+    for (const run of [...this.#runs.values()]) await run.remount();
+  }
+
+  #registerDriver(): void {
+    const { driverClient, rotation } = this.#options;
+    driverClient.create('csidrivers', undefined, {
+      apiVersion: 'storage.k8s.io/v1',
+      kind: 'CSIDriver',
+      metadata: { name: DRIVER },
+      spec: {
+        attachRequired: false,
+        podInfoOnMount: true,
+        volumeLifecycleModes: ['Ephemeral'],
+        requiresRepublish: rotation.enabled,
+      },
+    });
+  }
+
+  #registerNode(index: number): void {
+    const { client, kubeletVersion } = this.#options;
+    const name = `node-${index}`;
+    const address = `10.0.0.${index}`;
+    const node = client.create('nodes', undefined, {
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: {
+        name,
+        labels: { 'kubernetes.io/hostname': name, 'kubernetes.io/os': 'linux' },
+        annotations: { 'rekey-sandbox.dev/address': address },
+      },
+      spec: {},
+    });
+    if (node === undefined) return;
+    client.editStatus(node, (draft) => {
+      draft['status'] = {
+        addresses: [
+          { type: 'InternalIP', address },
+          { type: 'Hostname', address: name },
+        ],
+        conditions: [{ type: 'Ready', status: 'True', reason: 'KubeletReady', lastTransitionTime: client.now() }],
+        nodeInfo: { kubeletVersion, osImage: 'simulated', containerRuntimeVersion: 'none', operatingSystem: 'linux' },
+      };
+    });
+  }
+}
