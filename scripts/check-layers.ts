@@ -70,7 +70,7 @@ function* rulesBroken(file: string, imported: Import, project: Project): Iterabl
     yield `infra names the functions by path and imports infra and shared only, not ${path}`;
   if (file.startsWith('infra/') && path.startsWith('shared/') && !imported.typeOnly && runsOtherFiles(path, project))
     yield `infra takes names and types from shared, never what runs: ${path} imports other files`;
-  if (CORE.some((folder) => file.startsWith(folder))) {
+  if (isCore(file) && !isCore(path)) {
     const chain = wayToAdapter(path, project);
     if (chain !== undefined)
       yield `rotation and consumers know the ports, never an adapter: ${specifier} leads to ${chain.join(' → ')}`;
@@ -93,6 +93,8 @@ function vendorsInSeveralFiles(project: Project): readonly Violation[] {
   return report;
 }
 
+const isCore = (path: string) => CORE.some((folder) => path.startsWith(folder));
+
 const isVendor = (name: string) => !LIBRARIES.has(name);
 
 /** `functions/sync/handler.ts` → `sync`; a file right in `functions/` belongs to all. */
@@ -110,7 +112,8 @@ function wayToAdapter(start: string, project: Project): readonly string[] | unde
     const vendor = imports.find(({ target }) => target.kind === 'package' && isVendor(target.name));
     if (vendor !== undefined) return [...chain, vendor.specifier];
     for (const { target } of imports) {
-      if (target.kind !== 'file' || seen.has(target.path)) continue;
+      // A file of the core on the way answers for its own imports.
+      if (target.kind !== 'file' || seen.has(target.path) || isCore(target.path)) continue;
       seen.add(target.path);
       queue.push([...chain, target.path]);
     }

@@ -85,6 +85,16 @@ describe('the layering check', () => {
     ]);
   });
 
+  test('names the file of the core that begins the way, not those that import it', () => {
+    const found = check({
+      ...ENGINE,
+      'shared/rotation/steps.ts': "import { client } from '../engines/postgres.ts';",
+      'shared/rotation/retire.ts': "import './steps.ts';",
+    });
+
+    expect(found.map(({ file }) => file)).toEqual(['shared/rotation/steps.ts']);
+  });
+
   test('does not loop where files import each other', () => {
     const found = check({
       'shared/rotation/a.ts': "import './b.ts';",
