@@ -3,7 +3,7 @@ import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { asRekeyError, RekeyError } from '../operations/errors.ts';
 import type { Announcer, RekeyEvent } from '../operations/events.ts';
-import type { Logger } from '../operations/logger.ts';
+import type { Log } from '../operations/log.ts';
 import { CURRENT, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
 import { type Consumers, consumersOf, namespacesUsing, type Snapshot } from './consumers.ts';
@@ -34,7 +34,7 @@ export interface ConvergeDeps {
   readonly clusters: readonly Cluster[];
   readonly announcer: Announcer;
   readonly clock: Pick<Clock, 'now'>;
-  readonly log: Logger;
+  readonly log: Log;
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Cluster } from '../cluster/port.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { asRekeyError } from '../operations/errors.ts';
 import type { Unproved } from '../operations/events.ts';
-import type { Logger } from '../operations/logger.ts';
+import type { Log } from '../operations/log.ts';
 import type { Snapshot } from './consumers.ts';
 
 /** What is known before any pod is looked at: enough to say in which namespaces to look. */
@@ -23,7 +23,7 @@ export async function observe(
   clusters: readonly Cluster[],
   namespacesOf: (outline: Outline) => ReadonlySet<string>,
   deadline: Deadline,
-  log: Logger,
+  log: Log,
 ): Promise<Observation> {
   const snapshots: Snapshot[] = [];
   const unseen: Unproved[] = [];

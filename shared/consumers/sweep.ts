@@ -3,7 +3,7 @@ import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 import type { RekeyEvent } from '../operations/events.ts';
-import type { Logger } from '../operations/logger.ts';
+import type { Log } from '../operations/log.ts';
 import { CURRENT, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
 import { parseTags } from '../secrets/tags.ts';
 import { type Snapshot, secretsNamed } from './consumers.ts';
@@ -16,7 +16,7 @@ export interface SweepDeps {
   readonly secrets: Pick<SecretStore, 'describe'>;
   readonly clusters: readonly Cluster[];
   readonly clock: Pick<Clock, 'now'>;
-  readonly log: Logger;
+  readonly log: Log;
 }
 
 /** What people were told when the roll was under way: again on every sweep it would be noise. */

@@ -1,0 +1,28 @@
+import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
+import { createEksAccess } from '../../shared/cluster/eks.ts';
+import { createKubernetesCluster } from '../../shared/cluster/kubernetes.ts';
+import { systemClock as clock } from '../../shared/operations/clock.ts';
+import { deadlineIn } from '../../shared/operations/deadline.ts';
+import { createEventBridgeAnnouncer } from '../../shared/operations/event-bridge.ts';
+import { createLogger } from '../../shared/operations/logger.ts';
+import { createSqsQueue } from '../../shared/operations/sqs.ts';
+import { createSecretsManagerStore } from '../../shared/secrets/secrets-manager.ts';
+import { readSyncConfig } from '../sync-config.ts';
+import { type SyncDeps, syncBatch } from './batch.ts';
+
+const log = createLogger('sync');
+const { clusters, queueUrl, eventBus } = readSyncConfig(process.env);
+const deps: SyncDeps = {
+  secrets: createSecretsManagerStore(),
+  // Made once, so that a warm start finds the connections open.
+  clusters: clusters.map((cluster) => createKubernetesCluster(createEksAccess(cluster, clock), clock)),
+  announcer: createEventBridgeAnnouncer(eventBus, log),
+  queue: createSqsQueue(queueUrl),
+  clock,
+  log,
+};
+
+/** Messages of the sync queue: a label of a secret moved, or a pass asked for the next one. */
+export async function handler(event: SQSEvent, context: Context): Promise<SQSBatchResponse> {
+  return await syncBatch(event, deps, deadlineIn(context.getRemainingTimeInMillis(), clock));
+}
