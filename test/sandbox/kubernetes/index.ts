@@ -46,6 +46,8 @@ export interface KubernetesOptions {
   readonly timing?: Partial<Timing>;
   /** The driver's own rotation in place. Default: off, as the driver's. */
   readonly rotation?: { readonly enabled: boolean; readonly pollMs: number };
+  /** Makes pods fail from the start, see {@link KubernetesSandbox.behave}. */
+  readonly behaviour?: (pod: Pod) => PodBehaviour | undefined;
   /** How many nodes. Default: 3. */
   readonly nodes?: number;
 }
@@ -119,6 +121,7 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
     startGarbageCollector(controllerManager, storage, activity),
     startScheduler(client('kube-scheduler'), activity),
   ];
+  if (options.behaviour) nodeAgent.behave(options.behaviour);
   nodeAgent.start();
   await server.listen();
 
