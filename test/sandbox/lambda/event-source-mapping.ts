@@ -31,7 +31,7 @@ const reportSchema = z.object({
 });
 
 /** Polls until closed. Batching windows are not simulated: a batch is what is visible at once. */
-export function mapQueueToFunction(
+export function startEventSourceMapping(
   source: {
     readonly queue: Queue;
     readonly functions: Functions;

@@ -32,6 +32,7 @@ export interface Deployment {
 
 export interface DeployedFunction extends Required<Deployment> {
   readonly arn: string;
+  readonly roleArn: string;
   readonly deployedAt: Date;
 }
 
@@ -151,7 +152,6 @@ export function createFunctions(options: {
   }
 
   async function invokeOnce(state: State, payload: string, requestId: string): Promise<InvocationResult> {
-    if (closing.signal.aborted) throw new Error('the sandbox is closed');
     const { deployed } = state;
     const logs: string[] = [];
     const log = (line: string) => {
@@ -186,7 +186,7 @@ export function createFunctions(options: {
 
   return {
     deploy(deployment) {
-      const deployed = complete(deployment, `${arnPrefix}${deployment.name}`);
+      const deployed = complete(deployment, accountId, `${arnPrefix}${deployment.name}`);
       const replaced = states.get(deployed.name);
       states.set(deployed.name, { deployed, lines: replaced?.lines ?? [], idle: [], busy: new Set() });
       for (const environment of replaced?.idle ?? [])
@@ -224,7 +224,7 @@ export function createFunctions(options: {
 }
 
 /** @throws AwsError InvalidParameterValueException */
-function complete(deployment: Deployment, arn: string): DeployedFunction {
+function complete(deployment: Deployment, accountId: string, arn: string): DeployedFunction {
   const { name, folder, environment = {}, memoryMb = 128, timeoutSeconds = 3, reuse = true } = deployment;
   const invalid = (message: string) => new AwsError('InvalidParameterValueException', message);
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(name)) throw invalid(`the function name ${name} is not valid`);
@@ -241,7 +241,8 @@ function complete(deployment: Deployment, arn: string): DeployedFunction {
   if (Buffer.byteLength(JSON.stringify(environment)) > MAX_VARIABLES_BYTES)
     throw invalid('Lambda was unable to configure your environment variables because they exceeded the 4KB limit.');
   const roleName = deployment.roleName ?? `${name}-role`;
-  return { name, folder, environment, memoryMb, timeoutSeconds, reuse, roleName, arn, deployedAt: new Date() };
+  const roleArn = `arn:aws:iam::${accountId}:role/${roleName}`;
+  return { name, folder, environment, memoryMb, timeoutSeconds, reuse, roleName, roleArn, arn, deployedAt: new Date() };
 }
 
 /** The payload of a function error as Lambda words it, or undefined when there was none. */

@@ -70,6 +70,7 @@ export function createSqs(options: {
       );
     return found;
   }
+  const queueOf = (arn: string) => named(exists(arn) ? (arn.split(':').at(-1) ?? '') : '').queue;
   const at = (url: string) => named(url.split('/').at(-1) ?? '');
 
   function create(name: string, attributes: Readonly<Record<string, string>>): Queue {
@@ -252,9 +253,9 @@ export function createSqs(options: {
     ],
     handle: handleWith(operations),
     send(queueArn, body, attributes = {}) {
-      send(this.queue(queueArn), { MessageBody: body, MessageAttributes: attributes });
+      send(queueOf(queueArn), { MessageBody: body, MessageAttributes: attributes });
     },
-    queue: (arn) => named(exists(arn) ? (arn.split(':').at(-1) ?? '') : '').queue,
+    queue: queueOf,
     close() {
       for (const { queue } of queues.values()) queue.close();
     },
