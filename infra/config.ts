@@ -16,6 +16,8 @@ export interface Environment {
   readonly network?: Network;
   /** PEM file with the roots of the databases, from the project's root. @default the RDS roots in Lambda's image */
   readonly databaseCaFile?: string;
+  /** Rekey logs in only to hosts whose name ends so, e.g. `.eu-west-1.rds.amazonaws.com`. @default any host */
+  readonly databaseHosts?: readonly string[];
   /** Who hears of failures and of what was done. Each address confirms the subscription once. */
   readonly emails: readonly string[];
   readonly logLevel: 'DEBUG' | 'INFO' | 'WARN' | 'ERROR';
@@ -108,6 +110,9 @@ function* faultsOf(environment: Environment): Iterable<string> {
   for (const twice of repeated(clusters.map((cluster) => `${cluster.name} in ${cluster.region}`)))
     yield `clusters: ${twice} is there twice`;
 
+  for (const suffix of environment.databaseHosts ?? [])
+    if (!/^(\.[a-z0-9-]+)+$/.test(suffix))
+      yield `databaseHosts: "${suffix}" is not the end of a host name, such as .eu-west-1.rds.amazonaws.com`;
   for (const email of emails) if (!/^[^\s@]+@[^\s@]+$/.test(email)) yield `emails: "${email}" is not an address`;
   if (environment.network !== undefined) yield* faultsOfNetwork(environment.network);
   if (environment.network?.databaseSecurityGroupIds.length === 0 && rotated.length > 0)

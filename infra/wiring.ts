@@ -70,6 +70,10 @@ export const VARIABLES = {
   clusters: 'REKEY_CLUSTERS',
   /** Path of a PEM file. */
   databaseCaFile: 'REKEY_DATABASE_CA_FILE',
+  /** Suffixes, separated by blanks; not set: any host. */
+  allowedHosts: 'REKEY_ALLOWED_HOSTS',
+  /** ARNs, separated by blanks. */
+  rotationFunctions: 'REKEY_ROTATION_FUNCTIONS',
   serviceName: 'POWERTOOLS_SERVICE_NAME',
   logLevel: 'POWERTOOLS_LOG_LEVEL',
   nodeOptions: 'NODE_OPTIONS',

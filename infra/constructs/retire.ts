@@ -18,8 +18,12 @@ export class Retire extends Construct {
     const retire = new ServiceFunction(this, {
       foundation,
       spec: RETIRE,
+      announces: true,
       reachesDatabases: true,
-      environment: { [VARIABLES.queueUrl]: work.queue.queueUrl },
+      environment: {
+        [VARIABLES.queueUrl]: work.queue.queueUrl,
+        [VARIABLES.rotationFunctions]: foundation.functionArn(ROTATION_POSTGRES),
+      },
     });
     work.handledBy(retire, RETIRE);
     allowSecrets(retire, foundation.config.rotated, foundation.functionArn(ROTATION_POSTGRES), { write: false });

@@ -19,7 +19,7 @@ interface RotationProps {
 export class Rotation extends Construct {
   constructor(scope: Construct, { foundation, spec, secrets }: RotationProps) {
     super(scope, spec.name);
-    const rotation = new ServiceFunction(this, { foundation, spec, reachesDatabases: true });
+    const rotation = new ServiceFunction(this, { foundation, spec, announces: true, reachesDatabases: true });
     allowSecrets(rotation, secrets, foundation.functionArn(spec), { write: true });
 
     // CDK's own addRotationSchedule leaves SourceAccount out, and so lets a secret of any account call the function.

@@ -7,7 +7,7 @@ import { Architecture, Code, Function as LambdaFunction, Runtime } from 'aws-cdk
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { DIST } from '../bundling.ts';
-import type { Network } from '../config.ts';
+import type { Environment, Network } from '../config.ts';
 import { type FunctionSpec, HANDLER, LAMBDA_CA_FILE, NODE_OPTIONS, VARIABLES } from '../wiring.ts';
 import { acknowledge } from './acknowledge.ts';
 import type { Foundation } from './foundation.ts';
@@ -16,20 +16,22 @@ interface ServiceFunctionProps {
   readonly spec: FunctionSpec;
   readonly foundation: Foundation;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Whether it puts events on Rekey's bus. */
+  readonly announces: boolean;
   /** Whether it logs in to databases, and so needs their roots and the way to them. @default false */
   readonly reachesDatabases?: boolean;
 }
 
 /**
  * One Lambda function with a role, a log group and, inside a VPC, a security group of its own. The role can do no
- * more than write that log and announce events: each construct adds what its function needs, by resource.
+ * more than write that log: each construct adds what its function needs, by resource.
  */
 export class ServiceFunction extends Construct {
   readonly lambda: LambdaFunction;
   readonly role: Role;
 
   constructor(scope: Construct, props: ServiceFunctionProps) {
-    const { spec, foundation, environment, reachesDatabases = false } = props;
+    const { spec, foundation, environment, announces, reachesDatabases = false } = props;
     super(scope, 'Function');
     const { config, eventBus, key, vpc } = foundation;
 
@@ -37,7 +39,7 @@ export class ServiceFunction extends Construct {
     this.role = new Role(this, 'Role', { assumedBy: new ServicePrincipal('lambda.amazonaws.com') });
     const logGroup = new LogGroup(this, 'Logs', { retention: config.logRetentionDays, encryptionKey: key });
     this.allow('WriteItsLog', ['logs:CreateLogStream', 'logs:PutLogEvents'], [logGroup.logGroupArn]);
-    this.allow('AnnounceEvents', ['events:PutEvents'], [eventBus.eventBusArn]);
+    if (announces) this.allow('AnnounceEvents', ['events:PutEvents'], [eventBus.eventBusArn]);
 
     this.lambda = new LambdaFunction(this, 'Lambda', {
       functionName: foundation.resourceName(spec.name),
@@ -57,9 +59,7 @@ export class ServiceFunction extends Construct {
         [VARIABLES.logLevel]: config.logLevel,
         [VARIABLES.nodeOptions]: NODE_OPTIONS,
         [VARIABLES.eventBus]: eventBus.eventBusName,
-        ...(reachesDatabases && {
-          [VARIABLES.databaseCaFile]: config.databaseCaFile === undefined ? LAMBDA_CA_FILE : `/var/task/${CA_FILE}`,
-        }),
+        ...(reachesDatabases && databaseVariables(config)),
         ...environment,
       },
     });
@@ -115,6 +115,11 @@ const NETWORK_INTERFACE_ACTIONS = [
   'ec2:AssignPrivateIpAddresses',
   'ec2:UnassignPrivateIpAddresses',
 ];
+
+const databaseVariables = ({ databaseCaFile, databaseHosts }: Environment) => ({
+  [VARIABLES.databaseCaFile]: databaseCaFile === undefined ? LAMBDA_CA_FILE : `/var/task/${CA_FILE}`,
+  ...(databaseHosts && { [VARIABLES.allowedHosts]: databaseHosts.join(' ') }),
+});
 
 /** Where a CA file of the configuration lies beside the bundle. */
 const CA_FILE = 'database-ca.pem';

@@ -16,6 +16,7 @@ export class Sweep extends Construct {
     const sweep = new ServiceFunction(this, {
       foundation,
       spec: SWEEP,
+      announces: false,
       environment: {
         [VARIABLES.queueUrl]: work.queue.queueUrl,
         [VARIABLES.clusters]: clustersVariable(foundation.config.clusters),

@@ -15,6 +15,7 @@ export class Sync extends Construct {
     const sync = new ServiceFunction(this, {
       foundation,
       spec: SYNC,
+      announces: true,
       environment: {
         [VARIABLES.queueUrl]: this.work.queue.queueUrl,
         [VARIABLES.clusters]: clustersVariable(foundation.config.clusters),

@@ -24,6 +24,7 @@ export const environment: Environment = {
     databaseSecurityGroupIds: ['sg-0123456789abcdef0'],
     databasePort: 5432,
   },
+  databaseHosts: ['.eu-west-1.rds.amazonaws.com'],
   emails: ['on-call@example.com'],
   logLevel: 'INFO',
   logRetentionDays: 90,

@@ -68,6 +68,7 @@ describe('the configuration of an environment', () => {
       { clusters: [{ ...cluster, securityGroupId: 'eks' }] },
       'clusters[0].securityGroupId: "eks"',
     ],
+    ['a host for a suffix', { databaseHosts: ['db.example.com'] }, 'databaseHosts: "db.example.com" is not the end'],
     ['an address without a host', { emails: ['on-call'] }, 'emails: "on-call" is not an address'],
     ['a VPC by name', { network: { ...network, vpcId: 'main' } }, 'network.vpcId'],
     ['no subnet', { network: { ...network, subnetIds: [], availabilityZones: [] } }, 'network.subnetIds: at least one'],

@@ -99,7 +99,6 @@ describe('rights in AWS', () => {
       'sweep',
       {
         WriteItsLog: ['logs:CreateLogStream', 'logs:PutLogEvents'],
-        AnnounceEvents: ['events:PutEvents'],
         AttachToTheVpc: expect.any(Array),
         FindTheClusters: ['eks:DescribeCluster'],
         SeeLabelsAndTagsOfSecrets: ['secretsmanager:DescribeSecret'],
@@ -245,6 +244,10 @@ describe('rights in AWS', () => {
       expect(properties['SourceArn'] ?? properties['SourceAccount']).toBeDefined();
   });
 });
+
+interface Conditions {
+  readonly StringEquals: Readonly<Record<string, unknown>>;
+}
 
 const isThisAccount = (principal: unknown) => JSON.stringify(principal).includes(':iam::111122223333:root');
 
@@ -395,10 +398,10 @@ describe('every function', () => {
   });
 
   test.each([
-    ['rotation-postgres', ['REKEY_DATABASE_CA_FILE']],
+    ['rotation-postgres', ['REKEY_DATABASE_CA_FILE', 'REKEY_ALLOWED_HOSTS']],
     ['sync', ['REKEY_CLUSTERS', 'REKEY_QUEUE_URL']],
     ['sweep', ['REKEY_CLUSTERS', 'REKEY_QUEUE_URL']],
-    ['retire', ['REKEY_DATABASE_CA_FILE', 'REKEY_QUEUE_URL']],
+    ['retire', ['REKEY_DATABASE_CA_FILE', 'REKEY_ALLOWED_HOSTS', 'REKEY_QUEUE_URL', 'REKEY_ROTATION_FUNCTIONS']],
   ])('%s is told what it needs and nothing else', (name, own) => {
     const common = ['REKEY_EVENT_BUS', 'POWERTOOLS_SERVICE_NAME', 'POWERTOOLS_LOG_LEVEL', 'NODE_OPTIONS'];
 
@@ -415,6 +418,14 @@ describe('every function', () => {
     expect(variablesOf('sync')['REKEY_QUEUE_URL']).toEqual(refTo('sync'));
     expect(variablesOf('sweep')['REKEY_QUEUE_URL']).toEqual(refTo('sync'));
     expect(variablesOf('retire')['REKEY_QUEUE_URL']).toEqual(refTo('retire'));
+  });
+
+  test('is told which rotation a secret must have to be retired: the one whose rights it shares', () => {
+    expect(variablesOf('retire')['REKEY_ROTATION_FUNCTIONS']).toEqual(
+      (statement('retire', 'ReadTheSecrets')?.conditions as Conditions).StringEquals[
+        'secretsmanager:resource/AllowRotationLambdaArn'
+      ],
+    );
   });
 
   test('reserves no concurrency where the account has none to spare', () => {
