@@ -157,7 +157,9 @@ describe('one fault at any call to Secrets Manager', () => {
     for (let k = 1, struck = true; struck; k += 1) {
       struck = false;
       let calls = 0;
+      let gaps = 0;
       server.inject(({ caller, operation }) => {
+        if (!currentLogsIn()) gaps += 1;
         if (caller.accessKeyId !== 'rekey') return undefined;
         if (name === 'stale' && !isRead(operation)) return undefined;
         calls += 1;
