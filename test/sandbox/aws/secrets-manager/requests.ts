@@ -47,7 +47,7 @@ export const request = {
     ...metadata,
     ...value,
     Tags: Tags.default([]),
-    AddReplicaRegions: z.undefined('replicas are not simulated'),
+    AddReplicaRegions: z.never('replicas are not simulated').optional(),
   }),
   putSecretValue: z.object({
     SecretId,
