@@ -131,7 +131,7 @@ describe('one secret, two Deployments, a StatefulSet and a DaemonSet', () => {
     for (const name of ['storefront', 'orders']) expect(markerOn('deployments', name)).toBe(versionOf(1));
   });
 
-  test('a look at a cluster that has converged is one TLS connection', async () => {
+  test('all passes together open one TLS connection', async () => {
     kubernetes.requests.reset();
 
     await pass(labelUpdated(secret));
