@@ -8,7 +8,7 @@ import { createLogger } from '../../shared/operations/logger.ts';
 import { type RotationDeps, runStep } from '../../shared/rotation/steps.ts';
 import { POSTGRES } from '../../shared/secrets/engine-rules.ts';
 import { createSecretsManagerStore } from '../../shared/secrets/secrets-manager.ts';
-import { readDatabaseConfig } from './config.ts';
+import { readDatabaseConfig } from '../database-config.ts';
 import { parseRotationEvent } from './event.ts';
 
 const log = createLogger('rotation-postgres');

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { RekeyError } from '../../shared/operations/errors.ts';
-import type { HostPolicy } from '../../shared/secrets/database-host.ts';
+import { RekeyError } from '../shared/operations/errors.ts';
+import type { HostPolicy } from '../shared/secrets/database-host.ts';
 
 /** What a function that talks to databases is configured with. */
 export interface DatabaseConfig {
