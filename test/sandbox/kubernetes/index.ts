@@ -123,6 +123,8 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
   ];
   if (options.behaviour) nodeAgent.behave(options.behaviour);
   nodeAgent.start();
+  // A watch cannot start before the server did.
+  storage.compact();
   await server.listen();
 
   return {

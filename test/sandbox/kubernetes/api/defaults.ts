@@ -40,6 +40,7 @@ export function applyDefaults(object: KubernetesObject): void {
     }
     case 'Secret':
       fill(object, { type: 'Opaque' });
+      encodeStringData(object);
       return;
     case 'Namespace': {
       fill(object, { spec: { finalizers: ['kubernetes'] } });
@@ -48,6 +49,17 @@ export function applyDefaults(object: KubernetesObject): void {
       return;
     }
   }
+}
+
+/** `stringData` is for writing only: it is stored as base64 in `data`. */
+function encodeStringData(secret: KubernetesObject): void {
+  if (!isRecord(secret['stringData'])) return;
+  const encoded = Object.entries(secret['stringData']).map(([name, value]) => [
+    name,
+    Buffer.from(String(value)).toString('base64'),
+  ]);
+  secret['data'] = { ...(isRecord(secret['data']) ? secret['data'] : {}), ...Object.fromEntries(encoded) };
+  delete secret['stringData'];
 }
 
 function fill(target: object, defaults: Record<string, unknown>): void {

@@ -24,6 +24,8 @@ export interface ApiRequest {
   readonly userAgent: string;
   readonly body: Buffer;
   readonly user: User;
+  /** Whom the sender wants to act as. */
+  readonly impersonate: User | undefined;
 }
 
 export type ApiResponse =
@@ -60,7 +62,8 @@ export class ApiHandler {
   }
 
   /** @throws StatusError */
-  handle(request: ApiRequest): ApiResponse {
+  handle(received: ApiRequest): ApiResponse {
+    const request = { ...received, user: this.#actor(received) };
     const review = REVIEWS.find((one) => request.url.pathname === `/apis/${one.group}/${one.version}/${one.plural}`);
     if (review !== undefined) {
       this.#authorize(request.user, {
@@ -77,6 +80,14 @@ export class ApiHandler {
     const target = this.target(request.method, request.url);
     this.#authorize(request.user, attributesOf(target));
     return target.kind === 'other' ? this.#other(target.path, request) : this.#resource(target, request);
+  }
+
+  #actor({ user, impersonate }: ApiRequest): User {
+    if (impersonate === undefined) return user;
+    const wanted = { kind: 'resource', verb: 'impersonate', group: '', namespace: undefined } as const;
+    this.#authorize(user, { ...wanted, resource: 'users', name: impersonate.username });
+    for (const name of impersonate.groups) this.#authorize(user, { ...wanted, resource: 'groups', name });
+    return { ...impersonate, groups: [...new Set([...impersonate.groups, 'system:authenticated'])] };
   }
 
   #authorize(user: User, wanted: Attributes): void {

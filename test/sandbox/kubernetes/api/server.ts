@@ -193,6 +193,7 @@ export class ApiServer {
         userAgent,
         body,
         user,
+        impersonate: impersonated(request),
       });
     } catch (thrown) {
       const error =
@@ -224,6 +225,12 @@ function described(target: RequestTarget): Pick<ApiCall, 'verb' | 'resource' | '
   }
   const { verb, resource, subresource, namespace, name } = target;
   return { verb, resource: subresource ? `${resource.plural}/${subresource}` : resource.plural, namespace, name };
+}
+
+/** `Impersonate-User` and any number of `Impersonate-Group`, as `kubectl --as` sends them. */
+function impersonated(request: IncomingMessage): User | undefined {
+  const { 'impersonate-user': [username] = [], 'impersonate-group': groups = [] } = request.headersDistinct;
+  return username === undefined ? undefined : { username, groups };
 }
 
 /** @returns undefined when it is larger than the server takes */
