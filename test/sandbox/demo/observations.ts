@@ -1,0 +1,109 @@
+import { DescribeSecretCommand, GetSecretValueCommand } from '@aws-sdk/client-secrets-manager';
+import { Client } from 'pg';
+import type { ConsumerProof, ConsumerRef } from '../../../shared/operations/events.ts';
+import type { Announcement } from '../environment.ts';
+import type { Estate } from './estate.ts';
+
+type Credential = Readonly<Record<'host' | 'port' | 'username' | 'password' | 'dbname', string>>;
+
+export async function readCredential({ environment }: Estate, secretArn: string): Promise<Credential> {
+  const { SecretString = '{}' } = await environment.secretsManager.send(
+    new GetSecretValueCommand({ SecretId: secretArn }),
+  );
+  return JSON.parse(SecretString) as Credential;
+}
+
+export async function versionOf({ environment }: Estate, secretArn: string): Promise<string> {
+  const { VersionIdsToStages = {} } = await environment.secretsManager.send(
+    new DescribeSecretCommand({ SecretId: secretArn }),
+  );
+  return Object.entries(VersionIdsToStages).find(([, stages]) => stages.includes('AWSCURRENT'))?.[0] ?? '';
+}
+
+/** What the server answers to a login, or undefined when it lets the user in. */
+export async function refusal({ environment }: Estate, credential: Credential): Promise<string | undefined> {
+  const { host, port, username, password, dbname } = credential;
+  const ssl = { ca: environment.postgres.ca, rejectUnauthorized: true };
+  const client = new Client({ host, port: Number(port), user: username, password, database: dbname, ssl });
+  try {
+    await client.connect();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : 'no answer';
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** Everything about a workload's template and annotations that a patch could have changed. */
+export function specificationOf({ environment }: Estate, name: string): string {
+  return JSON.stringify(
+    ['deployments', 'statefulsets']
+      .map((plural) => environment.kubernetes.get(plural, 'shop', name))
+      .filter((object) => object !== undefined)
+      .map(({ metadata, ...object }) => [metadata.generation, metadata.annotations, object['spec']]),
+  );
+}
+
+/** The version that each consumer's pod template was marked with. */
+export function markedVersions({ environment }: Estate, consumers: readonly ConsumerRef[]): string[] {
+  return consumers.map(({ kind, namespace, name }) => {
+    const object = environment.kubernetes.get(`${kind.toLowerCase()}s`, namespace, name);
+    const template = object?.['spec'] as { template?: { metadata?: { annotations?: Record<string, string> } } };
+    const annotations = Object.entries(template?.template?.metadata?.annotations ?? {});
+    return annotations.find(([key]) => key.startsWith('rekey.dev/'))?.[1] ?? '';
+  });
+}
+
+/** Names of the ready pods with this label. */
+export function readyPods({ environment }: Estate, app?: string): string[] {
+  return environment.kubernetes
+    .list('pods')
+    .filter(({ metadata }) => app === undefined || metadata.labels?.['app'] === app)
+    .filter((pod) => {
+      const { conditions = [] } = (pod['status'] ?? {}) as { conditions?: { type: string; status: string }[] };
+      return conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
+    })
+    .map(({ metadata }) => metadata.name ?? '');
+}
+
+/** One line for a person. */
+export function summaryOf({ type, detail }: Announcement): string {
+  switch (type) {
+    case 'Rotation Succeeded':
+      return `Rotation Succeeded   ${detail['strategy']}, AWSCURRENT is now ${detail['versionId']}`;
+    case 'Sync Started':
+      return `Sync Started         ${namesOf(detail['consumers'] as ConsumerRef[])}`;
+    case 'Sync Halted':
+      return `Sync Halted          ${namesOf(detail['failed'] as ConsumerRef[])}`;
+    case 'Secret Converged':
+      return `Secret Converged     ${(detail['consumers'] as ConsumerProof[]).map(proofOf).join(', ')}`;
+    case 'Secret Retired':
+      return `Secret Retired       "${detail['user']}" can no longer log in`;
+    default:
+      return `${type.padEnd(20)} ${detail['message'] ?? ''}`;
+  }
+}
+
+function proofOf({ name, pods }: ConsumerProof): string {
+  return `${name} ${pods.length}/${pods.length} pods proved`;
+}
+
+function namesOf(consumers: readonly ConsumerRef[]): string {
+  return consumers.map(({ kind, name }) => `${kind.toLowerCase()}/${name}`).join(', ');
+}
+
+/** `createSecret created 120 ms` from a line of the rotation function's log; undefined for any other line. */
+export function stepOf(line: string): string | undefined {
+  if (!line.startsWith('{')) return undefined;
+  const { message, step, outcome, ms, failure } = JSON.parse(line) as {
+    message: string;
+    step?: string;
+    outcome?: { kind: string };
+    ms?: number;
+    failure?: { code: string };
+  };
+  if (message === 'step finished') return `${(step ?? '').padEnd(20)} ${outcome?.kind}, ${ms} ms`;
+  if (message === 'step failed') return `${(step ?? '').padEnd(20)} failed: ${failure?.code}`;
+  return undefined;
+}

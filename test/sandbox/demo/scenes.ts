@@ -1,0 +1,184 @@
+import { PutSecretValueCommand, RotateSecretCommand } from '@aws-sdk/client-secrets-manager';
+import { ROTATION_POSTGRES, SYNC } from '../../../infra/wiring.ts';
+import type { ConsumerProof } from '../../../shared/operations/events.ts';
+import type { Announcement } from '../environment.ts';
+import type { Estate } from './estate.ts';
+import {
+  markedVersions,
+  readCredential,
+  readyPods,
+  refusal,
+  specificationOf,
+  stepOf,
+  summaryOf,
+  versionOf,
+} from './observations.ts';
+
+const PATIENCE_MS = 45_000;
+
+/** rotate-secret on the database's secret, to the end: the old user is refused. @returns whether all claims held */
+export async function showRotation(estate: Estate): Promise<boolean> {
+  const { environment, narrator, clients, database } = estate;
+  const { secretsManager, rotationFunctionArn } = environment;
+
+  narrator.chapter('A rotation of shop/database');
+  const old = await readCredential(estate, database.secretArn);
+  const untouched = specificationOf(estate, 'docs');
+  await secretsManager.send(
+    new RotateSecretCommand({
+      SecretId: database.secretArn,
+      RotationLambdaARN: rotationFunctionArn,
+      RotationRules: { ScheduleExpression: 'cron(0 3 ? * SUN *)', Duration: '2h' },
+    }),
+  );
+  const startedAtMs = Date.now();
+  narrator.say('aws secretsmanager rotate-secret --secret-id shop/database');
+  const heard = await follow(estate, database.secretArn, ['Secret Retired', 'Rotation Failed', 'Secret Not Converged']);
+  await clients.settle();
+
+  const converged = heard.find(({ type }) => type === 'Secret Converged');
+  const consumers = (converged?.detail['consumers'] ?? []) as ConsumerProof[];
+  narrator.chapter('What happened');
+  narrator.table([
+    ['workload', 'rolled', 'pods proved', 'last container started'],
+    ...consumers.map((consumer) => [
+      `${consumer.kind.toLowerCase()}/${consumer.name}`,
+      after(startedAtMs, consumer.rolledAt),
+      consumer.pods.map(({ pod }) => pod.slice(consumer.name.length + 1)).join(' '),
+      after(
+        startedAtMs,
+        consumer.pods
+          .map(({ startedAt }) => startedAt)
+          .sort()
+          .at(-1),
+      ),
+    ]),
+  ]);
+  const current = await versionOf(estate, database.secretArn);
+  const { tally } = clients;
+  const refused = await refusal(estate, old);
+  narrator.say(`from rotate-secret to converged: ${after(startedAtMs, converged?.time)}`);
+  return [
+    narrator.check(
+      tally.tried > 100 && tally.failed === 0,
+      `${tally.tried} log-ins tried by the applications all along, ${tally.failed} failed${failuresOf(tally.failures)}`,
+    ),
+    narrator.check(tally.users.size === 2, `they logged in as ${[...tally.users].join(', then ')}`),
+    narrator.check(
+      consumers.length === 3 && consumers.every(({ pods }) => pods.length === 2),
+      '3 workloads with 2 pods each were rolled and proved, the canary first',
+    ),
+    narrator.check(
+      consumers.every(({ pods }) => pods.every(({ mountedVersion }) => mountedVersion === current)) &&
+        converged?.detail['versionId'] === current &&
+        markedVersions(estate, consumers).every((version) => version === current),
+      `marker, proof and events name the same version ${current}`,
+    ),
+    narrator.check(refused !== undefined, `the server refuses the old user: ${refused}`),
+    narrator.check(
+      (await refusal(estate, await readCredential(estate, database.secretArn))) === undefined,
+      'the server takes AWSCURRENT',
+    ),
+    narrator.check(
+      specificationOf(estate, 'docs') === untouched,
+      'deployment/docs, which uses no secret, was not touched',
+    ),
+  ].every(Boolean);
+}
+
+/** put-secret-value on a secret that no database stands behind: the same for it, without a rotation. */
+export async function showPlainSecret(estate: Estate): Promise<boolean> {
+  const { environment, narrator, tutorial } = estate;
+  narrator.chapter('A new value of MySecret, by hand');
+  await environment.secretsManager.send(
+    new PutSecretValueCommand({
+      SecretId: tutorial.secretArn,
+      SecretString: JSON.stringify({ username: 'memeuser', password: 'hunter3' }),
+    }),
+  );
+  narrator.say('aws secretsmanager put-secret-value --secret-id MySecret');
+  const heard = await follow(estate, tutorial.secretArn, ['Secret Converged', 'Secret Not Converged']);
+  const converged = heard.find(({ type }) => type === 'Secret Converged');
+  const consumers = (converged?.detail['consumers'] ?? []) as ConsumerProof[];
+  const current = await versionOf(estate, tutorial.secretArn);
+  return [
+    narrator.check(
+      consumers.length === 1 &&
+        consumers[0]?.name === 'nginx-deployment' &&
+        consumers[0].pods.length === 2 &&
+        consumers[0].pods.every(({ mountedVersion }) => mountedVersion === current),
+      'both pods of nginx-deployment mount the new version',
+    ),
+  ].every(Boolean);
+}
+
+/** The canary's new pods crash: nothing else is touched and the old pods go on. */
+export async function showBadRelease(estate: Estate): Promise<boolean> {
+  const { environment, narrator, clients, database } = estate;
+  const { secretsManager, rotationFunctionArn } = environment;
+  narrator.chapter('A rotation of shop/database, while the new pods of storefront crash');
+  const old = new Set(readyPods(estate, 'storefront'));
+  environment.kubernetes.behave(({ metadata: { name = '', labels } }) =>
+    labels?.['app'] === 'storefront' && !old.has(name) ? { kind: 'crash' } : undefined,
+  );
+  const others = ['orders', 'ledger'].map((name) => specificationOf(estate, name)).join();
+  await secretsManager.send(
+    new RotateSecretCommand({
+      SecretId: database.secretArn,
+      RotationLambdaARN: rotationFunctionArn,
+      RotationRules: { AutomaticallyAfterDays: 30 },
+    }),
+  );
+  narrator.say('aws secretsmanager rotate-secret --secret-id shop/database');
+  const heard = await follow(estate, database.secretArn, ['Sync Halted', 'Secret Converged', 'Rotation Failed']);
+  const halted = heard.find(({ type }) => type === 'Sync Halted');
+  for (const { why } of (halted?.detail['failed'] ?? []) as { why: string }[]) narrator.say(why);
+  const triedBefore = clients.tally.tried;
+  await clients.settle();
+
+  narrator.chapter('What happened');
+  return [
+    narrator.check(halted !== undefined, 'Rekey halted at the canary and said why'),
+    narrator.check(
+      ['orders', 'ledger'].map((name) => specificationOf(estate, name)).join() === others,
+      'no other workload was touched',
+    ),
+    narrator.check(readyPods(estate, 'storefront').length === 2, 'both old pods of storefront keep serving'),
+    narrator.check(
+      clients.tally.tried > triedBefore && clients.tally.failed === 0,
+      `${clients.tally.tried} log-ins tried, ${clients.tally.failed} failed: the old credential is left alive`,
+    ),
+  ].every(Boolean);
+}
+
+/** Prints what people hear and what the rotation logs, until one of `last` comes. */
+async function follow({ environment, narrator }: Estate, secretArn: string, last: readonly string[]) {
+  const heard: Announcement[] = [];
+  const endsAtMs = Date.now() + PATIENCE_MS;
+  let linesSeen = environment.aws.functions.logs(ROTATION_POSTGRES.name).length;
+  while (Date.now() < endsAtMs) {
+    const announcements = await environment.hear(1);
+    const lines = environment.aws.functions.logs(ROTATION_POSTGRES.name);
+    for (const step of lines.slice(linesSeen).map(stepOf)) if (step) narrator.say(step);
+    linesSeen = lines.length;
+    for (const announcement of announcements.filter(({ detail }) => detail['secretArn'] === secretArn)) {
+      heard.push(announcement);
+      narrator.say(summaryOf(announcement));
+    }
+    if (heard.some(({ type }) => last.includes(type))) return heard;
+  }
+  narrator.say(`nothing more within ${PATIENCE_MS / 1_000} s; the last lines of sync:`);
+  for (const line of environment.aws.functions.logs(SYNC.name).slice(-5)) narrator.say(line);
+  return heard;
+}
+
+/** `+1.2 s` from a point in time; `-` for what did not happen. */
+function after(startedAtMs: number, time: string | undefined): string {
+  if (time === undefined) return '-';
+  // What Kubernetes records is cut to whole seconds.
+  return `+${(Math.max(0, Date.parse(time) - startedAtMs) / 1_000).toFixed(1)} s`;
+}
+
+function failuresOf(failures: ReadonlyMap<string, number>): string {
+  return [...failures].map(([code, count]) => ` (${count} × ${code})`).join('');
+}

@@ -1,0 +1,203 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  CreateEventBusCommand,
+  EventBridgeClient,
+  PutRuleCommand,
+  PutTargetsCommand,
+} from '@aws-sdk/client-eventbridge';
+import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { CreateTopicCommand, SNSClient, SubscribeCommand } from '@aws-sdk/client-sns';
+import { CreateQueueCommand, DeleteMessageCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import {
+  EVENT_BUS,
+  type EventPattern,
+  type FunctionSpec,
+  type QueueSpec,
+  RETIRE,
+  RETIRE_QUEUE,
+  ROTATION_POSTGRES,
+  SECRET_CONVERGED,
+  SECRET_LABEL_UPDATED,
+  SWEEP,
+  SYNC,
+  SYNC_QUEUE,
+  VARIABLES,
+} from '../../infra/wiring.ts';
+import { EVENT_SOURCE } from '../../shared/operations/events.ts';
+import { type AwsSandbox, startAws } from './aws/index.ts';
+import { createEksTokenVerifier } from './kubernetes/eks-token-verifier.ts';
+import { type KubernetesOptions, type KubernetesSandbox, startKubernetes } from './kubernetes/index.ts';
+import { type PostgresServer, type PostgresVersion, startPostgres } from './postgres.ts';
+
+const DIST = fileURLToPath(new URL('../../dist', import.meta.url));
+const RBAC = fileURLToPath(new URL('../../infra/kubernetes/rekey.yaml', import.meta.url));
+
+export const CLUSTER = 'demo';
+
+/** People hear of everything here; infra's topic leaves out what needs no hand. */
+const EVERY_EVENT: Partial<EventPattern> = { source: [EVENT_SOURCE] };
+
+export interface EnvironmentOptions {
+  readonly postgres?: PostgresVersion;
+  readonly timing?: KubernetesOptions['timing'];
+  /** False starts each invocation in a new process. */
+  readonly reuse?: boolean;
+}
+
+/**
+ * All of Rekey as it is deployed, on this machine: the built bundles in processes of their own, wired by the data that
+ * infra deploys, between a real PostgreSQL and a simulated AWS and Kubernetes.
+ */
+export interface Environment {
+  readonly aws: AwsSandbox;
+  readonly kubernetes: KubernetesSandbox;
+  readonly postgres: PostgresServer;
+  readonly secretsManager: SecretsManagerClient;
+  readonly rotationFunctionArn: string;
+  /** What people hear: a queue that is subscribed to the topic. Waits up to `seconds` for a first message. */
+  hear(seconds: number): Promise<readonly Announcement[]>;
+  close(): Promise<void>;
+}
+
+export interface Announcement {
+  readonly type: string;
+  readonly time: string;
+  readonly detail: Readonly<Record<string, unknown>>;
+}
+
+export async function startEnvironment(options: EnvironmentOptions = {}): Promise<Environment> {
+  const started: (() => Promise<void>)[] = [];
+  const close = async () => {
+    for (const stop of started.reverse().splice(0)) await stop();
+  };
+  try {
+    const postgres = await startPostgres({ version: options.postgres ?? 18 });
+    started.push(() => postgres.stop());
+    const aws = await startAws({});
+    started.push(() => aws.close());
+    const kubernetes = await startCluster(aws, options);
+    started.push(() => kubernetes.close());
+    const wired = await wire(aws, postgres, options.reuse ?? true);
+    return {
+      aws,
+      kubernetes,
+      postgres,
+      secretsManager: new SecretsManagerClient(aws.clientOptions),
+      rotationFunctionArn: wired.rotationFunctionArn,
+      hear: (seconds) => hear(new SQSClient(aws.clientOptions), wired.peopleQueueUrl, seconds),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The cluster, with exactly the rights that infra ships, entered by the tokens that EKS would take. */
+async function startCluster(aws: AwsSandbox, options: EnvironmentOptions): Promise<KubernetesSandbox> {
+  const entered = [SYNC, SWEEP].map(({ name }) => `arn:aws:iam::${aws.accountId}:role/${name}-role`);
+  const kubernetes = await startKubernetes({
+    clusterName: CLUSTER,
+    readSecret: readSecretAs(aws),
+    authenticate: createEksTokenVerifier({
+      clusterName: CLUSTER,
+      session: aws.sessionOf,
+      accessEntries: new Map(entered.map((role) => [role, { groups: ['rekey'] }])),
+    }),
+    ...(options.timing && { timing: options.timing }),
+  });
+  kubernetes.apply(await readFile(RBAC, 'utf8'));
+  aws.setClusters([
+    {
+      name: CLUSTER,
+      status: 'ACTIVE',
+      endpoint: kubernetes.endpoint,
+      certificateAuthority: { data: Buffer.from(kubernetes.caPem).toString('base64') },
+    },
+  ]);
+  return kubernetes;
+}
+
+/** What the CSI driver's AWS provider does with the identity of a pod. */
+function readSecretAs(aws: AwsSandbox): KubernetesOptions['readSecret'] {
+  const client = new SecretsManagerClient(aws.clientOptions);
+  return async ({ secretId, versionId, versionStage }) => {
+    const answer = await client.send(
+      new GetSecretValueCommand({ SecretId: secretId, VersionId: versionId, VersionStage: versionStage }),
+    );
+    return { versionId: answer.VersionId ?? '', value: answer.SecretString ?? '' };
+  };
+}
+
+/** Deploys the bundles and wires them as infra does, through the same API calls that CloudFormation makes. */
+async function wire(aws: AwsSandbox, postgres: PostgresServer, reuse: boolean) {
+  const events = new EventBridgeClient(aws.clientOptions);
+  const sqs = new SQSClient(aws.clientOptions);
+  const sns = new SNSClient(aws.clientOptions);
+
+  const makeQueue = async ({ name, visibilityTimeoutSeconds, maxReceiveCount }: QueueSpec) => {
+    const dead = await queueNamed(`${name}-dead-letters`, {});
+    const redrive = JSON.stringify({ deadLetterTargetArn: dead.arn, maxReceiveCount });
+    return await queueNamed(name, { VisibilityTimeout: `${visibilityTimeoutSeconds}`, RedrivePolicy: redrive });
+  };
+  const queueNamed = async (name: string, attributes: Record<string, string>) => {
+    const { QueueUrl: url = '' } = await sqs.send(new CreateQueueCommand({ QueueName: name, Attributes: attributes }));
+    return { url, arn: `arn:aws:sqs:${aws.region}:${aws.accountId}:${name}` };
+  };
+  const rule = async (name: string, pattern: Partial<EventPattern>, targetArn: string, bus = 'default') => {
+    await events.send(new PutRuleCommand({ Name: name, EventBusName: bus, EventPattern: JSON.stringify(pattern) }));
+    await events.send(
+      new PutTargetsCommand({ Rule: name, EventBusName: bus, Targets: [{ Id: name, Arn: targetArn }] }),
+    );
+  };
+  const deploy = ({ name, memoryMb, timeoutSeconds }: FunctionSpec, environment: Record<string, string>) =>
+    aws.functions.deploy({ name, folder: join(DIST, name), memoryMb, timeoutSeconds, reuse, environment });
+
+  await events.send(new CreateEventBusCommand({ Name: EVENT_BUS }));
+  const toSync = await makeQueue(SYNC_QUEUE);
+  const toRetire = await makeQueue(RETIRE_QUEUE);
+  const toPeople = await queueNamed('people', {});
+  const { TopicArn = '' } = await sns.send(new CreateTopicCommand({ Name: 'rekey' }));
+  await sns.send(
+    new SubscribeCommand({
+      TopicArn,
+      Protocol: 'sqs',
+      Endpoint: toPeople.arn,
+      Attributes: { RawMessageDelivery: 'true' },
+    }),
+  );
+
+  const databases = { [VARIABLES.databaseCaFile]: postgres.caFile, REKEY_ALLOW_LOOPBACK: 'true' };
+  const bus = { [VARIABLES.eventBus]: EVENT_BUS };
+  const clusters = { [VARIABLES.clusters]: JSON.stringify([{ name: CLUSTER, region: aws.region }]) };
+  const rotationFunctionArn = deploy(ROTATION_POSTGRES, { ...bus, ...databases });
+  deploy(SYNC, { ...bus, ...clusters, [VARIABLES.queueUrl]: toSync.url });
+  deploy(SWEEP, { ...bus, ...clusters, [VARIABLES.queueUrl]: toSync.url });
+  deploy(RETIRE, {
+    ...bus,
+    ...databases,
+    [VARIABLES.queueUrl]: toRetire.url,
+    [VARIABLES.rotationFunctions]: rotationFunctionArn,
+  });
+  aws.mapQueueToFunction(toSync.arn, SYNC.name, { batchSize: SYNC_QUEUE.batchSize });
+  aws.mapQueueToFunction(toRetire.arn, RETIRE.name, { batchSize: RETIRE_QUEUE.batchSize });
+  await rule('label-updated', SECRET_LABEL_UPDATED, toSync.arn);
+  await rule('converged', SECRET_CONVERGED, toRetire.arn, EVENT_BUS);
+  await rule('people', EVERY_EVENT, TopicArn, EVENT_BUS);
+  return { rotationFunctionArn, peopleQueueUrl: toPeople.url };
+}
+
+async function hear(sqs: SQSClient, queueUrl: string, seconds: number): Promise<readonly Announcement[]> {
+  const { Messages = [] } = await sqs.send(
+    new ReceiveMessageCommand({ QueueUrl: queueUrl, WaitTimeSeconds: seconds, MaxNumberOfMessages: 10 }),
+  );
+  return await Promise.all(
+    Messages.map(async ({ Body = '', ReceiptHandle }) => {
+      await sqs.send(new DeleteMessageCommand({ QueueUrl: queueUrl, ReceiptHandle }));
+      const event = JSON.parse(Body) as { 'detail-type': string; time: string; detail: Announcement['detail'] };
+      return { type: event['detail-type'], time: event.time, detail: event.detail };
+    }),
+  );
+}
