@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { type Invocation, type Report, startRuntimeApi } from './runtime-api.ts';
 
 const BOOTSTRAP = fileURLToPath(new URL('./bootstrap.mjs', import.meta.url));
-/** Lambda Developer Guide, "Init phase": limited to 10 seconds. */
+/** Lambda Developer Guide, "Init phase": limited to 10 seconds, then tried once more within the function's time-out. */
 const INIT_LIMIT_MS = 10_000;
 const MEMORY_SAMPLE_MS = 20;
 
@@ -88,7 +88,7 @@ export async function startEnvironment(options: {
   }
 
   async function attempt(invocation: Invocation): Promise<Outcome> {
-    const started = await Promise.race([api.started, exit(), after(INIT_LIMIT_MS)]);
+    const started = await Promise.race([api.started, exit(), after(INIT_LIMIT_MS + timeoutMs)]);
     initMs ||= performance.now() - spawnedAt;
     if (started !== 'ready') return started;
     const report = api.run(invocation, Date.now() + timeoutMs);
