@@ -327,11 +327,15 @@ function pauseBefore(answer: ResponseContext | ConnectionFailure, attempt: numbe
 
 /** What may be said of a failed connection: its code, never its message, which may quote what was sent. */
 function reasonOf(error: unknown): string {
-  if (error instanceof Error && error.name === 'TimeoutError') return 'no answer in time';
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const code = cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : '';
-  if (/CERT|SIGNATURE|ALTNAME|ISSUER/.test(code)) return `certificate refused (${code})`;
-  return /^[A-Z][A-Z0-9_]{1,60}$/.test(code) ? code : 'the connection failed';
+  const { name, cause, code } = fieldsOf(error);
+  if (name === 'TimeoutError') return 'no answer in time';
+  const { code: causeCode = code } = fieldsOf(cause);
+  if (typeof causeCode !== 'string' || !/^[A-Z][A-Z0-9_]{1,60}$/.test(causeCode)) return 'the connection failed';
+  return /CERT|SIGNATURE|ALTNAME|ISSUER/.test(causeCode) ? `certificate refused (${causeCode})` : causeCode;
+}
+
+function fieldsOf(error: unknown): { readonly name?: unknown; readonly cause?: unknown; readonly code?: unknown } {
+  return typeof error === 'object' && error !== null ? error : {};
 }
 
 function statusOf(error: unknown): number | undefined {

@@ -1,0 +1,231 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { createKubernetesCluster } from '../../shared/cluster/kubernetes.ts';
+import type { Cluster, Workload } from '../../shared/cluster/port.ts';
+import { systemClock as clock } from '../../shared/operations/clock.ts';
+import { deadlineIn } from '../../shared/operations/deadline.ts';
+import { SecretValue } from '../../shared/secrets/secret-value.ts';
+import { startKubernetes } from '../sandbox/kubernetes/index.ts';
+import { createFakeCluster } from '../unit/shared/cluster/fake-cluster.ts';
+import { containerOf, DATABASE, mountOf, podOf, workloadOf } from '../unit/shared/consumers/observations.ts';
+
+/** A cluster with shop/orders (mounts the class `database`, one pod) and bank/ledger (mounts nothing, one pod). */
+interface Fixture {
+  readonly cluster: Cluster;
+  /** Somebody else changes the workload. */
+  edit(name: 'orders'): void;
+  remove(name: 'orders'): void;
+  close(): Promise<void>;
+}
+
+const MARKER = { annotation: 'rekey.dev/shop-database-AbCdEf', versionId: '00000002-0000-4000-8000-000000000000' };
+
+describe.each<[string, () => Promise<Fixture>]>([
+  ['the fake', fake],
+  ['the Kubernetes adapter on the sandbox', sandboxed],
+])('a cluster: %s', (_name, start) => {
+  let fixture: Fixture;
+  let cluster: Cluster;
+  const deadline = () => deadlineIn(30_000, clock);
+  const workload = async (name: string): Promise<Workload> => {
+    const found = (await cluster.workloads(deadline())).find((one) => one.name === name);
+    if (found === undefined) throw new Error(`there is no ${name}`);
+    return found;
+  };
+
+  beforeEach(async () => {
+    fixture = await start();
+    cluster = fixture.cluster;
+  });
+  afterEach(() => fixture.close());
+
+  test('shows the classes of all namespaces, with their parameters', async () => {
+    const classes = await cluster.secretProviderClasses(deadline());
+
+    expect(classes).toEqual([expect.objectContaining({ namespace: 'shop', name: 'database', provider: 'aws' })]);
+    expect(classes[0]?.parameters.get('objects')).toContain('shop/database');
+  });
+
+  test('shows the workloads of all namespaces, with the classes that their pods will mount', async () => {
+    const workloads = await cluster.workloads(deadline());
+
+    expect(
+      workloads.map(({ namespace, name, secretProviderClasses }) => [namespace, name, secretProviderClasses]).sort(),
+    ).toEqual([
+      ['bank', 'ledger', []],
+      ['shop', 'orders', ['database']],
+    ]);
+    expect(await workload('orders')).toMatchObject({
+      kind: 'Deployment',
+      replicas: 1,
+      rollout: { observed: true, updated: 1, stopped: undefined, failure: undefined },
+    });
+  });
+
+  test('shows pods of the namespaces asked for alone, with the workload behind each', async () => {
+    const pods = await cluster.pods(new Set(['shop']), deadline());
+
+    expect(pods).toEqual([
+      expect.objectContaining({
+        namespace: 'shop',
+        controller: { kind: 'Deployment', name: 'orders' },
+        phase: 'Running',
+        ready: true,
+        terminating: false,
+        secretProviderClasses: ['database'],
+      }),
+    ]);
+    expect(pods[0]?.containers).toEqual([
+      {
+        name: 'app',
+        mounts: [{ secretProviderClass: 'database', subPath: false }],
+        state: { kind: 'started', startedAtMs: expect.any(Number) },
+      },
+    ]);
+    expect(await cluster.pods(new Set(), deadline())).toEqual([]);
+  });
+
+  test('shows what the driver recorded for each pod', async () => {
+    const [pod] = await cluster.pods(new Set(['shop']), deadline());
+    const mounts = await cluster.mounts(new Set(['shop']), deadline());
+
+    expect(mounts).toEqual([
+      expect.objectContaining({ pod: pod?.name, podUid: pod?.uid, secretProviderClass: 'database', mounted: true }),
+    ]);
+    expect([...(mounts[0]?.versions ?? [])]).toEqual([['shop_database', '00000001-0000-4000-8000-000000000000']]);
+    expect(await cluster.mounts(new Set(['bank']), deadline())).toEqual([]);
+  });
+
+  test('marks the pod template and nothing else', async () => {
+    const before = await workload('orders');
+
+    expect(await cluster.mark(before, MARKER, 'pod-template', deadline())).toBe('marked');
+
+    const after = await workload('orders');
+    expect(after.templateAnnotations.get(MARKER.annotation)).toBe(MARKER.versionId);
+    expect(after.annotations.has(MARKER.annotation)).toBe(false);
+    expect(after.resourceVersion).not.toBe(before.resourceVersion);
+  });
+
+  test('marks the object and leaves the pod template alone', async () => {
+    await cluster.mark(await workload('orders'), MARKER, 'object', deadline());
+
+    const after = await workload('orders');
+    expect(after.annotations.get(MARKER.annotation)).toBe(MARKER.versionId);
+    expect(after.templateAnnotations.has(MARKER.annotation)).toBe(false);
+  });
+
+  test('changes nothing when the marker is there already', async () => {
+    await cluster.mark(await workload('orders'), MARKER, 'object', deadline());
+    const before = await workload('orders');
+
+    expect(await cluster.mark(before, MARKER, 'object', deadline())).toBe('marked');
+
+    expect((await workload('orders')).resourceVersion).toBe(before.resourceVersion);
+  });
+
+  test('does not mark a workload that somebody changed since it was seen', async () => {
+    const seen = await workload('orders');
+    fixture.edit('orders');
+
+    expect(await cluster.mark(seen, MARKER, 'pod-template', deadline())).toBe('moved');
+
+    expect((await workload('orders')).templateAnnotations.has(MARKER.annotation)).toBe(false);
+  });
+
+  test('does not mark a workload that is gone', async () => {
+    const seen = await workload('orders');
+    fixture.remove('orders');
+
+    expect(await cluster.mark(seen, MARKER, 'pod-template', deadline())).toBe('moved');
+  });
+});
+
+async function fake(): Promise<Fixture> {
+  const it = createFakeCluster();
+  const orders = podOf();
+  const ledger = podOf({
+    namespace: 'bank',
+    name: 'ledger-1',
+    controller: { kind: 'Deployment', name: 'ledger' },
+    secretProviderClasses: [],
+    containers: [containerOf({ mounts: [] })],
+  });
+  it.classes = [DATABASE];
+  it.workloads = [workloadOf(), workloadOf({ namespace: 'bank', name: 'ledger', secretProviderClasses: [] })];
+  it.pods = [orders, ledger];
+  it.mounts = [mountOf(orders, 1)];
+  return {
+    cluster: it.cluster,
+    edit: (name) => {
+      it.workloads = it.workloads.map((one) => (one.name === name ? { ...one, resourceVersion: 'edited' } : one));
+    },
+    remove: (name) => {
+      it.workloads = it.workloads.filter((one) => one.name !== name);
+    },
+    close: async () => {},
+  };
+}
+
+async function sandboxed(): Promise<Fixture> {
+  const kubernetes = await startKubernetes({
+    clusterName: 'prod',
+    readSecret: async () => ({ versionId: '00000001-0000-4000-8000-000000000000', value: 'mounted' }),
+  });
+  const cluster = createKubernetesCluster(
+    {
+      name: 'prod',
+      region: 'eu-west-1',
+      endpoint: async () => ({ url: kubernetes.endpoint, certificateAuthority: kubernetes.caPem }),
+      bearerToken: async () => new SecretValue(kubernetes.adminToken),
+    },
+    clock,
+  );
+  for (const name of ['shop', 'bank']) kubernetes.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
+  kubernetes.apply({
+    apiVersion: 'secrets-store.csi.x-k8s.io/v1',
+    kind: 'SecretProviderClass',
+    metadata: { namespace: 'shop', name: 'database' },
+    spec: { provider: 'aws', parameters: Object.fromEntries(DATABASE.parameters) },
+  });
+  kubernetes.apply(deployment('shop', 'orders', 'database'));
+  kubernetes.apply(deployment('bank', 'ledger', undefined));
+  await kubernetes.idle();
+  return {
+    cluster,
+    edit: (name) => void kubernetes.apply(deployment('shop', name, 'database', { team: 'web' })),
+    remove: () => {
+      kubernetes.inject(({ method }) => (method === 'PATCH' ? { kind: 'refuse', code: 404 } : undefined));
+    },
+    async close() {
+      await cluster.close();
+      await kubernetes.close();
+    },
+  };
+}
+
+function deployment(namespace: string, name: string, spc: string | undefined, annotations = {}) {
+  const volumeAttributes = { secretProviderClass: spc ?? '' };
+  const csi = { driver: 'secrets-store.csi.k8s.io', readOnly: true, volumeAttributes };
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { namespace, name, annotations },
+    spec: {
+      replicas: 1,
+      selector: { matchLabels: { app: name } },
+      template: {
+        metadata: { labels: { app: name } },
+        spec: {
+          volumes: spc === undefined ? [] : [{ name: 'secret', csi }],
+          containers: [
+            {
+              name: 'app',
+              image: 'app:1',
+              ...(spc === undefined ? {} : { volumeMounts: [{ name: 'secret', mountPath: '/mnt/secret' }] }),
+            },
+          ],
+        },
+      },
+    },
+  };
+}

@@ -1,0 +1,80 @@
+import { inspect } from 'node:util';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { createKubernetesCluster } from '../../shared/cluster/kubernetes.ts';
+import { systemClock } from '../../shared/operations/clock.ts';
+import { deadlineIn } from '../../shared/operations/deadline.ts';
+import { safeError } from '../../shared/operations/logger.ts';
+import { SecretValue } from '../../shared/secrets/secret-value.ts';
+import { type KubernetesSandbox, startKubernetes } from '../sandbox/kubernetes/index.ts';
+
+/** The client's own errors hold the body and the headers of the answer, and a request holds the bearer token. */
+
+const BODY = 'hunter2-λ';
+
+let kubernetes: KubernetesSandbox;
+let cluster: ReturnType<typeof createKubernetesCluster>;
+const clock = { now: systemClock.now, sleep: async () => {} };
+
+beforeEach(async () => {
+  kubernetes = await startKubernetes({ clusterName: 'prod', readSecret: async () => ({ versionId: 'v', value: '' }) });
+  cluster = createKubernetesCluster(
+    {
+      name: 'prod',
+      region: 'eu-west-1',
+      endpoint: async () => ({ url: kubernetes.endpoint, certificateAuthority: kubernetes.caPem }),
+      bearerToken: async () => new SecretValue(kubernetes.adminToken),
+    },
+    clock,
+  );
+});
+
+afterEach(async () => {
+  await cluster.close();
+  await kubernetes.close();
+});
+
+const WORKLOAD = {
+  kind: 'Deployment',
+  namespace: 'default',
+  name: 'orders',
+  resourceVersion: '1',
+  annotations: new Map(),
+  templateAnnotations: new Map(),
+  secretProviderClasses: [],
+  replicas: 1,
+  rollout: { observed: true, updated: 1, stopped: undefined, failure: undefined },
+  markedAtMs: undefined,
+} as const;
+
+const CALLS = {
+  classes: () => cluster.secretProviderClasses(deadlineIn(20_000, clock)),
+  workloads: () => cluster.workloads(deadlineIn(20_000, clock)),
+  pods: () => cluster.pods(new Set(['default']), deadlineIn(20_000, clock)),
+  mounts: () => cluster.mounts(new Set(['default']), deadlineIn(20_000, clock)),
+  mark: () =>
+    cluster.mark(WORKLOAD, { annotation: 'rekey.dev/x', versionId: 'v' }, 'object', deadlineIn(20_000, clock)),
+};
+
+const FAULTS = [400, 401, 403, 418, 422, 429, 500, 503, 'cut'] as const;
+
+test.each(Object.entries(CALLS).flatMap(([name, call]) => FAULTS.map((fault) => [name, fault, call] as const)))(
+  '%s answered with %s: the error holds neither the token nor the body nor a cause',
+  async (_name, fault, call) => {
+    kubernetes.inject(() => (fault === 'cut' ? { kind: 'cut' } : { kind: 'refuse', code: fault, message: BODY }));
+
+    const error: unknown = await call().then(
+      () => 'it did not fail',
+      (thrown: unknown) => thrown,
+    );
+
+    expect(error).toMatchObject({ name: 'RekeyError', code: expect.stringMatching(/^CLUSTER_/) });
+    const printed = [
+      String(error),
+      inspect(error, { depth: 20, showHidden: true }),
+      JSON.stringify(safeError(error)),
+    ].join();
+    expect(printed).not.toContain('hunter2');
+    expect(printed).not.toContain(kubernetes.adminToken);
+    expect(Object.hasOwn(error as object, 'cause')).toBe(false);
+  },
+);
