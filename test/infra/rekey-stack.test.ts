@@ -245,10 +245,6 @@ describe('rights in AWS', () => {
   });
 });
 
-interface Conditions {
-  readonly StringEquals: Readonly<Record<string, unknown>>;
-}
-
 const isThisAccount = (principal: unknown) => JSON.stringify(principal).includes(':iam::111122223333:root');
 
 describe('the way to sync', () => {
@@ -421,11 +417,11 @@ describe('every function', () => {
   });
 
   test('is told which rotation a secret must have to be retired: the one whose rights it shares', () => {
-    expect(variablesOf('retire')['REKEY_ROTATION_FUNCTIONS']).toEqual(
-      (statement('retire', 'ReadTheSecrets')?.conditions as Conditions).StringEquals[
-        'secretsmanager:resource/AllowRotationLambdaArn'
-      ],
-    );
+    const rotation = variablesOf('retire')['REKEY_ROTATION_FUNCTIONS'];
+
+    expect(statement('retire', 'ReadTheSecrets')?.conditions).toEqual({
+      StringEquals: { 'secretsmanager:resource/AllowRotationLambdaArn': rotation },
+    });
   });
 
   test('reserves no concurrency where the account has none to spare', () => {
