@@ -29,10 +29,13 @@ describe('an error of Rekey', () => {
   });
 });
 
-test('docs/errors.md lists exactly the codes of the catalogue', () => {
-  const documented = [...readFileSync('docs/errors.md', 'utf8').matchAll(/^### `([A-Z_]+)`/gm)].map(
-    (match) => match[1],
-  );
+test('docs/errors.md says of exactly these codes what still works, whether they are tried again, and what to do', () => {
+  const documented = [
+    ...readFileSync('docs/errors.md', 'utf8').matchAll(
+      /^### `([A-Z_]+)`\n\n.+\n\n- Still works: .+\n- Tried again: (yes|no)\n- What to do: (.+)$/gm,
+    ),
+  ].map(([, code, retryable, action]) => [code, { retryable: retryable === 'yes', action }]);
 
-  expect(documented.toSorted()).toEqual(Object.keys(ERROR_CATALOGUE).toSorted());
+  expect(Object.fromEntries(documented)).toEqual(ERROR_CATALOGUE);
+  expect(documented).toHaveLength(Object.keys(ERROR_CATALOGUE).length);
 });
