@@ -18,10 +18,10 @@ const BUDGETS: Readonly<Record<string, number>> = {
   retire: 600_000,
 };
 
+const { functionNamed } = synthesised();
+
 const folder = mkdtempSync(join(tmpdir(), 'rekey-bundles-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const { functionNamed } = synthesised();
 
 describe.each(FUNCTIONS)('the bundle of $name', (spec) => {
   const own = join(folder, spec.name);
