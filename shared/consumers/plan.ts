@@ -41,7 +41,7 @@ type State =
   /** It carries the marker: its rollout, or the driver's remount, is under way. */
   | { readonly kind: 'marked'; readonly why: string }
   | { readonly kind: 'failing'; readonly why: string }
-  /** Somebody else's rollout is under way. */
+  /** Its pods change by another hand, or come up for the first time. */
   | { readonly kind: 'busy'; readonly why: string }
   /** Rekey does not touch it. */
   | { readonly kind: 'left-alone'; readonly why: string };
@@ -156,18 +156,25 @@ function stateOf(consumer: Consumer, marker: Marker): State {
   }
   if (isRolledBySomebodyElse(consumer, workload, marker))
     return { kind: 'busy', why: `${why}; another rollout of it is under way` };
+  // A workload that is just being deployed, or loses its last old pod, gets the version without Rekey.
+  if (!hasStalePods(consumer)) return { kind: 'busy', why };
   return { kind: 'due', workload, why: `${why}; it is not rolled yet` };
 }
 
 /** Why a consumer is not proved as a whole; undefined when it is. */
 function doubtOf({ workload, pods }: Consumer): string | undefined {
-  const doubts = pods.flatMap(({ verdict }) => (verdict.kind === 'unproved' ? [verdict.why] : []));
+  const doubts = pods.flatMap(({ verdict }) => (verdict.kind === 'proved' ? [] : [verdict.why]));
   const [first] = doubts;
   if (first !== undefined) return doubts.length === 1 ? first : `${first}; and ${doubts.length - 1} more of its pods`;
   // Pods that are missing (a full quota, a template nobody can schedule) would prove nothing by their absence.
   const staying = pods.filter(({ pod }) => !pod.terminating).length;
   const wanted = workload?.replicas ?? 0;
   return staying < wanted ? `${wanted - staying} of its ${wanted} pods are not there` : undefined;
+}
+
+/** Pods that only a restart brings to the version. */
+function hasStalePods({ pods }: Consumer): boolean {
+  return pods.some(({ pod, verdict }) => verdict.kind === 'unproved' && !pod.terminating);
 }
 
 /** New pods are those made from the marked template. */

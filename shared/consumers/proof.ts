@@ -14,7 +14,9 @@ export interface Claim {
 
 export type Verdict =
   | { readonly kind: 'proved'; readonly proof: PodProof }
-  /** @param why a sentence for a person that starts with the pod */
+  /** It is on its way up, and what it mounted or will mount is right: to replace it would gain nothing. */
+  | { readonly kind: 'starting'; readonly why: string }
+  /** In both, `why` is a sentence for a person that starts with the pod. */
   | { readonly kind: 'unproved'; readonly why: string };
 
 /**
@@ -33,8 +35,8 @@ const SAME_WRITE_MS = 1_000;
  * @param mounts of this pod
  */
 export function judgePod(pod: Pod, mounts: readonly Mount[], claim: Claim): Verdict {
-  const why = doubt(pod, mounts, claim);
-  if (why !== undefined) return { kind: 'unproved', why: `pod ${pod.name} ${why}` };
+  const doubt = doubtOf(pod, mounts, claim);
+  if (doubt !== undefined) return { kind: doubt.kind, why: `pod ${pod.name} ${doubt.why}` };
   const startedAtMs = Math.max(
     0,
     ...pod.containers.map(({ state }) => (state.kind === 'started' ? state.startedAtMs : 0)),
@@ -50,20 +52,25 @@ export function judgePod(pod: Pod, mounts: readonly Mount[], claim: Claim): Verd
   };
 }
 
-function doubt(pod: Pod, mounts: readonly Mount[], claim: Claim): string | undefined {
+type Doubt = Exclude<Verdict, { kind: 'proved' }>;
+
+const unproved = (why: string): Doubt => ({ kind: 'unproved', why });
+const starting = (why: string): Doubt => ({ kind: 'starting', why });
+
+/** What speaks against the pod; what only a new pod can cure comes before what time will cure. */
+function doubtOf(pod: Pod, mounts: readonly Mount[], claim: Claim): Doubt | undefined {
   const failure = failureOf(pod);
-  if (failure !== undefined) return `cannot start: ${failure}`;
-  if (pod.phase !== 'Running') return `is not running yet (${pod.phase})`;
-  for (const [spc, ids] of claim.ids) {
-    if (!pod.secretProviderClasses.includes(spc)) continue;
-    const why = doubtOfMount(pod, spc, ids, mounts, claim);
-    if (why !== undefined) return why;
-  }
+  if (failure !== undefined) return unproved(`cannot start: ${failure}`);
+  const doubts = [...claim.ids]
+    .filter(([spc]) => pod.secretProviderClasses.includes(spc))
+    .map(([spc, ids]) => doubtOfMount(pod, spc, ids, mounts, claim));
   if (claim.needsMarker && pod.annotations.get(claim.marker.annotation) !== claim.marker.versionId)
-    return 'was not made from the marked template';
+    doubts.push(unproved('was not made from the marked template'));
+  if (pod.phase !== 'Running') doubts.push(starting(`is not running yet (${pod.phase})`));
   // A pod that is on its way out is taken out of service first; what it still holds open is what counts.
-  if (!pod.ready && !pod.terminating && !claim.rereads) return 'is not ready';
-  return undefined;
+  if (!pod.ready && !pod.terminating && !claim.rereads) doubts.push(starting('is not ready'));
+  const found = doubts.filter((doubt) => doubt !== undefined);
+  return found.find(({ kind }) => kind === 'unproved') ?? found[0];
 }
 
 function doubtOfMount(
@@ -72,19 +79,19 @@ function doubtOfMount(
   ids: readonly string[],
   mounts: readonly Mount[],
   claim: Claim,
-): string | undefined {
+): Doubt | undefined {
   const mount = mounts.find((one) => one.secretProviderClass === spc && (one.podUid ?? pod.uid) === pod.uid);
-  if (mount === undefined || !mount.mounted) return `has no record of what it mounts from ${spc}`;
+  if (mount === undefined || !mount.mounted) {
+    const why = `has no record of what it mounts from ${spc}`;
+    return pod.phase === 'Pending' ? starting(why) : unproved(why);
+  }
   for (const id of ids) {
     const version = mount.versions.get(id);
-    if (version === undefined) return `has no record of ${id} from ${spc}`;
-    if (version !== claim.marker.versionId) return `mounts version ${version} of ${id}`;
+    if (version === undefined) return unproved(`has no record of ${id} from ${spc}`);
+    if (version !== claim.marker.versionId) return unproved(`mounts version ${version} of ${id}`);
   }
-  for (const container of pod.containers) {
-    const why = doubtOfContainer(container, spc, mount, claim);
-    if (why !== undefined) return why;
-  }
-  return undefined;
+  const doubts = pod.containers.map((container) => doubtOfContainer(container, spc, mount, claim));
+  return doubts.find((doubt) => doubt?.kind === 'unproved') ?? doubts.find((doubt) => doubt !== undefined);
 }
 
 /** Init containers count: what they hand over is what they read, and they do not run again. */
@@ -93,14 +100,16 @@ function doubtOfContainer(
   spc: string,
   mount: Mount,
   claim: Claim,
-): string | undefined {
+): Doubt | undefined {
   const reads = mounts.some((one) => one.secretProviderClass === spc && (one.subPath || !claim.rereads));
   if (!reads) return undefined;
-  if (state.kind === 'waiting') return `has not started container ${name} (${state.reason})`;
+  if (state.kind === 'waiting') return starting(`has not started container ${name} (${state.reason})`);
   const remounted = mount.changedAtMs - mount.firstMountedAtMs > SAME_WRITE_MS;
   const sinceMs = remounted ? mount.changedAtMs : mount.firstMountedAtMs - FIRST_MOUNT_SKEW_MS;
   if (state.startedAtMs >= sinceMs) return undefined;
-  return `started container ${name} at ${iso(state.startedAtMs)}, before the version was mounted at ${iso(mount.changedAtMs)}`;
+  return unproved(
+    `started container ${name} at ${iso(state.startedAtMs)}, before the version was mounted at ${iso(mount.changedAtMs)}`,
+  );
 }
 
 /** Reasons for which the kubelet keeps a container from running until something is changed. */
