@@ -1,0 +1,39 @@
+import { execFile } from 'node:child_process';
+import { devNull } from 'node:os';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** Runs one command. @returns its JSON output, {} when there is none. @throws Error with what it printed */
+export type AwsCli = (...args: readonly string[]) => Promise<Record<string, unknown>>;
+
+/** The real `aws` of the PATH against the sandbox, untouched by the configuration of whoever runs the tests. */
+export function awsCli({ endpoint, region }: { readonly endpoint: string; readonly region: string }): AwsCli {
+  const env = {
+    PATH: process.env['PATH'],
+    HOME: process.env['HOME'],
+    LC_ALL: 'C.UTF-8',
+    AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE',
+    AWS_SECRET_ACCESS_KEY: 'example',
+    AWS_DEFAULT_REGION: region,
+    AWS_CONFIG_FILE: devNull,
+    AWS_SHARED_CREDENTIALS_FILE: devNull,
+    AWS_EC2_METADATA_DISABLED: 'true',
+    AWS_MAX_ATTEMPTS: '1',
+    AWS_PAGER: '',
+    NO_PROXY: '127.0.0.1',
+  };
+  return async (...args) => {
+    const { stdout } = await run('aws', ['--endpoint-url', endpoint, '--output', 'json', ...args], { env });
+    return stdout.trim() === '' ? {} : JSON.parse(stdout);
+  };
+}
+
+/** Undefined when there is no AWS CLI on this machine. */
+export async function awsCliVersion(): Promise<string | undefined> {
+  try {
+    return (await run('aws', ['--version'])).stdout.split(' ')[0];
+  } catch {
+    return undefined;
+  }
+}
