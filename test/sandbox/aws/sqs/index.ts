@@ -4,7 +4,6 @@ import { AwsError, type AwsService } from '../service.ts';
 import { attributesOf, defaultSettings, withAttributes } from './attributes.ts';
 import {
   checkMessage,
-  MAX_MESSAGE_BYTES,
   type Message,
   type MessageAttributes,
   md5,
@@ -174,12 +173,7 @@ export function createSqs(options: {
       z.object({ QueueUrl: queueUrl, Entries: z.array(sendSchema.extend(entry)).default([]) }),
       ({ QueueUrl, Entries }) => {
         const { queue } = at(QueueUrl);
-        const bytes = Entries.reduce((sum, each) => sum + sizeOf(each.MessageBody, each.MessageAttributes), 0);
-        if (bytes > MAX_MESSAGE_BYTES)
-          throw batchError(
-            'BatchRequestTooLong',
-            `Batch requests cannot be longer than ${MAX_MESSAGE_BYTES} bytes. You have sent ${bytes} bytes.`,
-          );
+        // The limit for a whole batch is the endpoint's own limit for a request.
         return batch(Entries, (each) => send(queue, each));
       },
     ),
