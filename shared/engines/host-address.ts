@@ -48,8 +48,7 @@ async function addressesOf(host: string, deadline: Deadline): Promise<readonly s
     return (await Promise.race([found, tooLate])).map(({ address }) => address);
   } catch (error) {
     if (error instanceof RekeyError) throw error;
-    const code = error instanceof Error && 'code' in error ? ` (${error.code})` : '';
-    throw new RekeyError('DATABASE_UNREACHABLE', `the name ${host} cannot be resolved${code}`);
+    throw new RekeyError('DATABASE_UNREACHABLE', `the name ${host} cannot be resolved`);
   } finally {
     clearTimeout(timer);
   }

@@ -54,19 +54,25 @@ const NO_TLS = /does not support SSL|establishing an SSL connection/;
 /** What the driver threw, by allow-list: `code` and fixed phrases of the driver's own, never the server's text. */
 export function translate(thrown: unknown, where: string): RekeyError | ServerRefusal {
   if (thrown instanceof RekeyError || thrown instanceof ServerRefusal) return thrown;
-  if (!(thrown instanceof Error)) return new RekeyError('UNEXPECTED', `talking to ${where} failed`);
-  const code = 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : '';
+  const code = textOf(thrown, 'code');
+  const message = textOf(thrown, 'message');
   // Messages of the server carry a severity; those of Node and of the driver do not.
-  if ('severity' in thrown && /^[0-9A-Z]{5}$/.test(code)) {
-    const concurrent = code === 'XX000' && thrown.message === 'tuple concurrently updated';
+  if (textOf(thrown, 'severity') !== '' && /^[0-9A-Z]{5}$/.test(code)) {
+    const concurrent = code === 'XX000' && message === 'tuple concurrently updated';
     return new ServerRefusal(code, concurrent || code.startsWith('40'));
   }
   if (thrown instanceof UnsafeAuthentication)
     return new RekeyError('AUTHENTICATION_UNSAFE', `${where} asked for the password itself`);
-  if (thrown.message.startsWith('SASL:'))
+  if (message.startsWith('SASL:'))
     return new RekeyError('AUTHENTICATION_UNSAFE', `${where} could not prove that it knows the password`);
   if (TLS_CODE.test(code)) return new RekeyError('DATABASE_TLS', `no trustworthy connection to ${where} (${code})`);
-  if (NO_TLS.test(thrown.message)) return new RekeyError('DATABASE_TLS', `${where} does not offer TLS`);
+  if (NO_TLS.test(message)) return new RekeyError('DATABASE_TLS', `${where} does not offer TLS`);
   const reason = /^E[A-Z_]+$/.test(code) ? ` (${code})` : '';
   return new RekeyError('DATABASE_UNREACHABLE', `${where} cannot be reached or did not answer in time${reason}`);
+}
+
+/** By shape rather than `instanceof`: an error of Node's own may come from another realm. */
+function textOf(thrown: unknown, key: string): string {
+  const value: unknown = typeof thrown === 'object' && thrown !== null ? Reflect.get(thrown, key) : undefined;
+  return typeof value === 'string' ? value : '';
 }

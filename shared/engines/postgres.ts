@@ -163,8 +163,7 @@ export function createPostgresEngine({ clock, ...trust }: PostgresOptions): Data
   ): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        // READ WRITE: a role may have default_transaction_read_only set.
-        await connection.query(`BEGIN READ WRITE; SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`);
+        await begin(connection);
         const result = await work();
         await connection.query(keeps(result) ? 'COMMIT' : 'ROLLBACK');
         return result;
@@ -191,6 +190,17 @@ export function createPostgresEngine({ clock, ...trust }: PostgresOptions): Data
     } catch {
       return 'password'; // the witness could not say; that the login was refused stands
     }
+  }
+}
+
+async function begin(connection: Connection): Promise<void> {
+  try {
+    // READ WRITE: a role may have default_transaction_read_only set.
+    await connection.query(`BEGIN READ WRITE; SET LOCAL lock_timeout = '${LOCK_TIMEOUT}'`);
+  } catch (error) {
+    // A replica answers this with feature_not_supported, and only a statement that writes with read_only_sql_transaction.
+    if (error instanceof ServerRefusal && error.sqlState === '0A000') throw new ServerRefusal('25006', false);
+    throw error;
   }
 }
 

@@ -16,7 +16,11 @@ export type PostgresVersion = (typeof POSTGRES_VERSIONS)[number];
 export interface PostgresOptions {
   readonly version: PostgresVersion;
   /** What the server shows; its own certificate for `localhost` and 127.0.0.1 unless given; `off` for a server without TLS. */
-  readonly tls?: Certificate | 'off';
+  readonly tls?: ((authority: CertificateAuthority) => Certificate) | 'off';
+  /** The method that pg_hba.conf asks for, scram-sha-256 unless given. */
+  readonly authentication?: 'scram-sha-256' | 'md5' | 'password' | 'trust';
+  /** Never leaves recovery, like a replica: it can only be read, and has no user but the superuser. */
+  readonly standby?: boolean;
   /** Lines of postgresql.conf, e.g. `{ log_statement: 'all' }`. */
   readonly settings?: Readonly<Record<string, string>>;
 }
@@ -61,12 +65,15 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   const authority = createAuthority();
   const binaries = await binariesOf(version);
   const folder = await mkdtemp(join(tmpdir(), 'rekey-postgres-'));
+  let supervisor: ChildProcess | undefined;
   const superuser = { username: 'postgres', password: randomBytes(12).toString('hex') };
   const admin = { username: 'rekey_admin', password: randomBytes(12).toString('hex') };
   try {
     await initialise(binaries, folder, superuser);
     const caFile = await configure(folder, options, authority);
-    const { port, supervisor } = await launch(binaries, folder);
+    const launched = await launch(binaries, folder);
+    const { port } = launched;
+    supervisor = launched.supervisor;
     const log = () => readFileSync(join(folder, 'log'), 'utf8');
     let lastLog = '';
 
@@ -77,8 +84,11 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
         database,
         user: account.username,
         password: account.password,
-        // Certificates are what the tests are about; this way in must not depend on them.
-        ssl: options.tls === 'off' ? false : { rejectUnauthorized: false },
+        // TLS is what some tests are about; this way in must not depend on it.
+        ssl:
+          options.tls === 'off'
+            ? false
+            : { rejectUnauthorized: false, minVersion: 'TLSv1', ciphers: 'DEFAULT@SECLEVEL=0' },
         application_name: 'test',
       });
       client.on('error', () => {}); // the server may be stopped under it
@@ -91,7 +101,8 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
       await client.query(sql).finally(() => client.end());
     }
 
-    await run(`CREATE ROLE ${admin.username} LOGIN CREATEROLE CREATEDB PASSWORD '${admin.password}'`);
+    if (!options.standby)
+      await run(`CREATE ROLE ${admin.username} LOGIN CREATEROLE CREATEDB PASSWORD '${admin.password}'`);
     return {
       version,
       host: 'localhost',
@@ -104,16 +115,21 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
       connect,
       run,
       async stop() {
-        if (supervisor.exitCode !== null || supervisor.signalCode !== null) return;
-        lastLog = log();
-        supervisor.stdin?.end();
-        await once(supervisor, 'exit');
+        lastLog ||= log();
+        await end(launched.supervisor);
       },
     };
   } catch (error) {
+    if (supervisor !== undefined) await end(supervisor);
     await rm(folder, { recursive: true, force: true });
     throw error;
   }
+}
+
+async function end(supervisor: ChildProcess): Promise<void> {
+  if (supervisor.exitCode !== null || supervisor.signalCode !== null) return;
+  supervisor.stdin?.end();
+  await once(supervisor, 'exit');
 }
 
 function packageFolder(version: PostgresVersion): string | undefined {
@@ -169,11 +185,10 @@ async function initialise(binaries: string, folder: string, superuser: Account):
 
 /** @returns the path of the authority's certificate */
 async function configure(folder: string, options: PostgresOptions, authority: CertificateAuthority): Promise<string> {
-  const { tls = authority.issue(['localhost', '127.0.0.1']) } = options;
+  const { tls = () => authority.issue(['localhost', '127.0.0.1']), authentication = 'scram-sha-256' } = options;
   const settings: Record<string, string> = {
     listen_addresses: '127.0.0.1',
     unix_socket_directories: '',
-    max_connections: '60',
     shared_buffers: '16MB',
     fsync: 'off',
     synchronous_commit: 'off',
@@ -181,15 +196,17 @@ async function configure(folder: string, options: PostgresOptions, authority: Ce
     ...options.settings,
   };
   if (tls !== 'off') {
+    const { certificate, key } = tls(authority);
     settings['ssl'] = 'on';
-    settings['ssl_cert_file'] = await giveAway(folder, 'server.crt', tls.certificate);
-    settings['ssl_key_file'] = await giveAway(folder, 'server.key', tls.key);
+    settings['ssl_cert_file'] = await giveAway(folder, 'server.crt', certificate);
+    settings['ssl_key_file'] = await giveAway(folder, 'server.key', key);
   }
   const lines = Object.entries(settings).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'\n`);
   await giveAway(folder, 'data/postgresql.auto.conf', lines.join(''));
   // A server with TLS takes no connection without it, so that a client which falls back is caught.
   const kind = tls === 'off' ? 'host' : 'hostssl';
-  await giveAway(folder, 'data/pg_hba.conf', `${kind} all all 127.0.0.1/32 scram-sha-256\n`);
+  await giveAway(folder, 'data/pg_hba.conf', `${kind} all all 127.0.0.1/32 ${authentication}\n`);
+  if (options.standby) await giveAway(folder, 'data/standby.signal', '');
   return giveAway(folder, 'ca.crt', authority.certificate);
 }
 
@@ -222,7 +239,7 @@ async function launch(binaries: string, folder: string): Promise<{ port: number;
       { ...ACCOUNT, cwd: folder, detached: true, stdio: ['pipe', 'ignore', 'ignore'] },
     );
     const log = await outcomeOf(folder);
-    if (log.includes('ready to accept connections')) return { port, supervisor };
+    if (READY.test(log)) return { port, supervisor };
     const exit = once(supervisor, 'exit');
     supervisor.kill('SIGKILL'); // not the way out that removes the files: they are wanted again
     await exit;
@@ -231,6 +248,8 @@ async function launch(binaries: string, folder: string): Promise<{ port: number;
       throw new Error(`PostgreSQL did not start:\n${log.slice(-2000)}`);
   }
 }
+
+const READY = /ready to accept (read-only )?connections/;
 
 /** The server's log once it says that it is ready or that it gave up. */
 async function outcomeOf(folder: string): Promise<string> {
@@ -242,7 +261,7 @@ async function outcomeOf(folder: string): Promise<string> {
     } catch {
       // the shell has not created it yet
     }
-    if (/ready to accept connections|database system is shut down|FATAL/.test(log) || Date.now() > giveUpAt) return log;
+    if (READY.test(log) || /database system is shut down|FATAL/.test(log) || Date.now() > giveUpAt) return log;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

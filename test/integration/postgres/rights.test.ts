@@ -640,7 +640,12 @@ describe.each(POSTGRES_VERSIONS)('the rights of two users on PostgreSQL %i', (ve
     test('M10: another ALTER ROLE of the same user, "tuple concurrently updated", is repeated', async () => {
       const users = await newUsers();
       let pauses = 0;
-      const clock = { ...systemClock, sleep: async () => void (pauses += 1) };
+      const clock = {
+        ...systemClock,
+        async sleep() {
+          pauses += 1;
+        },
+      };
       const patient = createPostgresEngine({ ca: server.ca, allowLoopback: true, clock });
       const present = { ...users.admin, username: users.app, password: new SecretValue(PASSWORD) };
       const other = await server.connect(server.admin);

@@ -1,0 +1,511 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import type { Client } from 'pg';
+import type { Credentials, DatabaseEngine, UserPair } from '../../../shared/engines/port.ts';
+import { createPostgresEngine } from '../../../shared/engines/postgres.ts';
+import { systemClock } from '../../../shared/operations/clock.ts';
+import { deadlineIn } from '../../../shared/operations/deadline.ts';
+import { SecretValue } from '../../../shared/secrets/secret-value.ts';
+import { createAuthority, EXPIRED } from '../../sandbox/certificates.ts';
+import { POSTGRES_VERSIONS, type PostgresOptions, type PostgresServer, startPostgres } from '../../sandbox/postgres.ts';
+
+/* Numbers are entries of the catalogue of bad input. */
+
+const soon = () => deadlineIn(30_000, systemClock);
+const engineFor = (server: PostgresServer, ca = server.ca): DatabaseEngine =>
+  createPostgresEngine({ ca, allowLoopback: true, clock: systemClock });
+const credentialsAt = (server: PostgresServer, username: string, password: string): Credentials => ({
+  host: server.host,
+  port: server.port,
+  database: 'postgres',
+  username,
+  password: new SecretValue(password),
+});
+
+describe.each(POSTGRES_VERSIONS)('logging in to PostgreSQL %i', (version) => {
+  let server: PostgresServer;
+  let engine: DatabaseEngine;
+  let count = 0;
+
+  beforeAll(async () => {
+    server = await startPostgres({ version });
+    engine = engineFor(server);
+  });
+  afterAll(() => server?.stop());
+
+  /** Creates a user the way the server itself quotes. */
+  async function addUser(username: string, password: string, options = 'LOGIN'): Promise<void> {
+    const client = await server.connect(server.admin);
+    try {
+      const { rows } = await client.query('SELECT format($1, $2::text, $3::text) AS sql', [
+        `CREATE ROLE %I PASSWORD %L ${options}`,
+        username,
+        password,
+      ]);
+      await client.query(rows[0].sql);
+    } finally {
+      await client.end();
+    }
+  }
+  const newName = () => {
+    count += 1;
+    return `user_${count}`;
+  };
+  const login = (username: string, password: string, database = 'postgres') =>
+    engine.login({ ...credentialsAt(server, username, password), database }, soon());
+  const pairOf = (current: string, alternate: string): UserPair => ({
+    admin: credentialsAt(server, server.admin.username, server.admin.password),
+    current,
+    alternate,
+    database: 'postgres',
+  });
+  const ACCEPTED = { kind: 'accepted' };
+
+  describe('28: a user name', () => {
+    test.each([
+      ['with quotes', `a"b'c`],
+      ['with a backtick', 'a`b'],
+      ['that would end a statement', `x"; DROP TABLE sentinel;--`],
+      ['with a bracket', 'a]b'],
+      ['with a right-to-left mark', 'a\u200Fb'],
+      ['with an emoji', 'app🔑'],
+      ['with a space at its end', 'app '],
+      ['in upper case', 'App'],
+      ['with a backslash', 'a\\b'],
+      ['with a dollar and a percent sign', '$1%s%I'],
+      ['that is a keyword', 'select'],
+    ])('%s is one user, in every statement', async (_, username) => {
+      await addUser(username, 'one');
+      await server.run('CREATE TABLE IF NOT EXISTS sentinel ()');
+      const alternate = `${username}_clone`;
+
+      await engine.setOwnPassword(credentialsAt(server, username, 'one'), new SecretValue('two'), soon());
+      await engine.prepareAlternate(pairOf(username, alternate), new SecretValue('three'), soon());
+
+      expect(await login(username, 'two')).toEqual(ACCEPTED);
+      expect(await login(alternate, 'three')).toEqual(ACCEPTED);
+      expect(await engine.differences(pairOf(username, alternate), soon())).toEqual([]);
+      expect(await engine.disableAlternate(pairOf(username, alternate), async () => true, soon())).toEqual({
+        kind: 'disabled',
+      });
+      await server.run('SELECT FROM sentinel');
+    });
+
+    test.each([
+      ['with a NUL', 'app\0database\0template1'],
+      ['of 200 bytes', 'ä'.repeat(100)],
+      ['that is empty', ''],
+    ])('%s is refused before anything is sent', async (_, username) => {
+      await expect(login(username, 'x')).rejects.toMatchObject({ code: 'USERNAME_INVALID', retryable: false });
+    });
+  });
+
+  test('40: a name that is too long with its suffix is refused, and no other user is touched', async () => {
+    const current = 'n'.repeat(60);
+    const cut = `${current}_cl`; // what the server would make of it
+    await addUser(current, 'one');
+    await addUser(cut, 'other');
+
+    await expect(
+      engine.prepareAlternate(pairOf(current, `${current}_clone`), new SecretValue('two'), soon()),
+    ).rejects.toMatchObject({ code: 'USERNAME_INVALID' });
+
+    expect(await login(cut, 'other')).toEqual(ACCEPTED);
+  });
+
+  test('40: a user whose own name ends in _clone, without a partner, is rotated like any other', async () => {
+    await addUser('real_clone', 'one');
+
+    await engine.prepareAlternate(pairOf('real_clone', 'real'), new SecretValue('two'), soon());
+
+    expect(await login('real', 'two')).toEqual(ACCEPTED);
+    expect(await engine.differences(pairOf('real_clone', 'real'), soon())).toEqual([]);
+  });
+
+  describe('29: a password', () => {
+    test.each([
+      ['of punctuation', `' " \\ % $ { } @ : / ? # &`],
+      ['that looks like a placeholder', '%s $1 $$ :name ?'],
+      ['of 1000 characters', 'x'.repeat(1000)],
+      ['that looks like an md5 hash', `md5${'0123456789abcdef'.repeat(2)}`],
+      ['that looks like a verifier', `SCRAM-SHA-256$4096:${'A'.repeat(22)}==$${'B'.repeat(43)}=:${'C'.repeat(43)}=`],
+      ['with a space at either end', ' a '],
+    ])('%s is set and logs in', async (_, password) => {
+      const username = newName();
+      await addUser(username, 'one');
+
+      await engine.setOwnPassword(credentialsAt(server, username, 'one'), new SecretValue(password), soon());
+
+      expect(await login(username, password)).toEqual(ACCEPTED);
+    });
+
+    test.each([
+      ['with a line break', 'a\nb'],
+      ['with a NUL', 'a\0b'],
+      ['with a letter beyond ASCII', 'pässword'],
+      ['that is empty', ''],
+    ])('%s is refused for a new one, and the present one goes on', async (_, password) => {
+      const username = newName();
+      await addUser(username, 'one');
+
+      await expect(
+        engine.setOwnPassword(credentialsAt(server, username, 'one'), new SecretValue(password), soon()),
+      ).rejects.toMatchObject({ code: 'PASSWORD_REJECTED' });
+
+      expect(await login(username, 'one')).toEqual(ACCEPTED);
+    });
+
+    test.each([
+      ['composed', 'p\u00e4ss', 'p\u00e4ss'],
+      ['decomposed where it was set composed', 'p\u00e4ss', 'pa\u0308ss'],
+      ['with a soft hyphen, which SASLprep drops', 'I\u00adX', 'IX'],
+      ['with a no-break space, which SASLprep makes a space', 'a\u00a0b', 'a b'],
+      ['with a compatibility character', '\u2168', 'IX'],
+      ['with a control character, which the server takes as it is', 'a\u0007b', 'a\u0007b'],
+    ])('that someone else set, %s, logs in', async (_, stored, given) => {
+      const username = newName();
+      await addUser(username, stored);
+
+      expect(await login(username, given)).toEqual(ACCEPTED);
+    });
+
+    test('of any printable ASCII round-trips, and its neighbour does not', async () => {
+      const username = newName();
+      await addUser(username, 'start');
+      let present = 'start';
+
+      await fc.assert(
+        fc.asyncProperty(fc.string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 80 }), async (password) => {
+          await engine.setOwnPassword(credentialsAt(server, username, present), new SecretValue(password), soon());
+          present = password;
+
+          expect(await login(username, password)).toEqual(ACCEPTED);
+          expect((await login(username, `${password}x`)).kind).toBe('refused');
+        }),
+        { numRuns: 15 },
+      );
+    });
+  });
+
+  describe('34: a database name', () => {
+    test.each(['with "quotes"', 'replication=1', 'host=evil sslmode=disable', '?sslmode=disable'])(
+      'like %s is a name and nothing more',
+      async (database) => {
+        const { username, password } = server.admin;
+
+        await expect(login(username, password, database)).rejects.toMatchObject({ code: 'DATABASE_MISSING' });
+      },
+    );
+
+    test('with a NUL is refused before anything is sent', async () => {
+      const { username, password } = server.admin;
+
+      await expect(login(username, password, 'postgres\0replication\0true')).rejects.toMatchObject({
+        code: 'DATABASE_MISSING',
+      });
+    });
+  });
+
+  describe('68: a refusal', () => {
+    test('of a NOLOGIN user is told from a wrong password', async () => {
+      const username = newName();
+      await addUser(username, 'one', 'NOLOGIN');
+
+      expect(await login(username, 'one')).toEqual({ kind: 'refused', reason: 'not-permitted' });
+      expect(await login(username, 'two')).toEqual({ kind: 'refused', reason: 'password' });
+    });
+
+    test('of the database alone is told from a wrong password', async () => {
+      const username = newName();
+      await addUser(username, 'one');
+      await server.run(`CREATE DATABASE private_${username}`);
+      await server.run(`REVOKE CONNECT ON DATABASE private_${username} FROM PUBLIC`);
+
+      expect(await login(username, 'one', `private_${username}`)).toEqual({ kind: 'refused', reason: 'not-permitted' });
+    });
+  });
+
+  test('64: no connection left for the user is no refusal but busy', async () => {
+    const username = newName();
+    await addUser(username, 'one', 'LOGIN CONNECTION LIMIT 1');
+    const session = await server.connect({ username, password: 'one' });
+    try {
+      await expect(login(username, 'one')).rejects.toMatchObject({ code: 'DATABASE_BUSY', retryable: true });
+    } finally {
+      await session.end();
+    }
+  });
+
+  test('72: a deadline that is nearly over refuses before the database is asked', async () => {
+    const { username, password } = server.admin;
+
+    await expect(
+      engine.login(credentialsAt(server, username, password), deadlineIn(2_000, systemClock)),
+    ).rejects.toMatchObject({ code: 'DEADLINE_TOO_CLOSE' });
+  });
+
+  test('69: a user who always runs as a group, read-only, changes its own password all the same', async () => {
+    const username = newName();
+    await addUser(username, 'one');
+    await server.run(`CREATE ROLE group_${username}; GRANT group_${username} TO ${username};
+      ALTER ROLE ${username} SET role TO group_${username};
+      ALTER ROLE ${username} SET default_transaction_read_only TO on;
+      ALTER ROLE ${username} SET search_path TO nowhere`);
+
+    await engine.setOwnPassword(credentialsAt(server, username, 'one'), new SecretValue('two'), soon());
+
+    expect(await login(username, 'two')).toEqual(ACCEPTED);
+  });
+
+  test("a function of the application that hides the catalogue's is not run by the administrator", async () => {
+    const username = newName();
+    await addUser(username, 'one');
+    await server.run(`
+      CREATE TABLE trace (who text); GRANT INSERT ON trace TO PUBLIC;
+      CREATE FUNCTION public.hashtextextended(varchar, int) RETURNS bigint LANGUAGE sql
+        AS 'INSERT INTO public.trace VALUES (current_user) RETURNING 1::bigint';
+      ALTER ROLE rekey_admin SET search_path TO public, pg_catalog`);
+    try {
+      await engine.prepareAlternate(pairOf(username, `${username}_clone`), new SecretValue('two'), soon());
+
+      const client = await server.connect(server.superuser);
+      const { rows } = await client.query('SELECT * FROM trace').finally(() => client.end());
+      expect(rows).toEqual([]);
+    } finally {
+      await server.run(
+        'DROP TABLE trace; DROP FUNCTION public.hashtextextended(varchar, int); ALTER ROLE rekey_admin RESET search_path',
+      );
+    }
+  });
+});
+
+describe('a PostgreSQL server that is not as it should be', () => {
+  const stops: (() => Promise<void>)[] = [];
+  let logBefore = '';
+  afterEach(async () => {
+    for (const stop of stops.splice(0)) await stop();
+  });
+
+  async function start(options: Partial<PostgresOptions>): Promise<PostgresServer> {
+    const server = await startPostgres({ version: 18, settings: { log_connections: 'on' }, ...options });
+    stops.push(() => server.stop());
+    logBefore = server.log();
+    return server;
+  }
+  const loginAsSuperuser = (server: PostgresServer, engine = engineFor(server), host = server.host) =>
+    engine.login({ ...credentialsAt(server, server.superuser.username, server.superuser.password), host }, soon());
+  /** No user got as far as being asked for a password. */
+  const expectNothingSaid = (server: PostgresServer) =>
+    expect(server.log().slice(logBefore.length)).not.toMatch(/user=|authenticat|for user/);
+
+  describe('60: TLS', () => {
+    test('with a certificate for another host is refused', async () => {
+      const server = await start({ tls: (authority) => authority.issue(['db.example.com']) });
+
+      for (const host of ['localhost', '127.0.0.1'])
+        await expect(loginAsSuperuser(server, engineFor(server), host)).rejects.toMatchObject({
+          code: 'DATABASE_TLS',
+          retryable: false,
+        });
+      expectNothingSaid(server);
+    });
+
+    test('with an expired certificate is refused', async () => {
+      const server = await start({ tls: (authority) => authority.issue(['localhost'], EXPIRED) });
+
+      await expect(loginAsSuperuser(server)).rejects.toMatchObject({
+        code: 'DATABASE_TLS',
+        message: expect.stringContaining('CERT_HAS_EXPIRED'),
+      });
+      expectNothingSaid(server);
+    });
+
+    test('with a certificate of an unknown authority is refused', async () => {
+      const server = await start({});
+
+      await expect(
+        loginAsSuperuser(server, engineFor(server, createAuthority('another').certificate)),
+      ).rejects.toMatchObject({ code: 'DATABASE_TLS' });
+      expectNothingSaid(server);
+    });
+
+    test('older than 1.2 is refused', async () => {
+      const server = await start({
+        settings: { ssl_min_protocol_version: 'TLSv1', ssl_max_protocol_version: 'TLSv1.1' },
+      });
+
+      await expect(loginAsSuperuser(server)).rejects.toMatchObject({ code: 'DATABASE_TLS' });
+      expectNothingSaid(server);
+    });
+
+    test('33: that the server does not have is refused: nothing is ever sent in plaintext', async () => {
+      const server = await start({ tls: 'off' });
+
+      await expect(loginAsSuperuser(server)).rejects.toMatchObject({
+        code: 'DATABASE_TLS',
+        message: expect.stringContaining('does not offer TLS'),
+      });
+      expectNothingSaid(server);
+    });
+
+    test('is good for a server known by its address', async () => {
+      const server = await start({});
+
+      expect(await loginAsSuperuser(server, engineFor(server), '127.0.0.1')).toEqual({ kind: 'accepted' });
+    });
+  });
+
+  describe('70: a server', () => {
+    test('that asks for the password in clear does not get it', async () => {
+      const server = await start({ authentication: 'password' });
+
+      await expect(
+        engineFor(server).login(credentialsAt(server, 'postgres', server.superuser.password), soon()),
+      ).rejects.toMatchObject({ code: 'AUTHENTICATION_UNSAFE' });
+    });
+
+    test('that lets anyone in proves nothing', async () => {
+      const server = await start({ authentication: 'trust' });
+
+      await expect(engineFor(server).login(credentialsAt(server, 'postgres', 'wrong'), soon())).rejects.toMatchObject({
+        code: 'AUTHENTICATION_UNSAFE',
+      });
+    });
+  });
+
+  test('71: that still stores md5 hashes lets in, and stores a SCRAM verifier from then on', async () => {
+    const server = await start({ authentication: 'md5', settings: { password_encryption: 'md5' } });
+    await server.run("CREATE ROLE app LOGIN PASSWORD 'one'");
+
+    await engineFor(server).setOwnPassword(credentialsAt(server, 'app', 'one'), new SecretValue('two'), soon());
+
+    const client = await server.connect(server.superuser);
+    const { rows } = await client
+      .query("SELECT substr(rolpassword, 1, 14) AS kind FROM pg_authid WHERE rolname = 'app'")
+      .finally(() => client.end());
+    expect(rows).toEqual([{ kind: 'SCRAM-SHA-256$' }]);
+    expect(await engineFor(server).login(credentialsAt(server, 'app', 'two'), soon())).toEqual({ kind: 'accepted' });
+  });
+
+  describe('63: a replica', () => {
+    test('lets in, and says that it is read-only when something is to change', async () => {
+      const server = await start({ standby: true });
+      const superuser = credentialsAt(server, server.superuser.username, server.superuser.password);
+
+      expect(await loginAsSuperuser(server)).toEqual({ kind: 'accepted' });
+      await expect(engineFor(server).setOwnPassword(superuser, new SecretValue('new'), soon())).rejects.toMatchObject({
+        code: 'DATABASE_READ_ONLY',
+        retryable: true,
+      });
+    });
+  });
+
+  test('64: with no connection left is busy', async () => {
+    const server = await start({ settings: { max_connections: '5', superuser_reserved_connections: '3' } });
+    const sessions: Client[] = [];
+    try {
+      for (let number = 0; number < 2; number += 1) sessions.push(await server.connect(server.admin));
+
+      await expect(
+        engineFor(server).login(credentialsAt(server, server.admin.username, server.admin.password), soon()),
+      ).rejects.toMatchObject({ code: 'DATABASE_BUSY', message: expect.stringContaining('53300') });
+    } finally {
+      await Promise.all(sessions.map((session) => session.end()));
+    }
+  });
+
+  test('72: that is shutting down is busy', async () => {
+    const server = await start({});
+    const session = await server.connect(server.superuser);
+    try {
+      const { rows } = await session.query("SELECT split_part(pg_read_file('postmaster.pid'), chr(10), 1)::int AS pid");
+      process.kill(rows[0].pid, 'SIGTERM'); // a smart shutdown waits for our session
+      const giveUpAt = Date.now() + 10_000;
+      while (!server.log().includes('received smart shutdown request') && Date.now() < giveUpAt)
+        await session.query('SELECT 1');
+
+      await expect(loginAsSuperuser(server)).rejects.toMatchObject({
+        code: 'DATABASE_BUSY',
+        message: expect.stringContaining('57P03'),
+      });
+    } finally {
+      await session.end();
+    }
+  });
+
+  describe('59: a server', () => {
+    const engine = createPostgresEngine({ ca: createAuthority().certificate, allowLoopback: true, clock: systemClock });
+    const at = (port: number): Credentials => ({
+      host: '127.0.0.1',
+      port,
+      database: 'postgres',
+      username: 'app',
+      password: new SecretValue('one'),
+    });
+
+    /** Listens and does that with each connection. */
+    async function listen(onConnection: (socket: Socket) => void): Promise<number> {
+      const sockets = new Set<Socket>();
+      const server = createServer((socket) => {
+        sockets.add(socket.on('error', () => {}));
+        onConnection(socket);
+      }).listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      stops.push(async () => {
+        for (const socket of sockets) socket.destroy();
+        server.close();
+        await once(server, 'close');
+      });
+      return (server.address() as AddressInfo).port;
+    }
+
+    test('that refuses connections is unreachable', async () => {
+      const port = await listen(() => {});
+      for (const stop of stops.splice(0)) await stop();
+
+      await expect(engine.login(at(port), soon())).rejects.toMatchObject({
+        code: 'DATABASE_UNREACHABLE',
+        message: expect.stringContaining('ECONNREFUSED'),
+        retryable: true,
+      });
+    });
+
+    test.each<[string, (socket: Socket) => void]>([
+      ['resets the connection', (socket) => socket.resetAndDestroy()],
+      ['closes at once', (socket) => socket.end()],
+      ['closes in the middle of the TLS handshake', (socket) => socket.write('S', () => socket.end())],
+    ])('that %s is unreachable', async (_, behave) => {
+      const port = await listen(behave);
+
+      await expect(engine.login(at(port), soon())).rejects.toMatchObject({
+        code: expect.stringMatching(/DATABASE_UNREACHABLE|DATABASE_TLS/),
+      });
+    });
+
+    test.each<[string, (socket: Socket) => void]>([
+      ['never says anything', () => {}],
+      ['stalls in the TLS handshake', (socket) => socket.once('data', () => socket.write('S'))],
+    ])('that %s is given up within the deadline', async (_, behave) => {
+      const port = await listen(behave);
+
+      await expect(engine.login(at(port), deadlineIn(2_700, systemClock))).rejects.toMatchObject({
+        code: 'DATABASE_UNREACHABLE',
+      });
+    });
+
+    test('that sends more than its answer before TLS begins is refused', async () => {
+      const port = await listen((socket) => socket.once('data', () => socket.write('SR\0\0\0\x08\0\0\0\0')));
+
+      await expect(engine.login(at(port), soon())).rejects.toMatchObject({ code: 'DATABASE_TLS' });
+    });
+
+    test('58: whose name does not resolve is unreachable', async () => {
+      await expect(engine.login({ ...at(5432), host: 'no-such-host.invalid' }, soon())).rejects.toMatchObject({
+        code: 'DATABASE_UNREACHABLE',
+        message: expect.stringContaining('no-such-host.invalid'),
+      });
+    });
+  });
+});
