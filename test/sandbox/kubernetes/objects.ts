@@ -90,6 +90,7 @@ export interface Volume {
 
 export interface PodSpec {
   nodeName?: string;
+  schedulerName?: string;
   nodeSelector?: Record<string, string>;
   affinity?: {
     nodeAffinity?: {
@@ -168,7 +169,13 @@ export interface Deployment extends KubernetesObject {
 
 export interface ReplicaSet extends KubernetesObject {
   spec: { replicas: number; selector: LabelSelector; template: PodTemplate; minReadySeconds?: number };
-  status: { replicas: number; readyReplicas?: number; availableReplicas?: number; observedGeneration?: number };
+  status: {
+    replicas: number;
+    readyReplicas?: number;
+    availableReplicas?: number;
+    terminatingReplicas?: number;
+    observedGeneration?: number;
+  };
 }
 
 export interface StatefulSet extends KubernetesObject {

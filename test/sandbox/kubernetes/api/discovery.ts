@@ -49,9 +49,9 @@ export function discoveryDocument(resources: Resources, path: string, endpoint: 
     };
   }
 
-  const [, openApi, group = '', version, rest] =
-    /^(\/openapi\/v3)?\/(?:api|apis\/([^/]+))(?:\/([^/]+))?(\/.*)?$/.exec(path) ?? [];
-  if (rest !== undefined) return undefined;
+  const match = /^(\/openapi\/v3)?\/(?:api|apis\/([^/]+))(?:\/([^/]+))?$/.exec(path);
+  if (match === null) return undefined;
+  const [, openApi, group = '', version] = match;
   const versions = groups.get(group);
   if (versions === undefined) return undefined;
   if (version === undefined) return { kind: 'APIGroup', apiVersion: 'v1', ...apiGroup(group, versions) };

@@ -152,7 +152,7 @@ export class ApiHandler {
         if (!Array.isArray(operations)) {
           throw badRequest('error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch');
         }
-        return change((live) => patched(() => applyJsonPatch(live, operations as JsonPatchOperation[])));
+        return change((live) => patched(JSON_PATCH, () => applyJsonPatch(live, operations as JsonPatchOperation[])));
       }
       case MERGE_PATCH: {
         const patch = parseObject(request.body);
@@ -161,15 +161,11 @@ export class ApiHandler {
       case STRATEGIC_MERGE_PATCH: {
         if (resource.custom) throw unsupportedMediaType([JSON_PATCH, MERGE_PATCH, APPLY_PATCH]);
         const patch = parseObject(request.body);
-        return change((live) => patched(() => applyStrategicMergePatch(live, patch)));
+        return change((live) => patched(STRATEGIC_MERGE_PATCH, () => applyStrategicMergePatch(live, patch)));
       }
       case APPLY_PATCH: {
         if (!request.url.searchParams.get('fieldManager')) {
-          throw new StatusError(
-            422,
-            'Invalid',
-            'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
-          );
+          throw invalidOption('fieldManager', 'FieldValueRequired', 'Required value: is required for apply patch');
         }
         const configuration = objectInput(target, request);
         const force = request.url.searchParams.get('force') === 'true';
@@ -330,10 +326,21 @@ export class ApiHandler {
   }
 }
 
+function invalidOption(field: string, reason: string, message: string): StatusError {
+  return new StatusError(422, 'Invalid', `PatchOptions.meta.k8s.io "" is invalid: ${field}: ${message}`, {
+    group: 'meta.k8s.io',
+    kind: 'PatchOptions',
+    causes: [{ reason, message, field }],
+  });
+}
+
 function writeOptions(target: ResourceTarget, request: ApiRequest): WriteOptions {
   const query = request.url.searchParams;
   const dryRun = query.getAll('dryRun');
-  if (dryRun.some((value) => value !== 'All')) throw badRequest('dryRun: Unsupported value: supported values: "All"');
+  if (dryRun.some((value) => value !== 'All')) {
+    const message = `Unsupported value: ${JSON.stringify(dryRun)}: supported values: "All"`;
+    throw invalidOption('dryRun', 'FieldValueNotSupported', message);
+  }
   return {
     // As the real server names a writer that doesn't name itself: the first word of its User-Agent.
     manager: query.get('fieldManager') || request.userAgent.split('/')[0] || 'unknown',
@@ -417,14 +424,15 @@ function objectInput(target: ResourceTarget, request: ApiRequest): ObjectInput {
   return { ...body, apiVersion: expected, kind: resource.kind, metadata };
 }
 
-function patched(apply: () => unknown): unknown {
+/** A JSON patch that fails is the client's fault; the real server answers 500 for a strategic one that it can't read. */
+function patched(kind: string, apply: () => unknown): unknown {
   try {
     return apply();
   } catch (thrown) {
     if (!(thrown instanceof PatchFailed)) throw thrown;
-    throw new StatusError(422, 'Invalid', 'the server rejected our request due to an error in our request', {
-      causes: [{ reason: 'UnexpectedServerResponse', message: thrown.message }],
-    });
+    throw kind === JSON_PATCH
+      ? new StatusError(422, 'Invalid', 'the server rejected our request due to an error in our request', {})
+      : new StatusError(500, '', thrown.message);
   }
 }
 

@@ -73,7 +73,7 @@ export class Registry {
     const metadata = input.metadata ?? {};
     if (resource.namespaced) this.#admitToNamespace(resource, namespace ?? '', metadata.name ?? '');
     if (metadata.resourceVersion) {
-      throw new StatusError(500, 'InternalError', 'resourceVersion should not be set on objects to be created');
+      throw new StatusError(500, '', 'resourceVersion should not be set on objects to be created');
     }
     const name = metadata.name || (metadata.generateName ? `${metadata.generateName}${randomSuffix()}` : '');
     const now = timestamp(this.#clock.now());
@@ -97,6 +97,7 @@ export class Registry {
     if (resource.generation !== undefined) draft.metadata.generation = 1;
     if (resource.status) draft['status'] = initialStatus(draft);
     applyDefaults(draft);
+    dropEmpty(draft);
     validate(resource, draft, undefined);
     if (this.storage.get(resource, namespace, name) !== undefined) throw alreadyExists(resource, name);
     draft.metadata.managedFields = recordUpdate(
@@ -119,9 +120,7 @@ export class Registry {
   ): KubernetesObject {
     const live = this.get(resource, namespace, name);
     if (input.metadata?.name !== name) {
-      throw badRequest(
-        `the name of the object (${input.metadata?.name ?? ''}) does not match the name on the URL (${name})`,
-      );
+      throw otherName(input.metadata?.name ?? '', name);
     }
     if (resource.custom && !input.metadata.resourceVersion) {
       throw invalid(resource, name, [
@@ -131,6 +130,13 @@ export class Registry {
           field: 'metadata.resourceVersion',
         },
       ]);
+    }
+    if (input.metadata.uid && input.metadata.uid !== live.metadata.uid) {
+      throw conflict(
+        resource,
+        name,
+        `Precondition failed: UID in precondition: ${input.metadata.uid}, UID in object meta: ${live.metadata.uid}`,
+      );
     }
     return this.#write(resource, live, input, options);
   }
@@ -206,7 +212,7 @@ export class Registry {
       throw conflict(
         resource,
         name,
-        `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${live.metadata.uid}`,
+        `the UID in the precondition (${uid}) does not match the UID in record (${live.metadata.uid}). The object might have been deleted and then recreated`,
       );
     }
     if (resourceVersion !== undefined && resourceVersion !== live.metadata.resourceVersion) {
@@ -247,17 +253,11 @@ export class Registry {
   ): KubernetesObject {
     const { name } = live.metadata;
     const given = input.metadata ?? {};
-    if (given.uid && given.uid !== live.metadata.uid) {
-      throw conflict(
-        resource,
-        name,
-        `Precondition failed: UID in precondition: ${given.uid}, UID in object meta: ${live.metadata.uid}`,
-      );
-    }
+    if (given.uid && given.uid !== live.metadata.uid) throw immutableMetadata(resource, name, 'uid', given.uid);
     if (given.resourceVersion && given.resourceVersion !== live.metadata.resourceVersion) {
       throw staleResourceVersion(resource, name);
     }
-    if (given.name !== undefined && given.name !== name) throw immutableMetadata(resource, name, 'name', given.name);
+    if (given.name !== undefined && given.name !== name) throw otherName(given.name, name);
 
     const next = this.#merge(resource, live, input, options);
     if (options.subresource === undefined) {
@@ -308,13 +308,7 @@ export class Registry {
       if (own[field] === undefined) delete next.metadata[field];
       else Object.assign(next.metadata, { [field]: own[field] });
     }
-    for (const field of ['labels', 'annotations'] as const) {
-      const map = next.metadata[field];
-      if (map !== undefined && Object.keys(map).length === 0) delete next.metadata[field];
-    }
-    for (const field of ['finalizers', 'ownerReferences'] as const) {
-      if (next.metadata[field]?.length === 0) delete next.metadata[field];
-    }
+    dropEmpty(next);
     if (resource.status) {
       if (live['status'] === undefined) delete next['status'];
       else next['status'] = structuredClone(live['status']);
@@ -340,6 +334,13 @@ export class Registry {
         resource,
         name,
         `unable to create new content in namespace ${namespace} because it is being terminated`,
+        [
+          {
+            reason: 'NamespaceTerminating',
+            message: `namespace ${namespace} is being terminated`,
+            field: 'metadata.namespace',
+          },
+        ],
       );
     }
   }
@@ -357,6 +358,13 @@ function typed(resource: Resource, input: ObjectInput): ObjectInput {
   const copy = structuredClone(input);
   if (!resource.custom) dropNulls(copy);
   return copy;
+}
+
+/** Metadata that holds nothing is left out. */
+function dropEmpty({ metadata }: KubernetesObject): void {
+  for (const field of ['labels', 'annotations', 'finalizers', 'ownerReferences'] as const) {
+    if (Object.keys(metadata[field] ?? {}).length === 0) delete metadata[field];
+  }
 }
 
 function dropNulls(value: object): void {
@@ -397,7 +405,7 @@ function grows(resource: Resource, live: KubernetesObject, next: KubernetesObjec
     case undefined:
       return false;
     case 'spec':
-      return !sameJson(live['spec'], next['spec']);
+      return !sameJson(withoutNode(live['spec']), withoutNode(next['spec']));
     case 'spec-or-annotations':
       // The real server's Deployment does this; the other workloads do not.
       return !sameJson(live['spec'], next['spec']) || !sameJson(live.metadata.annotations, next.metadata.annotations);
@@ -405,6 +413,11 @@ function grows(resource: Resource, live: KubernetesObject, next: KubernetesObjec
       return !sameJson({ ...live, metadata: undefined }, { ...next, metadata: undefined });
   }
   return resource.generation satisfies never;
+}
+
+/** Binding a pod to a node is no change of what was asked for. */
+function withoutNode(spec: unknown): unknown {
+  return isRecord(spec) ? { ...spec, nodeName: undefined } : spec;
 }
 
 /** Only pods end gracefully: those that a kubelet has and that have not ended by themselves. */
@@ -424,6 +437,10 @@ function heldByNamespaceFinalizer(object: KubernetesObject): boolean {
 
 function withoutTimes(entries: readonly { time: string }[]): unknown[] {
   return entries.map(({ time: _time, ...entry }) => entry);
+}
+
+function otherName(given: string, name: string): StatusError {
+  return badRequest(`the name of the object (${given}) does not match the name on the URL (${name})`);
 }
 
 function immutableMetadata(resource: Resource, name: string, field: string, value: string): StatusError {

@@ -30,6 +30,7 @@ export interface StatusCause {
 export class StatusError extends Error {
   readonly status: Status;
 
+  /** @param reason empty: the real server gives none either */
   constructor(code: number, reason: string, message: string, details?: StatusDetails, metadata = {}) {
     super(message);
     this.status = {
@@ -38,7 +39,7 @@ export class StatusError extends Error {
       metadata,
       status: 'Failure',
       message,
-      reason,
+      ...(reason === '' ? {} : { reason }),
       ...(details ? { details } : {}),
       code,
     };
@@ -84,7 +85,7 @@ export function invalid(resource: Resource, name: string, causes: readonly Statu
   const list = text.length === 1 ? text[0] : `[${text.join(', ')}]`;
   const kind = resource.group === '' ? resource.kind : `${resource.kind}.${resource.group}`;
   return new StatusError(422, 'Invalid', `${kind} "${name}" is invalid: ${list}`, {
-    name,
+    ...(name === '' ? {} : { name }),
     ...groupOf(resource),
     kind: resource.kind,
     causes,
@@ -95,11 +96,12 @@ export function badRequest(message: string): StatusError {
   return new StatusError(400, 'BadRequest', message);
 }
 
-export function forbidden(resource: Resource, name: string, why: string): StatusError {
+export function forbidden(resource: Resource, name: string, why: string, causes: readonly StatusCause[]): StatusError {
   return new StatusError(403, 'Forbidden', `${resourceName(resource)} "${name}" is forbidden: ${why}`, {
     name,
     ...groupOf(resource),
     kind: resource.plural,
+    causes,
   });
 }
 

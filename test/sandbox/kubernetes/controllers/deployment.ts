@@ -280,6 +280,7 @@ interface Counts {
   readonly updated: number;
   readonly ready: number;
   readonly available: number;
+  readonly terminating: number;
 }
 
 function counts(current: ReplicaSet | undefined, old: readonly ReplicaSet[]): Counts {
@@ -289,6 +290,7 @@ function counts(current: ReplicaSet | undefined, old: readonly ReplicaSet[]): Co
     updated: current?.status.replicas ?? 0,
     ready: sum(all, (set) => set.status.readyReplicas ?? 0),
     available: sum(all, available),
+    terminating: sum(all, (set) => set.status.terminatingReplicas ?? 0),
   };
 }
 
@@ -326,6 +328,7 @@ function updateStatus(
       ...(found.ready > 0 ? { readyReplicas: found.ready } : {}),
       ...(found.available > 0 ? { availableReplicas: found.available } : {}),
       ...(unavailable > 0 ? { unavailableReplicas: unavailable } : {}),
+      terminatingReplicas: found.terminating,
       conditions,
     };
   });

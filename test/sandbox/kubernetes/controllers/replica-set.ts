@@ -1,6 +1,6 @@
 import { controllerOf, type Pod, type ReplicaSet } from '../objects.ts';
 import type { Client } from './client.ts';
-import { deletionOrder, isActive, isAvailable, isReady, podOf } from './pods.ts';
+import { deletionOrder, isActive, isAvailable, isReady, isTerminating, podOf } from './pods.ts';
 import { type Activity, type Again, Reconciler } from './reconciler.ts';
 
 /** Keeps the number of pods of each ReplicaSet. */
@@ -49,7 +49,8 @@ function createPod(client: Client, set: ReplicaSet): void {
 function updateStatus(client: Client, set: ReplicaSet): Again {
   const minReadySeconds = set.spec.minReadySeconds ?? 0;
   const now = client.clock.now();
-  const pods = client.controlled('pods', set).filter(isActive);
+  const all = client.controlled('pods', set);
+  const pods = all.filter(isActive);
   const ready = pods.filter(isReady);
   const available = pods.filter((pod: Pod) => isAvailable(pod, minReadySeconds, now));
   client.editStatus(set, (draft) => {
@@ -59,6 +60,7 @@ function updateStatus(client: Client, set: ReplicaSet): Again {
       ...(pods.length > 0 ? { fullyLabeledReplicas: pods.length } : {}),
       ...(ready.length > 0 ? { readyReplicas: ready.length } : {}),
       ...(available.length > 0 ? { availableReplicas: available.length } : {}),
+      terminatingReplicas: all.filter(isTerminating).length,
       observedGeneration: set.metadata.generation ?? 0,
     };
   });

@@ -6,16 +6,21 @@ import type { Node, Pod } from '../objects.ts';
 export function startScheduler(client: Client, activity: Activity): Reconciler {
   const reconciler = new Reconciler(activity, (namespace, name) => {
     const pod = client.get('pods', namespace, name);
-    return pod && pod.spec.nodeName === undefined ? schedule(client, pod) : undefined;
+    return pod && waitsForUs(pod) ? schedule(client, pod) : undefined;
   });
   const look = (pod: Pod | undefined) => {
-    if (pod && pod.spec.nodeName === undefined) reconciler.enqueue(pod.metadata.namespace ?? '', pod.metadata.name);
+    if (pod && waitsForUs(pod)) reconciler.enqueue(pod.metadata.namespace ?? '', pod.metadata.name);
   };
   return reconciler.source(client.watch('pods', ({ object }) => look(object as Pod | undefined))).source(
     client.watch('nodes', () => {
       for (const pod of client.list('pods')) look(pod);
     }),
   );
+}
+
+/** Pods may ask for another scheduler, of which there is none. */
+function waitsForUs({ spec }: Pod): boolean {
+  return spec.nodeName === undefined && spec.schedulerName === 'default-scheduler';
 }
 
 function schedule(client: Client, pod: Pod): Again {

@@ -16,6 +16,9 @@ const UNOWNED_METADATA = new Set([
   'selfLink',
 ]);
 
+/** Maps of built-in kinds that are owned as one. */
+const ATOMIC_MAPS = new Set(['selector', 'nodeSelector']);
+
 /** How the fields of one write are owned. */
 export interface OwnershipRules {
   /** Custom resources without list markers in their schema have atomic lists; metadata is the same for all kinds. */
@@ -45,7 +48,7 @@ function mapFields(map: Record<string, unknown>, keyedLists: boolean): FieldSet 
 }
 
 function valueFields(name: string, holder: Record<string, unknown>, value: unknown, keyedLists: boolean): FieldSet {
-  if (isRecord(value)) return mapFields(value, keyedLists);
+  if (isRecord(value)) return ATOMIC_MAPS.has(name) && keyedLists ? {} : mapFields(value, keyedLists);
   if (!Array.isArray(value)) return {};
   const how = keyedLists ? listMerge(name, holder) : undefined;
   if (how === undefined) return {};
