@@ -1,0 +1,113 @@
+import { inspect } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Credentials, DatabaseEngine, UserPair } from '../../shared/engines/port.ts';
+import { createPostgresEngine } from '../../shared/engines/postgres.ts';
+import { systemClock } from '../../shared/operations/clock.ts';
+import { deadlineIn } from '../../shared/operations/deadline.ts';
+import { safeError } from '../../shared/operations/logger.ts';
+import { SecretValue } from '../../shared/secrets/secret-value.ts';
+import { createAuthority } from '../sandbox/certificates.ts';
+import { POSTGRES_VERSIONS, type PostgresServer, startPostgres } from '../sandbox/postgres.ts';
+
+const CANARY = 'hunter2-canary';
+const soon = () => deadlineIn(30_000, systemClock);
+
+/** Every way in which an error is ever shown. */
+function shownAs(error: unknown): string {
+  const { stack, cause } = error as Error;
+  const views = [inspect(error, { depth: 20, showHidden: true }), JSON.stringify(error), String(error), stack, cause];
+  return [...views.map(String), JSON.stringify(safeError(error))].join('\n');
+}
+
+describe.each(POSTGRES_VERSIONS)('a password that PostgreSQL %i is told of', (version) => {
+  let server: PostgresServer;
+  let engine: DatabaseEngine;
+
+  beforeAll(async () => {
+    server = await startPostgres({
+      version,
+      settings: {
+        log_statement: 'all',
+        log_min_messages: 'debug1',
+        log_min_error_statement: 'debug1',
+        log_min_duration_statement: '0',
+        log_connections: 'on',
+      },
+    });
+    engine = createPostgresEngine({ ca: server.ca, allowLoopback: true, clock: systemClock });
+  });
+  afterAll(() => server?.stop());
+
+  const as = (username: string, password: string, more: Partial<Credentials> = {}): Credentials => ({
+    host: server.host,
+    port: server.port,
+    database: 'postgres',
+    username,
+    password: new SecretValue(password),
+    ...more,
+  });
+  const pair = (current: string, more: Partial<UserPair> = {}): UserPair => ({
+    admin: as(server.admin.username, server.admin.password),
+    current,
+    alternate: `${current}_clone`,
+    database: 'postgres',
+    ...more,
+  });
+  const canary = new SecretValue(CANARY);
+
+  async function thrownBy(work: Promise<unknown>): Promise<unknown> {
+    try {
+      await work;
+    } catch (error) {
+      return error;
+    }
+    throw new Error('nothing was thrown');
+  }
+
+  test("is in no line of the server's log, whether it was set, used or refused", async () => {
+    await server.run('CREATE ROLE rekeyed LOGIN; GRANT rekeyed TO rekey_admin WITH ADMIN OPTION');
+    await engine.prepareAlternate(pair('rekeyed'), canary, soon());
+    await engine.setOwnPassword(as('rekeyed_clone', CANARY), new SecretValue(`${CANARY}-2`), soon());
+    await engine.login(as('rekeyed_clone', `${CANARY}-2`), soon());
+    await engine.login(as('rekeyed_clone', `${CANARY}-wrong`), soon());
+
+    const log = server.log();
+    expect(log).toContain('ALTER ROLE "rekeyed_clone" LOGIN PASSWORD \'SCRAM-SHA-256$');
+    expect(log).not.toContain('hunter2');
+  });
+
+  test.each<[string, () => Promise<unknown>]>([
+    ['a wrong password', () => engine.setOwnPassword(as('nobody', CANARY), canary, soon())],
+    [
+      'a missing database',
+      () => engine.login(as(server.admin.username, server.admin.password, { database: 'no' }), soon()),
+    ],
+    ['a missing right', () => engine.prepareAlternate(pair('postgres'), canary, soon())],
+    ['a user that is not there', () => engine.prepareAlternate(pair('nobody'), canary, soon())],
+    [
+      'an administrator who is refused',
+      () => engine.prepareAlternate(pair('nobody', { admin: as('rekey_admin', CANARY) }), canary, soon()),
+    ],
+    ['a port where nothing listens', () => engine.login(as('app', CANARY, { port: 1 }), soon())],
+    ['a host that is not there', () => engine.login(as('app', CANARY, { host: 'no-such-host.invalid' }), soon())],
+    [
+      'an unknown authority',
+      () =>
+        createPostgresEngine({ ca: createAuthority().certificate, allowLoopback: true, clock: systemClock }).login(
+          as('app', CANARY),
+          soon(),
+        ),
+    ],
+    [
+      'a password that no verifier is made for',
+      () => engine.setOwnPassword(as('app', CANARY), new SecretValue(`${CANARY}-λ`), soon()),
+    ],
+    ['a user name with a NUL', () => engine.login(as('app\0', CANARY), soon())],
+  ])('is in no view of the error about %s', async (_, work) => {
+    const error = await thrownBy(work());
+
+    expect(error).toHaveProperty('name', 'RekeyError');
+    expect(error).not.toHaveProperty('cause');
+    expect(shownAs(error)).not.toMatch(/hunter2|SCRAM-SHA-256\$/);
+  });
+});
