@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { devNull } from 'node:os';
 import { promisify } from 'node:util';
+import { describe, test } from '@jest/globals';
 
 const run = promisify(execFile);
 
@@ -29,8 +30,17 @@ export function awsCli({ endpoint, region }: { readonly endpoint: string; readon
   };
 }
 
-/** Undefined when there is no AWS CLI on this machine. */
-export async function awsCliVersion(): Promise<string | undefined> {
+/** A suite that needs the AWS CLI: skipped aloud where there is none, a failure where CI lacks it. */
+export async function describeWithAwsCli(what: string, suite: () => void): Promise<void> {
+  const version = await versionOfCli();
+  if (version !== undefined) return describe(`${what}, driven by ${version}`, suite);
+  test(`${what}: skipped where there is no AWS CLI, and never in CI`, () => {
+    if (process.env['CI'] === 'true') throw new Error('CI must have the AWS CLI: apt-get install awscli');
+    console.warn(`SKIPPED ${what}: there is no \`aws\` on the PATH`);
+  });
+}
+
+async function versionOfCli(): Promise<string | undefined> {
   try {
     return (await run('aws', ['--version'])).stdout.split(' ')[0];
   } catch {

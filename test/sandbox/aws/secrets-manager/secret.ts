@@ -106,7 +106,9 @@ export function putValue(
   const filled: readonly Version[] = existing
     ? secret.versions.map((version) => (version === existing ? { ...version, value: request.value } : version))
     : [...withRoom(secret.versions, nowMs), versionOf(request.token, request.value, nowMs)];
-  const versions = [...stages].reduce((before, stage) => attach(before, stage, request.token), filled);
+  // AWSCURRENT at the end, so that AWSPREVIOUS goes where it came from even when the request names both.
+  const inOrder = [...stages].sort((left, right) => Number(left === CURRENT) - Number(right === CURRENT));
+  const versions = inOrder.reduce((before, stage) => attach(before, stage, request.token), filled);
   const next = { ...secret, versions, changedAtMs: nowMs };
   return stages.has(CURRENT) ? manuallyRotated(next, request.token, nowMs) : next;
 }
