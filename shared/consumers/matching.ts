@@ -109,7 +109,7 @@ function entriesOf(yaml: string): readonly Entry[] | string {
   let parsed: unknown;
   try {
     // failsafe: every scalar stays the text that was written, as in the provider's Go strings.
-    parsed = parse(yaml, { schema: 'failsafe', maxAliasCount: MAX_ALIASES, logLevel: 'silent' });
+    parsed = parse(yaml, { schema: 'failsafe', maxAliasCount: MAX_ALIASES, logLevel: 'error' });
   } catch (error) {
     const line = error instanceof YAMLParseError ? error.linePos?.[0].line : undefined;
     return `its objects are not valid YAML${line === undefined ? '' : ` (line ${line})`}`;

@@ -1,0 +1,202 @@
+import { describe, expect, test } from '@jest/globals';
+import { consumersOf, namespacesUsing, secretsNamed } from '../../../../shared/consumers/consumers.ts';
+import { versionOf } from '../../functions/sync/messages.ts';
+import { DATABASE, MARKER, mountOf, podOf, SECRET, snapshotOf, spcOf, workloadOf } from './observations.ts';
+
+const AT_2 = { annotation: MARKER, versionId: versionOf(2) };
+
+function found(over: Parameters<typeof snapshotOf>[0]) {
+  return consumersOf(SECRET, AT_2, snapshotOf(over));
+}
+
+describe('who uses a secret', () => {
+  test.each(['Deployment', 'StatefulSet', 'DaemonSet'] as const)(
+    'a %s that mounts a class which names it, with its pods',
+    (kind) => {
+      const pod = podOf({ controller: { kind, name: 'orders' } });
+
+      const { consumers } = found({ workloads: [workloadOf({ kind })], pods: [pod], mounts: [mountOf(pod, 2)] });
+
+      expect(consumers).toEqual([
+        {
+          ref: { cluster: 'prod', kind, namespace: 'shop', name: 'orders' },
+          workload: expect.objectContaining({ name: 'orders' }),
+          mode: 'restart',
+          wave: 1,
+          pods: [{ pod, verdict: expect.objectContaining({ kind: 'proved' }) }],
+        },
+      ]);
+    },
+  );
+
+  test('90: a class of the same name in another namespace is another class', () => {
+    const workloads = [workloadOf(), workloadOf({ namespace: 'bank', name: 'ledger' })];
+    const classes = [DATABASE, spcOf([{ objectName: 'bank/database' }], { namespace: 'bank' })];
+
+    expect(found({ classes, workloads }).consumers.map(({ ref }) => ref.name)).toEqual(['orders']);
+  });
+
+  test('90: a second class of the same pod is looked at too', () => {
+    const other = spcOf([{ objectName: 'shop/mail' }], { name: 'mail' });
+    const workload = workloadOf({ secretProviderClasses: ['mail', 'database'] });
+
+    expect(found({ classes: [other, DATABASE], workloads: [workload] }).consumers).toHaveLength(1);
+  });
+
+  test('88: none, when no class names it', () => {
+    expect(found({ classes: [], workloads: [workloadOf()] })).toEqual({ consumers: [], pinned: [], faults: [] });
+  });
+
+  test('91: a bare pod is one that Rekey does not touch', () => {
+    const pod = podOf({ name: 'shell', controller: undefined });
+
+    expect(found({ pods: [pod] }).consumers).toEqual([
+      expect.objectContaining({
+        ref: { cluster: 'prod', kind: 'Pod', namespace: 'shop', name: 'shell' },
+        workload: undefined,
+        mode: 'off',
+      }),
+    ]);
+  });
+
+  test('91: the running pods of a Job count, those that ended do not', () => {
+    const controller = { kind: 'Job', name: 'report-1' };
+    const pods = [
+      podOf({ name: 'a', controller }),
+      podOf({ name: 'b', controller, phase: 'Succeeded' }),
+      podOf({ name: 'c', controller, phase: 'Failed' }),
+    ];
+
+    const [job] = found({ pods }).consumers;
+
+    expect(job?.ref).toMatchObject({ kind: 'Job', name: 'report-1' });
+    expect(job?.pods.map(({ pod }) => pod.name)).toEqual(['a']);
+  });
+
+  test('pods that still mount it count after their workload has dropped it', () => {
+    const { consumers } = found({ workloads: [workloadOf({ secretProviderClasses: [] })], pods: [podOf()] });
+
+    expect(consumers).toEqual([
+      expect.objectContaining({ ref: expect.objectContaining({ name: 'orders' }), workload: undefined }),
+    ]);
+  });
+
+  test('pods from before their workload used it have nothing to prove', () => {
+    const { consumers } = found({ workloads: [workloadOf()], pods: [podOf({ secretProviderClasses: [] })] });
+
+    expect(consumers[0]?.pods).toEqual([]);
+  });
+
+  test('a workload that says so in rekey.dev/secrets, by name or ARN, and then each of its pods', () => {
+    const annotations = new Map([['rekey.dev/secrets', `other, ${SECRET.arn}\nmore`]]);
+    const workload = workloadOf({ secretProviderClasses: [], annotations });
+    const pods = [
+      podOf({ secretProviderClasses: [], annotations: new Map([[MARKER, versionOf(2)]]) }),
+      podOf({ name: 'orders-2', secretProviderClasses: [] }),
+    ];
+
+    const { consumers } = found({ classes: [], workloads: [workload], pods });
+
+    expect(consumers[0]?.pods.map(({ verdict }) => verdict.kind)).toEqual(['proved', 'unproved']);
+  });
+
+  test('a secret that is pinned is named as pinned, not rolled and not asked for proof', () => {
+    const classes = [spcOf([{ objectName: 'shop/database', objectVersionLabel: 'AWSPREVIOUS' }])];
+    const pod = podOf();
+
+    expect(found({ classes, workloads: [workloadOf()], pods: [pod], mounts: [mountOf(pod, 1)] })).toEqual({
+      consumers: [],
+      pinned: [
+        {
+          cluster: 'prod',
+          kind: 'Deployment',
+          namespace: 'shop',
+          name: 'orders',
+          why: 'database pins the secret to label AWSPREVIOUS',
+        },
+      ],
+      faults: [],
+    });
+  });
+
+  test('where the driver records the version of a secret that stands by, the marker is the proof', () => {
+    const object = { objectName: 'shop/database', objectAlias: 'db', failoverObject: { objectName: 'shop/spare' } };
+    const classes = [spcOf([object], {}, { failoverRegion: 'eu-central-1' })];
+    const unmarked = podOf();
+    const marked = podOf({ name: 'orders-2', annotations: new Map([[MARKER, versionOf(2)]]) });
+
+    // The record is of the other secret's version.
+    const mounts = [mountOf(unmarked, 7), mountOf(marked, 7)];
+
+    const { consumers } = found({ classes, workloads: [workloadOf()], pods: [unmarked, marked], mounts });
+
+    expect(consumers[0]?.pods.map(({ verdict }) => verdict.kind)).toEqual(['unproved', 'proved']);
+  });
+});
+
+describe('how people steer it', () => {
+  const steered = (annotations: Record<string, string>) =>
+    found({ workloads: [workloadOf({ annotations: new Map(Object.entries(annotations)) })] });
+
+  test.each(['restart', 'annotate', 'off'] as const)('rekey.dev/mode %s', (mode) => {
+    expect(steered({ 'rekey.dev/mode': mode }).consumers[0]).toMatchObject({ mode });
+  });
+
+  test('a mode that is not understood leaves the workload alone, and is reported', () => {
+    const { consumers, faults } = steered({ 'rekey.dev/mode': 'of' });
+
+    expect(consumers[0]).toMatchObject({ mode: 'off' });
+    expect(faults).toEqual([{ where: 'prod: Deployment shop/orders', why: expect.stringContaining('rekey.dev/mode') }]);
+  });
+
+  test('rekey.dev/wave', () => {
+    expect(steered({ 'rekey.dev/wave': '0' }).consumers[0]).toMatchObject({ wave: 0 });
+  });
+
+  test.each(['-1', 'first', '1.5', ''])('the wave "%s" is reported and taken as 1', (wave) => {
+    const { consumers, faults } = steered({ 'rekey.dev/wave': wave });
+
+    expect(consumers[0]).toMatchObject({ wave: 1 });
+    expect(faults).toHaveLength(1);
+  });
+});
+
+test('a class that cannot be read is reported by its name, and the others go on', () => {
+  const classes = [spcOf('{', { name: 'broken' }), DATABASE];
+
+  const { consumers, faults } = found({ classes, workloads: [workloadOf()] });
+
+  expect(consumers).toHaveLength(1);
+  expect(faults).toEqual([{ where: 'SecretProviderClass shop/broken', why: expect.any(String) }]);
+});
+
+test('pods are looked for where a class or a workload names the secret, and nowhere else', () => {
+  const classes = [DATABASE, spcOf([{ objectName: 'bank/database' }], { namespace: 'bank' })];
+  const workloads = [
+    workloadOf({ namespace: 'tools', annotations: new Map([['rekey.dev/secrets', 'shop/database']]) }),
+    workloadOf({ namespace: 'idle' }),
+  ];
+
+  expect([...namespacesUsing(SECRET, snapshotOf({ classes, workloads }))].sort()).toEqual(['shop', 'tools']);
+});
+
+test('the secrets that a cluster names are those of its classes and of the annotations', () => {
+  const classes = [
+    DATABASE,
+    spcOf(
+      [{ objectName: 'x', objectAlias: 'a', failoverObject: { objectName: 'y' } }],
+      { name: 'two' },
+      { failoverRegion: 'eu-central-1' },
+    ),
+    spcOf('{', { name: 'broken' }),
+  ];
+  const workloads = [workloadOf({ annotations: new Map([['rekey.dev/secrets', 'one two']]) })];
+
+  expect([...secretsNamed(snapshotOf({ classes, workloads }))].sort()).toEqual([
+    'one',
+    'shop/database',
+    'two',
+    'x',
+    'y',
+  ]);
+});

@@ -1,0 +1,173 @@
+import { describe, expect, test } from '@jest/globals';
+import { objectsOf, refersTo, type Use, useOf } from '../../../../shared/consumers/matching.ts';
+import { SECRET, spcOf } from './observations.ts';
+
+const REGION = 'eu-west-1';
+const { arn: ARN } = SECRET;
+const follows = (...ids: string[]): Use => ({ kind: 'follows', ids });
+
+function usesIn(objects: unknown, parameters: Record<string, string> = {}, secret = SECRET, region = REGION) {
+  const parsed = objectsOf(spcOf(objects, {}, parameters), region);
+  if (parsed.kind === 'malformed') throw new Error(parsed.why);
+  return parsed.objects.flatMap((object) => useOf(object, secret) ?? []);
+}
+
+describe('a class uses a secret', () => {
+  test.each<[string, object, Use]>([
+    ['by name', { objectName: 'shop/database', objectType: 'secretsmanager' }, follows('shop_database')],
+    ['by whole ARN', { objectName: ARN }, follows(ARN.replace('/', '_'))],
+    ['by ARN without suffix', { objectName: ARN.slice(0, -7) }, follows(ARN.slice(0, -7).replace('/', '_'))],
+    ['under an alias', { objectName: 'shop/database', objectAlias: 'db.json' }, follows('db.json')],
+    [
+      'by jmesPath: one file per entry, and the whole',
+      {
+        objectName: 'shop/database',
+        jmesPath: [
+          { path: 'username', objectAlias: 'db/user' },
+          { path: 'password', objectAlias: 'pass' },
+        ],
+      },
+      follows('shop_database', 'db_user', 'pass'),
+    ],
+    [
+      'with the label AWSCURRENT, which is no pin',
+      { objectName: 'shop/database', objectVersionLabel: 'AWSCURRENT' },
+      follows('shop_database'),
+    ],
+    [
+      'pinned to a version',
+      { objectName: 'shop/database', objectVersion: 'v-1' },
+      { kind: 'pinned', to: 'version v-1' },
+    ],
+    [
+      'pinned to a label',
+      { objectName: 'shop/database', objectVersionLabel: 'AWSPREVIOUS' },
+      { kind: 'pinned', to: 'label AWSPREVIOUS' },
+    ],
+    ['with keys in another case, as Go reads them', { ObjectName: 'shop/database', OBJECTALIAS: 'x' }, follows('x')],
+  ])('90: %s', (_name, object, use) => {
+    expect(usesIn([object])).toEqual([use]);
+  });
+
+  test('several times, under several aliases', () => {
+    expect(
+      usesIn([
+        { objectName: 'shop/database', objectAlias: 'a' },
+        { objectName: 'other' },
+        { objectName: 'shop/database', objectAlias: 'b', objectVersionLabel: 'AWSPREVIOUS' },
+      ]),
+    ).toEqual([follows('a'), { kind: 'pinned', to: 'label AWSPREVIOUS' }]);
+  });
+
+  test.each<[string, object, Record<string, string>]>([
+    ['another secret', { objectName: 'shop/databas' }, {}],
+    ['one whose name begins with it', { objectName: 'shop/database-2' }, {}],
+    ['one whose name ends like a suffix', { objectName: 'shop/database-AbCdEf' }, {}],
+    ['a parameter of the same name', { objectName: 'shop/database', objectType: 'ssmparameter' }, {}],
+    ['a parameter by ARN', { objectName: 'arn:aws:ssm:eu-west-1:111122223333:parameter/shop/database' }, {}],
+    ['the ARN of another Region', { objectName: ARN.replace('eu-west-1', 'eu-central-1') }, {}],
+    ['the ARN of another account', { objectName: ARN.replace('111122223333', '444455556666') }, {}],
+    ['the ARN of its predecessor of the same name', { objectName: ARN.replace('AbCdEf', 'ZzZzZz') }, {}],
+    ['the name in another Region', { objectName: 'shop/database' }, { region: 'eu-central-1' }],
+  ])('89: not %s', (_name, object, parameters) => {
+    expect(usesIn([object], parameters)).toEqual([]);
+  });
+
+  test('89: a name is looked up in the Region of the cluster when the class names none', () => {
+    expect(usesIn([{ objectName: 'shop/database' }], {}, SECRET, 'eu-central-1')).toEqual([]);
+    expect(usesIn([{ objectName: 'shop/database' }], { region: REGION }, SECRET, 'eu-central-1')).toHaveLength(1);
+  });
+
+  test('not in a class of another provider', () => {
+    expect(objectsOf(spcOf([{ objectName: 'shop/database' }], { provider: 'vault' }), REGION)).toEqual({
+      kind: 'objects',
+      objects: [],
+    });
+  });
+
+  test.each([
+    ['', 'a_b'],
+    ['-', 'a-b'],
+    ['False', 'a/b'],
+    ['false', 'a/b'],
+  ])('pathTranslation "%s" names the file %s', (pathTranslation, file) => {
+    expect(usesIn([{ objectName: 'shop/database', objectAlias: 'a/b' }], { pathTranslation })).toEqual([follows(file)]);
+  });
+
+  test('pathTranslation False takes the slash at the start away', () => {
+    expect(usesIn([{ objectName: 'shop/database', objectAlias: '/a/b' }], { pathTranslation: 'False' })).toEqual([
+      follows('a/b'),
+    ]);
+  });
+});
+
+describe('with a failover Region', () => {
+  const parameters = { failoverRegion: 'eu-central-1' };
+
+  test('and the same secret there, the recorded version is that of the replica, which is the same', () => {
+    expect(usesIn([{ objectName: 'shop/database', objectAlias: 'db' }], parameters)).toEqual([follows('db')]);
+    const replica = { objectName: ARN.replace('eu-west-1', 'eu-central-1') };
+    expect(usesIn([{ objectName: ARN, objectAlias: 'db', failoverObject: replica }], parameters)).toEqual([
+      follows('db'),
+    ]);
+  });
+
+  test('and another secret there, the recorded version proves nothing', () => {
+    const object = { objectName: 'shop/database', objectAlias: 'db', failoverObject: { objectName: 'shop/spare' } };
+    expect(usesIn([object], parameters)).toEqual([{ kind: 'unrecorded' }]);
+  });
+
+  test('the secret that stands by is a use too, in its own Region', () => {
+    const object = { objectName: 'shop/database', objectAlias: 'db', failoverObject: { objectName: 'shop/spare' } };
+    const spare = {
+      arn: 'arn:aws:secretsmanager:eu-central-1:111122223333:secret:shop/spare-QwErTy',
+      name: 'shop/spare',
+    };
+    expect(usesIn([object], parameters, spare)).toEqual([follows('db')]);
+  });
+});
+
+describe('a class that cannot be read is reported, and quoted to nobody', () => {
+  test.each([
+    ['no YAML', '- objectName: "hunter2', /not valid YAML \(line \d\)/],
+    ['a map', 'objectName: hunter2', /not a list/],
+    ['a text', 'hunter2', /not a list/],
+    ['nothing', '', /not a list/],
+    ['a list of texts', '- hunter2', /not a map/],
+    ['no objectName', '- objectAlias: hunter2', /no objectName/],
+    ['a list as objectName', '- objectName: [hunter2]', /no objectName/],
+    ['two equal keys', '- objectName: a\n  objectName: hunter2', /not valid YAML/],
+  ])('%s', (_name, objects, why) => {
+    const parsed = objectsOf(spcOf(objects), REGION);
+
+    expect(parsed).toEqual({ kind: 'malformed', why: expect.stringMatching(why) });
+    expect(JSON.stringify(parsed)).not.toContain('hunter2');
+  });
+
+  test('a bomb of aliases', () => {
+    const levels = Array.from(
+      { length: 20 },
+      (_, level) => `a${level + 1}: &a${level + 1} [${Array(10).fill(`*a${level}`)}]`,
+    );
+    const startedAtMs = performance.now();
+
+    const parsed = objectsOf(spcOf(`a0: &a0 x\n${levels.join('\n')}`), REGION);
+
+    expect(parsed.kind).toBe('malformed');
+    expect(performance.now() - startedAtMs).toBeLessThan(2_000);
+  });
+
+  test('a few aliases are honest', () => {
+    expect(
+      usesIn('- &a { objectName: "shop/database", objectAlias: x }\n- { objectName: other, jmesPath: [*a] }'),
+    ).toEqual([follows('x')]);
+  });
+});
+
+test('an ARN without its last seven characters is compared whole: a name may end like a suffix', () => {
+  const twin = { arn: `${ARN}-XyZ123`, name: 'shop/database-AbCdEf' };
+
+  expect(refersTo(ARN.slice(0, -7), REGION, twin)).toBe(false);
+  expect(refersTo('shop/database', REGION, twin)).toBe(false);
+  expect(refersTo(twin.name, REGION, twin)).toBe(true);
+});
