@@ -43,7 +43,7 @@ export interface AwsSandbox extends Pick<AwsServer, 'endpoint' | 'calls' | 'inje
     readonly credentials: Credentials;
   };
   readonly functions: Pick<Functions, 'deploy' | 'invoke' | 'kill' | 'logs'>;
-  /** An event-source mapping: polls until the sandbox closes. @throws AwsError when queue or function is missing */
+  /** An event-source mapping: polls until the sandbox closes. @throws AwsError when they do not fit */
   mapQueueToFunction(queueArn: string, functionName: string, options?: MappingOptions): void;
   /** New credentials of a session of this role. */
   credentialsFor(roleName: string): Credentials;
@@ -129,7 +129,6 @@ export async function startAws(options: AwsSandboxOptions = {}): Promise<AwsSand
     clientOptions: { endpoint: server.endpoint, region, credentials: credentialsFor('sandbox') },
     functions,
     mapQueueToFunction(queueArn, functionName, mappingOptions) {
-      functions.find(functionName);
       mappings.push(
         startEventSourceMapping({ queue: sqs.queue(queueArn), functions, functionName, region }, work, mappingOptions),
       );

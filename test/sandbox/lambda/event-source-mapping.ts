@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { BackgroundWork } from '../aws/background-work.ts';
+import { AwsError } from '../aws/service.ts';
 import { systemAttributes } from '../aws/sqs/index.ts';
 import { type Message, md5, md5OfAttributes } from '../aws/sqs/message.ts';
 import type { Queue } from '../aws/sqs/queue.ts';
@@ -30,7 +31,10 @@ const reportSchema = z.object({
   batchItemFailures: z.array(z.object({ itemIdentifier: z.string().min(1) })).nullish(),
 });
 
-/** Polls until closed. Batching windows are not simulated: a batch is what is visible at once. */
+/**
+ * Polls until closed. Batching windows are not simulated: a batch is what is visible at once.
+ * @throws AwsError ResourceNotFoundException, InvalidParameterValueException
+ */
 export function startEventSourceMapping(
   source: {
     readonly queue: Queue;
@@ -43,6 +47,13 @@ export function startEventSourceMapping(
 ): EventSourceMapping {
   const { queue, functions, functionName, region } = source;
   const { batchSize = 10, reportBatchItemFailures = false, maximumConcurrency = CONCURRENT_BATCHES } = options;
+  const { timeoutSeconds } = functions.find(functionName);
+  // CreateEventSourceMapping refuses it, because a message would come back while the function still works on it.
+  if (queue.settings.VisibilityTimeout < timeoutSeconds)
+    throw new AwsError(
+      'InvalidParameterValueException',
+      `Queue visibility timeout: ${queue.settings.VisibilityTimeout} seconds is less than Function timeout: ${timeoutSeconds} seconds`,
+    );
   const closing = new AbortController();
   let batches = 0;
 

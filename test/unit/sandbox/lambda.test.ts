@@ -2,6 +2,7 @@ import { GetFunctionCommand, InvokeCommand, LambdaClient, ListFunctionsCommand }
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { type AwsSandbox, startAws } from '../../sandbox/aws/index.ts';
 import { functionFolder, moduleFolder } from './function-folder.ts';
+import { until } from './until.ts';
 
 let aws: AwsSandbox;
 beforeEach(async () => {
@@ -401,13 +402,5 @@ function isAlive(pid: string): boolean {
     return process.kill(Number(pid), 0);
   } catch {
     return false;
-  }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error('the condition did not come true in time');
-    await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
