@@ -23,6 +23,7 @@ export interface Connection {
 }
 
 const CONNECT_MS = 5_000;
+const GOODBYE_MS = 500;
 
 /**
  * Names are looked up in the catalogue alone: whoever may create objects in this database could otherwise put a
@@ -76,30 +77,30 @@ export async function withConnection<T>(
   client.on('error', () => {}); // told to the query that waits, or to nobody
   const timer = setTimeout(() => socket.destroy(), deadline.remainingMs());
   try {
-    await client.connect();
+    await client.connect().catch((error: unknown) => {
+      throw translate(error, where);
+    });
     if (!login.proved) throw new RekeyError('AUTHENTICATION_UNSAFE', `${where} lets this user in without a password`);
-    const ask = async <Row>(sql: string): Promise<readonly Row[]> => {
-      try {
-        const result: QueryResult | QueryResult[] = await client.query(sql);
-        const last = Array.isArray(result) ? result.at(-1) : result;
-        return (last?.rows ?? []) as Row[];
-      } catch (error) {
-        throw translate(error, where);
-      }
-    };
-    let started = false;
+    let preamble = `${START_OF_SESSION};\n`; // sent with the first statement, to save a round trip
     return await work({
       async query<Row>(sql: string) {
-        if (started) return ask<Row>(sql);
-        started = true;
-        return ask<Row>(`${START_OF_SESSION};\n${sql}`);
+        const text = preamble + sql;
+        preamble = '';
+        try {
+          const result: QueryResult | QueryResult[] = await client.query(text);
+          const last = Array.isArray(result) ? result.at(-1) : result;
+          return (last?.rows ?? []) as Row[];
+        } catch (error) {
+          throw translate(error, where);
+        }
       },
     });
-  } catch (error) {
-    throw translate(error, where);
   } finally {
     clearTimeout(timer);
+    // A peer that fell silent would never answer the goodbye.
+    const goodbye = setTimeout(() => socket.destroy(), GOODBYE_MS);
     await client.end().catch(() => {});
+    clearTimeout(goodbye);
     socket.destroy();
   }
 }

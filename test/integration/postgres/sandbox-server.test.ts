@@ -1,7 +1,33 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { POSTGRES_VERSIONS, postgresIsInstalled, startPostgres } from '../../sandbox/postgres.ts';
+
+test('a PostgreSQL of the tests ends with the process that started it, even one that is killed', async () => {
+  const module = JSON.stringify(new URL('../../sandbox/postgres.ts', import.meta.url));
+  const script = `
+    const { startPostgres } = await import(${module});
+    const { port, caFile } = await startPostgres({ version: 18 });
+    process.stdout.write(JSON.stringify({ port, caFile }));`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [output] = await once(child.stdout, 'data');
+  const { port, caFile } = JSON.parse(String(output));
+  expect(existsSync(caFile)).toBe(true);
+
+  child.kill('SIGKILL');
+
+  const giveUpAt = Date.now() + 20_000;
+  while (existsSync(dirname(caFile)) && Date.now() < giveUpAt) await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(existsSync(dirname(caFile))).toBe(false);
+  const socket = connect(port, '127.0.0.1');
+  const [error] = await once(socket, 'error');
+  expect(error).toHaveProperty('code', 'ECONNREFUSED');
+});
 
 describe.each(POSTGRES_VERSIONS)('the PostgreSQL %i of the tests', (version) => {
   test('is installed', () => {
