@@ -14,7 +14,7 @@ export async function keepOpen({ aws, kubernetes, postgres }: Environment, narra
   narrator.chapter('Still up, until Ctrl-C');
   console.log(`
 export AWS_ACCESS_KEY_ID=${accessKeyId} AWS_SECRET_ACCESS_KEY=${secretAccessKey}
-export AWS_SESSION_TOKEN=${sessionToken} AWS_REGION=${aws.region}
+export AWS_SESSION_TOKEN=${sessionToken} AWS_REGION=${aws.region} AWS_DEFAULT_REGION=${aws.region}
 aws --endpoint-url ${aws.endpoint} secretsmanager list-secrets
 aws --endpoint-url ${aws.endpoint} secretsmanager describe-secret --secret-id shop/database
 aws --endpoint-url ${aws.endpoint} secretsmanager rotate-secret --secret-id shop/database

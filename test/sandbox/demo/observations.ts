@@ -93,17 +93,39 @@ function namesOf(consumers: readonly ConsumerRef[]): string {
   return consumers.map(({ kind, name }) => `${kind.toLowerCase()}/${name}`).join(', ');
 }
 
-/** `createSecret created 120 ms` from a line of the rotation function's log; undefined for any other line. */
-export function stepOf(line: string): string | undefined {
+/** What a line of a function's log tells of its progress; undefined for a line that tells nothing new. */
+export function progressOf(line: string): string | undefined {
   if (!line.startsWith('{')) return undefined;
-  const { message, step, outcome, ms, failure } = JSON.parse(line) as {
-    message: string;
-    step?: string;
-    outcome?: { kind: string };
-    ms?: number;
-    failure?: { code: string };
-  };
-  if (message === 'step finished') return `${(step ?? '').padEnd(20)} ${outcome?.kind}, ${ms} ms`;
-  if (message === 'step failed') return `${(step ?? '').padEnd(20)} failed: ${failure?.code}`;
-  return undefined;
+  const { message, step = '', outcome, ms, failure, kind, name } = JSON.parse(line) as LogLine;
+  switch (message) {
+    case 'step finished':
+      return `${step.padEnd(20)} ${outcome?.kind}, ${ms} ms`;
+    case 'step failed':
+      return `${step.padEnd(20)} failed: ${failure?.code}`;
+    case 'marked':
+      return `${'rolling'.padEnd(20)} ${kind?.toLowerCase()}/${name}`;
+    default:
+      return undefined;
+  }
+}
+
+interface LogLine {
+  readonly message: string;
+  readonly step?: string;
+  readonly outcome?: { readonly kind: string };
+  readonly ms?: number;
+  readonly failure?: { readonly code: string };
+  readonly kind?: string;
+  readonly name?: string;
+}
+
+/** One line for each pod: the proof. */
+export function proofsOf({ type, detail }: Announcement): string[] {
+  if (type !== 'Secret Converged') return [];
+  return (detail['consumers'] as ConsumerProof[]).flatMap(({ pods }) =>
+    pods.map(
+      ({ pod, node, mountedVersion, startedAt }) =>
+        `${'proved'.padEnd(20)} ${pod} on ${node} mounts ${mountedVersion.slice(0, 8)}…, started ${startedAt.slice(11, 19)}`,
+    ),
+  );
 }

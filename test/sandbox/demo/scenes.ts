@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { PutSecretValueCommand, RotateSecretCommand } from '@aws-sdk/client-secrets-manager';
 import { ROTATION_POSTGRES, SYNC } from '../../../infra/wiring.ts';
 import type { ConsumerProof } from '../../../shared/operations/events.ts';
@@ -5,11 +6,12 @@ import type { Announcement } from '../environment.ts';
 import type { Estate } from './estate.ts';
 import {
   markedVersions,
+  progressOf,
+  proofsOf,
   readCredential,
   readyPods,
   refusal,
   specificationOf,
-  stepOf,
   summaryOf,
   versionOf,
 } from './observations.ts';
@@ -41,7 +43,7 @@ export async function showRotation(estate: Estate): Promise<boolean> {
   narrator.chapter('What happened');
   narrator.table([
     ['workload', 'rolled', 'pods proved', 'last container started'],
-    ...consumers.map((consumer) => [
+    ...consumers.toSorted(byRollout).map((consumer) => [
       `${consumer.kind.toLowerCase()}/${consumer.name}`,
       after(startedAtMs, consumer.rolledAt),
       consumer.pods.map(({ pod }) => pod.slice(consumer.name.length + 1)).join(' '),
@@ -65,8 +67,8 @@ export async function showRotation(estate: Estate): Promise<boolean> {
     ),
     narrator.check(tally.users.size === 2, `they logged in as ${[...tally.users].join(', then ')}`),
     narrator.check(
-      consumers.length === 3 && consumers.every(({ pods }) => pods.length === 2),
-      '3 workloads with 2 pods each were rolled and proved, the canary first',
+      consumers.length === 3 && consumers.every(({ pods }) => pods.length === 2) && isFirst(consumers, 'storefront'),
+      '3 workloads with 2 pods each were rolled and proved, the canary alone and first',
     ),
     narrator.check(
       consumers.every(({ pods }) => pods.every(({ mountedVersion }) => mountedVersion === current)) &&
@@ -151,25 +153,40 @@ export async function showBadRelease(estate: Estate): Promise<boolean> {
   ].every(Boolean);
 }
 
-/** Prints what people hear and what the rotation logs, until one of `last` comes. */
+const FOLLOWED = [ROTATION_POSTGRES.name, SYNC.name];
+
+/** Prints what people hear and how far the functions are, until one of `last` comes. */
 async function follow({ environment, narrator }: Estate, secretArn: string, last: readonly string[]) {
+  const { logs } = environment.aws.functions;
+  const seen = new Map(FOLLOWED.map((name) => [name, logs(name).length]));
   const heard: Announcement[] = [];
   const endsAtMs = Date.now() + PATIENCE_MS;
-  let linesSeen = environment.aws.functions.logs(ROTATION_POSTGRES.name).length;
   while (Date.now() < endsAtMs) {
-    const announcements = await environment.hear(1);
-    const lines = environment.aws.functions.logs(ROTATION_POSTGRES.name);
-    for (const step of lines.slice(linesSeen).map(stepOf)) if (step) narrator.say(step);
-    linesSeen = lines.length;
-    for (const announcement of announcements.filter(({ detail }) => detail['secretArn'] === secretArn)) {
+    for (const [name, count] of seen) {
+      const lines = logs(name);
+      for (const progress of lines.slice(count).map(progressOf)) if (progress) narrator.say(progress);
+      seen.set(name, lines.length);
+    }
+    for (const announcement of (await environment.hear(0)).filter(({ detail }) => detail['secretArn'] === secretArn)) {
       heard.push(announcement);
+      for (const proof of proofsOf(announcement)) narrator.say(proof);
       narrator.say(summaryOf(announcement));
     }
     if (heard.some(({ type }) => last.includes(type))) return heard;
+    await delay(100);
   }
   narrator.say(`nothing more within ${PATIENCE_MS / 1_000} s; the last lines of sync:`);
-  for (const line of environment.aws.functions.logs(SYNC.name).slice(-5)) narrator.say(line);
+  for (const line of logs(SYNC.name).slice(-5)) narrator.say(line);
   return heard;
+}
+
+function byRollout(left: ConsumerProof, right: ConsumerProof): number {
+  return (left.rolledAt ?? '').localeCompare(right.rolledAt ?? '');
+}
+
+function isFirst(consumers: readonly ConsumerProof[], canary: string): boolean {
+  const canaryAt = consumers.find(({ name }) => name === canary)?.rolledAt;
+  return consumers.every(({ name, rolledAt }) => name === canary || (canaryAt ?? '~') < (rolledAt ?? ''));
 }
 
 /** `+1.2 s` from a point in time; `-` for what did not happen. */
