@@ -1,0 +1,87 @@
+import { describe, expect, test } from '@jest/globals';
+import { lookAgainEvent, parseLabelEvent } from '../../../../functions/label-event.ts';
+import { CURRENT } from '../../../../shared/secrets/port.ts';
+import { SECRET, T0 } from '../../shared/consumers/observations.ts';
+import { labelUpdated, versionOf } from './messages.ts';
+
+const secret = { ...SECRET, stages: new Map([[versionOf(2), [CURRENT]]]) };
+const EVENT = JSON.parse(labelUpdated(secret)) as Record<string, unknown> & { detail: Record<string, unknown> };
+const withDetail = (detail: Record<string, unknown>) => ({ ...EVENT, detail: { ...EVENT.detail, ...detail } });
+
+test("AWS's event is a look that starts now, about a label that moved when the event says", () => {
+  expect(parseLabelEvent(JSON.stringify(EVENT), T0 + 60_000)).toEqual({
+    secretArn: SECRET.arn,
+    secretName: SECRET.name,
+    versionId: versionOf(2),
+    sinceMs: T0,
+    lookingSinceMs: T0 + 60_000,
+    told: [],
+  });
+});
+
+test('what a pass hands to the next one comes back whole, whenever it is read', () => {
+  const look = {
+    secretArn: SECRET.arn,
+    secretName: SECRET.name,
+    versionId: versionOf(2),
+    sinceMs: T0,
+    lookingSinceMs: T0 + 60_000,
+    told: ['Sync Started'] as const,
+  };
+
+  expect(parseLabelEvent(lookAgainEvent(look), T0 + 600_000)).toEqual(look);
+});
+
+test.each(['AWSPREVIOUS', 'AWSPENDING', 'blue', 'awscurrent'])(
+  '87: the label %s is none of our business',
+  (labelUpdated) => {
+    expect(parseLabelEvent(JSON.stringify(withDetail({ labelUpdated })), T0)).toBeUndefined();
+  },
+);
+
+test('13: fields that are not known are ignored', () => {
+  expect(parseLabelEvent(JSON.stringify({ ...withDetail({ more: {} }), more: 1 }), T0)).toBeDefined();
+});
+
+describe('what is no such event is refused, and not quoted', () => {
+  const JUNK = 'hunter2';
+
+  test.each<[string, unknown]>([
+    ['1: {}', {}],
+    ['2: null', null],
+    ['2: an array', [EVENT]],
+    ['2: a string', JUNK],
+    ['2: a number', 7],
+    ['another source', { ...EVENT, source: JUNK }],
+    ['another detail-type', { ...EVENT, 'detail-type': JUNK }],
+    ['an event of ours that is not ours to take', { ...EVENT, source: 'rekey', 'detail-type': 'Secret Converged' }],
+    ['no resources', { ...EVENT, resources: [] }],
+    ['7: a name in place of the ARN', { ...EVENT, resources: ['shop/database'] }],
+    ['7: the ARN without its suffix', { ...EVENT, resources: [SECRET.arn.slice(0, -7)] }],
+    ['the ARN of another secret', { ...EVENT, resources: [SECRET.arn.replace('shop', JUNK)] }],
+    ['no versionId', withDetail({ versionId: undefined })],
+    ['9: a versionId with a newline', withDetail({ versionId: `${versionOf(2)}\n` })],
+    ['9: a versionId of 65 characters', withDetail({ versionId: 'x'.repeat(65) })],
+    ['no time', { ...EVENT, time: JUNK }],
+    ['5: a name that is no text', withDetail({ name: { __proto__: JUNK } })],
+    ['a Look Again without its start', { ...EVENT, source: 'rekey', 'detail-type': 'Look Again' }],
+  ])('%s', (_name, event) => {
+    const parse = () => parseLabelEvent(JSON.stringify(event), T0);
+
+    expect(parse).toThrow(
+      expect.objectContaining({ code: 'EVENT_INVALID', message: expect.not.stringContaining(JUNK) }),
+    );
+  });
+
+  test('2: text that is not JSON', () => {
+    expect(() => parseLabelEvent(`{${JUNK}`, T0)).toThrow(
+      expect.objectContaining({ code: 'EVENT_INVALID', message: expect.not.stringContaining(JUNK) }),
+    );
+  });
+
+  test('18: 256 KB of it', () => {
+    expect(() => parseLabelEvent(JSON.stringify({ ...EVENT, source: 'x'.repeat(262_144) }), T0)).toThrow(
+      expect.objectContaining({ message: expect.stringMatching(/^.{1,200}$/) }),
+    );
+  });
+});

@@ -1,0 +1,300 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { converge, delaySeconds, type Look } from '../../../../shared/consumers/converge.ts';
+import { sweep } from '../../../../shared/consumers/sweep.ts';
+import { deadlineIn } from '../../../../shared/operations/deadline.ts';
+import { RekeyError } from '../../../../shared/operations/errors.ts';
+import type { RekeyEvent } from '../../../../shared/operations/events.ts';
+import { CURRENT, type SecretDescription } from '../../../../shared/secrets/port.ts';
+import { versionOf } from '../../functions/sync/messages.ts';
+import { createFakeCluster, type FakeCluster } from '../cluster/fake-cluster.ts';
+import { DATABASE, markedWith, mountOf, podOf, SECRET, silentLog, spcOf, T0, workloadOf } from './observations.ts';
+
+const MINUTE = 60_000;
+
+let prod: FakeCluster;
+let dr: FakeCluster;
+let secret: SecretDescription | RekeyError;
+let events: RekeyEvent[];
+let nowMs: number;
+const clock = { now: () => nowMs };
+
+beforeEach(() => {
+  nowMs = T0;
+  events = [];
+  prod = createFakeCluster('prod');
+  dr = createFakeCluster('dr');
+  secret = secretWith();
+  putOnVersion(1);
+});
+
+describe('a look', () => {
+  test('at a secret that somebody deleted ends there', async () => {
+    secret = new RekeyError('SECRET_NOT_FOUND', 'gone');
+    expect(await look()).toEqual({ kind: 'gone' });
+    secret = secretWith({ deletedAtMs: T0 });
+    expect(await look()).toEqual({ kind: 'gone' });
+    expect(prod.marked).toEqual([]);
+  });
+
+  test('86: at a version that is no longer current ends there', async () => {
+    secret = secretWith({ stages: new Map([[versionOf(3), [CURRENT]]]) });
+    expect(await look()).toEqual({ kind: 'superseded' });
+    expect(prod.marked).toEqual([]);
+    expect(events).toEqual([]);
+  });
+
+  test('that finds work tells so once, marks, and asks for the next look', async () => {
+    const outcome = await look();
+
+    expect(outcome).toEqual({ kind: 'look-again', look: { ...LOOK, told: ['Sync Started'] }, afterSeconds: 5 });
+    expect(prod.marked).toEqual(['shop/orders']);
+    expect(types()).toEqual(['Sync Started']);
+    expect(await look({ told: ['Sync Started'] })).toMatchObject({ kind: 'look-again' });
+    expect(types()).toEqual(['Sync Started']);
+  });
+
+  test('that finds all proved tells so, with the proof and what is pinned', async () => {
+    putOnVersion(2);
+    prod.classes.push(spcOf([{ objectName: 'shop/database', objectVersion: 'v-1' }], { name: 'frozen' }));
+    prod.workloads.push(workloadOf({ name: 'archive', secretProviderClasses: ['frozen'] }));
+
+    expect(await look()).toEqual({ kind: 'converged' });
+
+    expect(events).toEqual([
+      {
+        type: 'Secret Converged',
+        detail: {
+          secretArn: SECRET.arn,
+          secretName: SECRET.name,
+          versionId: versionOf(2),
+          since: '2026-11-23T10:00:00.000Z',
+          consumers: [
+            {
+              cluster: 'prod',
+              kind: 'Deployment',
+              namespace: 'shop',
+              name: 'orders',
+              mode: 'restart',
+              pods: [
+                {
+                  pod: 'orders-1',
+                  node: 'node-1',
+                  mountedVersion: versionOf(2),
+                  startedAt: '2026-11-23T10:00:01.000Z',
+                },
+              ],
+            },
+          ],
+          pinned: [
+            {
+              cluster: 'prod',
+              kind: 'Deployment',
+              namespace: 'shop',
+              name: 'archive',
+              why: 'frozen pins the secret to version v-1',
+            },
+          ],
+        },
+      },
+    ]);
+  });
+
+  test('that comes to the end of the time allowed tells what is not proved, and asks for no more', async () => {
+    nowMs = T0 + 30 * MINUTE;
+
+    expect(await look({ told: ['Sync Started'] })).toEqual({ kind: 'given-up' });
+
+    expect(events).toEqual([
+      {
+        type: 'Secret Not Converged',
+        detail: expect.objectContaining({
+          versionId: versionOf(2),
+          unproved: [expect.objectContaining({ name: 'orders', why: expect.stringContaining('mounts version') })],
+          action: expect.any(String),
+        }),
+      },
+    ]);
+  });
+
+  test('heeds rekey:converge-within', async () => {
+    secret = secretWith({ tags: new Map([['rekey:converge-within', '2h']]) });
+    nowMs = T0 + 30 * MINUTE;
+    expect(await look()).toMatchObject({ kind: 'look-again', afterSeconds: 60 });
+  });
+
+  test('during a hold rolls nothing and asks for no more: the sweep comes back when it is over', async () => {
+    secret = secretWith({ tags: new Map([['rekey:hold', '2027-01-31']]) });
+    expect(await look()).toEqual({ kind: 'held' });
+    expect(prod.marked).toEqual([]);
+    expect(await swept()).toEqual([]);
+
+    nowMs = Date.parse('2027-01-31T00:00:00Z');
+    expect(await swept()).toHaveLength(1);
+  });
+
+  test('at a tag that is not understood touches nothing and says which', async () => {
+    secret = secretWith({ tags: new Map([['rekey:hodl', '2027-01-31']]) });
+
+    expect(await look()).toEqual({ kind: 'refused' });
+
+    expect(prod.marked).toEqual([]);
+    expect(events).toEqual([
+      {
+        type: 'Action Needed',
+        detail: expect.objectContaining({ code: 'TAG_INVALID', message: expect.stringContaining('rekey:hodl') }),
+      },
+    ]);
+    expect(await swept()).toEqual([]);
+  });
+
+  test('94: with one cluster away goes on in the other, and does not converge', async () => {
+    dr.failure = new RekeyError('CLUSTER_UNREACHABLE', 'cluster "dr", listing Deployments: ECONNREFUSED');
+    expect(await look()).toMatchObject({ kind: 'look-again' });
+    expect(prod.marked).toEqual(['shop/orders']);
+
+    putOnVersion(2);
+    nowMs = T0 + 30 * MINUTE;
+    expect(await look()).toEqual({ kind: 'given-up' });
+    expect(events.at(-1)?.detail).toMatchObject({
+      unproved: [{ cluster: 'dr', kind: 'Cluster', why: expect.stringContaining('ECONNREFUSED') }],
+    });
+  });
+
+  test('an error of ours in a cluster is neither convergence nor the end of the pass', async () => {
+    putOnVersion(2);
+    dr.classes = undefined as never;
+    expect(await look()).toMatchObject({ kind: 'look-again' });
+    expect(types()).not.toContain('Secret Converged');
+  });
+
+  test('94: a workload that may not be patched keeps no other one waiting', async () => {
+    prod.workloads.push(workloadOf({ name: 'web' }));
+    prod.pods.push(podOf({ name: 'web-1', controller: { kind: 'Deployment', name: 'web' } }));
+    const done = podOf({ name: 'done-1', controller: { kind: 'Deployment', name: 'done' } });
+    prod.workloads.push(workloadOf({ name: 'done' }));
+    prod.pods.push(done);
+    prod.mounts.push(mountOf(done, 2));
+    const mark = prod.cluster.mark.bind(prod.cluster);
+    const cluster = {
+      ...prod.cluster,
+      mark: async (...request: Parameters<typeof mark>) => {
+        if (request[0].name === 'orders') throw new RekeyError('CLUSTER_ACCESS_DENIED', 'patching: 403 Forbidden');
+        return await mark(...request);
+      },
+    };
+
+    expect(await look({}, [cluster])).toMatchObject({ kind: 'look-again' });
+
+    expect(prod.marked).toEqual(['shop/web']);
+  });
+
+  test('throws when the secret cannot be described: the message comes back', async () => {
+    secret = new RekeyError('SECRETS_MANAGER_UNAVAILABLE', 'throttled');
+    await expect(look()).rejects.toMatchObject({ code: 'SECRETS_MANAGER_UNAVAILABLE' });
+  });
+});
+
+test.each([
+  [0, 5],
+  [49_999, 5],
+  [120_000, 12],
+  [15 * MINUTE, 60],
+  [30 * MINUTE - 4_000, 4],
+])('after %d ms the next look is %d s away', (ageMs, seconds) => {
+  expect(delaySeconds(ageMs, 30 * MINUTE)).toBe(seconds);
+});
+
+describe('the sweep', () => {
+  test('asks for a look at what was never started, as if nobody had heard of it', async () => {
+    expect(await swept()).toEqual([
+      {
+        secretArn: SECRET.arn,
+        secretName: SECRET.name,
+        versionId: versionOf(2),
+        sinceMs: T0,
+        lookingSinceMs: T0,
+        told: [],
+      },
+    ]);
+    expect(prod.marked).toEqual([]);
+  });
+
+  test('asks for a quiet look at what only waits: people heard of it', async () => {
+    prod.workloads = prod.workloads.map((one) => ({ ...one, templateAnnotations: markedWith(2) }));
+    expect(await swept()).toEqual([
+      expect.objectContaining({ told: ['Sync Started', 'Sync Halted', 'Secret Not Converged'] }),
+    ]);
+  });
+
+  test('asks for nothing when all is proved', async () => {
+    putOnVersion(2);
+    expect(await swept()).toEqual([]);
+  });
+
+  test('asks once for a secret that is named in several ways', async () => {
+    prod.classes.push(spcOf([{ objectName: SECRET.arn }, { objectName: SECRET.arn.slice(0, -7) }], { name: 'again' }));
+    expect(await swept()).toHaveLength(1);
+  });
+
+  test('goes on past a secret that cannot be described and a cluster that is away', async () => {
+    prod.classes.push(spcOf([{ objectName: 'shop/unknown' }], { name: 'unknown' }));
+    dr.failure = new RekeyError('CLUSTER_UNREACHABLE', 'ECONNREFUSED');
+    expect(await swept()).toHaveLength(1);
+  });
+});
+
+const LOOK: Look = {
+  secretArn: SECRET.arn,
+  secretName: SECRET.name,
+  versionId: versionOf(2),
+  sinceMs: T0,
+  lookingSinceMs: T0,
+  told: [],
+};
+
+const secrets = {
+  async describe(secretId: string) {
+    if (secret instanceof RekeyError) throw secret;
+    if (secretId === 'shop/unknown') throw new RekeyError('SECRET_NOT_FOUND', secretId);
+    return secret;
+  },
+};
+
+function look(over: Partial<Look> = {}, clusters = [prod.cluster, dr.cluster]) {
+  const announcer = { announce: async (event: RekeyEvent) => void events.push(event) };
+  return converge(
+    { ...LOOK, ...over },
+    { secrets, clusters, announcer, clock, log: silentLog },
+    deadlineIn(60_000, clock),
+  );
+}
+
+function swept() {
+  return sweep({ secrets, clusters: [prod.cluster, dr.cluster], clock, log: silentLog }, deadlineIn(60_000, clock));
+}
+
+function types() {
+  return events.map(({ type }) => type);
+}
+
+function secretWith(over: Partial<SecretDescription> = {}): SecretDescription {
+  return {
+    ...SECRET,
+    rotationEnabled: true,
+    rotationFunction: undefined,
+    stages: new Map([[versionOf(2), [CURRENT]]]),
+    tags: new Map(),
+    owningService: undefined,
+    deletedAtMs: undefined,
+    ...over,
+  };
+}
+
+/** One Deployment whose one pod mounts that version. */
+function putOnVersion(version: number): void {
+  const pod = podOf();
+  prod.classes = [DATABASE];
+  prod.workloads = [workloadOf()];
+  prod.pods = [pod];
+  prod.mounts = [mountOf(pod, version)];
+}

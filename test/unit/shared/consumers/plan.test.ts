@@ -1,0 +1,312 @@
+import { describe, expect, test } from '@jest/globals';
+import type { Pod, Rollout, Workload } from '../../../../shared/cluster/port.ts';
+import { consumersOf } from '../../../../shared/consumers/consumers.ts';
+import { planSync, type Situation } from '../../../../shared/consumers/plan.ts';
+import { DEFAULT_OPTIONS } from '../../../../shared/secrets/tags.ts';
+import { versionOf } from '../../functions/sync/messages.ts';
+import { containerOf, MARKER, markedWith, mountOf, podOf, SECRET, snapshotOf, T0, workloadOf } from './observations.ts';
+
+const AT_2 = { annotation: MARKER, versionId: versionOf(2) };
+const CRASHING = [containerOf({ state: { kind: 'waiting', reason: 'CrashLoopBackOff' } })];
+
+interface Seen {
+  readonly workload?: Partial<Workload>;
+  readonly rollout?: Partial<Rollout>;
+  /** The version that each pod mounts, and what else is to be said of it. */
+  readonly pods?: readonly (readonly [version: number, over?: Partial<Pod>])[];
+  /** The marker on the template, and so on new pods. */
+  readonly marked?: number;
+}
+
+/** Nothing done yet: one pod on version 1. */
+const OLD: Seen = { pods: [[1]] };
+/** Marked, its new pod not there yet. */
+const ROLLING: Seen = { marked: 2, rollout: { updated: 0 }, pods: [[1]] };
+/** Marked, and its pod proved. */
+const DONE: Seen = { marked: 2, pods: [[2, { annotations: markedWith(2) }]] };
+/** Marked, and its new pod crashes beside the old one. */
+const FAILING: Seen = {
+  marked: 2,
+  pods: [[1], [2, { annotations: markedWith(2), containers: CRASHING, ready: false }]],
+};
+
+const inWave = (wave: number, seen: Seen): Seen => annotated(seen, { 'rekey.dev/wave': String(wave) });
+const inMode = (mode: string, seen: Seen): Seen => annotated(seen, { 'rekey.dev/mode': mode });
+
+function annotated(seen: Seen, annotations: Record<string, string>): Seen {
+  const before = seen.workload?.annotations ?? new Map<string, string>();
+  return { ...seen, workload: { ...seen.workload, annotations: new Map([...before, ...Object.entries(annotations)]) } };
+}
+
+function plan(fleet: Readonly<Record<string, Seen>>, over: Partial<Situation> = {}) {
+  const workloads: Workload[] = [];
+  const pods: Pod[] = [];
+  const mounts = [];
+  for (const [name, { workload = {}, rollout = {}, marked, pods: seen = [] }] of Object.entries(fleet)) {
+    const base = workloadOf({
+      name,
+      templateAnnotations: marked === undefined ? new Map() : markedWith(marked),
+      ...workload,
+    });
+    workloads.push({ ...base, rollout: { ...base.rollout, ...rollout } });
+    for (const [index, [version, overPod]] of seen.entries()) {
+      const pod = podOf({ name: `${name}-${index}`, controller: { kind: base.kind, name }, ...overPod });
+      pods.push(pod);
+      mounts.push(mountOf(pod, version));
+    }
+  }
+  const { consumers } = consumersOf(SECRET, AT_2, snapshotOf({ workloads, pods, mounts }));
+  const made = planSync({ consumers, marker: AT_2, options: DEFAULT_OPTIONS, unseen: [], nowMs: T0, ...over });
+  return {
+    verdict: made.verdict,
+    marks: made.marks.map(({ workload, where }) => (where === 'object' ? `${workload.name} (object)` : workload.name)),
+    proved: made.proved.map(({ name }) => name),
+    unproved: Object.fromEntries(made.unproved.map(({ name, why }) => [name, why])),
+    failed: made.failed.map(({ name }) => name),
+  };
+}
+
+const withMaxParallel = (maxParallel: number): Partial<Situation> => ({ options: { ...DEFAULT_OPTIONS, maxParallel } });
+
+describe('the canary', () => {
+  test('goes alone: the lowest wave first, then the fewest replicas, then the name', () => {
+    const large = { workload: { replicas: 3 }, pods: [[1], [1], [1]] } satisfies Seen;
+    expect(plan({ a: large, c: OLD, b: OLD }).marks).toEqual(['b']);
+    expect(plan({ a: inWave(0, large), b: OLD }).marks).toEqual(['a']);
+  });
+
+  test('is waited for', () => {
+    expect(plan({ a: ROLLING, b: OLD })).toMatchObject({ verdict: 'waiting', marks: [] });
+  });
+
+  test('once proved lets the others go, as many as allowed', () => {
+    const others = { b: OLD, c: OLD, d: OLD };
+    expect(plan({ a: DONE, ...others }).marks).toEqual(['b', 'c', 'd']);
+    expect(plan({ a: DONE, ...others }, withMaxParallel(2)).marks).toEqual(['b', 'c']);
+    expect(plan({ a: DONE, ...others, b: ROLLING }, withMaxParallel(2)).marks).toEqual(['c']);
+    expect(plan({ a: DONE, ...others, b: ROLLING, c: ROLLING }, withMaxParallel(2)).marks).toEqual([]);
+  });
+
+  test('is rather one that replaces its pods by itself', () => {
+    const paused: Seen = { ...OLD, rollout: { stopped: 'it is paused' } };
+    expect(plan({ a: paused, b: OLD }).marks).toEqual(['b']);
+    expect(plan({ a: paused }).marks).toEqual(['a']);
+  });
+
+  test('is not needed where somebody restarted a workload before: that one shows that the version works', () => {
+    expect(plan({ a: { pods: [[2]] }, b: OLD, c: OLD })).toMatchObject({ marks: ['b', 'c'], proved: ['a'] });
+  });
+
+  test('is not replaced by a workload without pods, or by one whose files alone are new', () => {
+    const empty: Seen = { workload: { replicas: 0 } };
+    const remounted = inMode('annotate', { pods: [[2]] });
+    expect(plan({ a: empty, b: remounted, c: OLD, d: OLD })).toMatchObject({ marks: ['c'], proved: ['a', 'b'] });
+  });
+});
+
+describe('waves', () => {
+  test('the next one starts when the one before is proved as a whole', () => {
+    const fleet = { a: inWave(0, DONE), b: inWave(0, ROLLING), c: inWave(1, OLD) };
+    expect(plan(fleet).marks).toEqual([]);
+    expect(plan({ ...fleet, b: inWave(0, DONE) }).marks).toEqual(['c']);
+  });
+
+  test('what Rekey does not touch holds up no wave, but convergence', () => {
+    const fleet = { a: inWave(0, inMode('off', OLD)), b: OLD };
+    expect(plan(fleet)).toMatchObject({
+      marks: ['b'],
+      unproved: { a: expect.stringContaining('rekey.dev/mode is off') },
+    });
+    expect(plan({ ...fleet, b: DONE })).toMatchObject({ verdict: 'waiting', marks: [] });
+  });
+});
+
+describe('a second look', () => {
+  test('plans nothing for what carries the marker', () => {
+    expect(plan({ a: ROLLING }).marks).toEqual([]);
+    expect(plan({ a: DONE })).toMatchObject({ verdict: 'converged', marks: [], unproved: {} });
+  });
+
+  test('plans nothing for what has the version without it', () => {
+    expect(plan({ a: { pods: [[2]] } })).toMatchObject({ verdict: 'converged', marks: [] });
+  });
+
+  test('an older marker is overtaken, while its own rollout is under way too', () => {
+    const rollingTo1: Seen = { marked: 1, rollout: { updated: 0 }, pods: [[1], [1, { annotations: markedWith(1) }]] };
+    expect(plan({ a: rollingTo1 }).marks).toEqual(['a']);
+  });
+});
+
+describe('failing', () => {
+  test.each([
+    'CrashLoopBackOff',
+    'ImagePullBackOff',
+    'ErrImagePull',
+    'InvalidImageName',
+    'CreateContainerConfigError',
+    'CreateContainerError',
+    'RunContainerError',
+  ])('92: %s of a new pod halts everything, and names it', (reason) => {
+    const containers = [containerOf({ state: { kind: 'waiting', reason } })];
+    const failing: Seen = { ...FAILING, pods: [[1], [2, { annotations: markedWith(2), containers, ready: false }]] };
+    expect(plan({ a: DONE, b: failing, c: OLD })).toMatchObject({
+      verdict: 'halted',
+      marks: [],
+      failed: ['b'],
+      unproved: { b: `pod b-1 cannot start: ${reason} in container app`, c: expect.anything() },
+    });
+  });
+
+  test('92: a controller that gave up halts everything', () => {
+    expect(plan({ a: { ...ROLLING, rollout: { updated: 1, failure: 'ProgressDeadlineExceeded' } } })).toMatchObject({
+      verdict: 'halted',
+      unproved: { a: 'its controller reports ProgressDeadlineExceeded' },
+    });
+  });
+
+  test('what the controller says of an older template does not count', () => {
+    const stale = { observed: false, failure: 'ProgressDeadlineExceeded' };
+    expect(plan({ a: { ...ROLLING, rollout: stale } }).verdict).toBe('waiting');
+  });
+
+  test('an old pod that crashes is not the fault of the version', () => {
+    const crashing: Seen = { ...ROLLING, pods: [[1, { containers: CRASHING, ready: false }]] };
+    expect(plan({ a: crashing }).verdict).toBe('waiting');
+  });
+
+  test('goes on by itself once the pods are healthy', () => {
+    expect(plan({ a: DONE, b: DONE, c: OLD })).toMatchObject({ verdict: 'waiting', marks: ['c'] });
+  });
+
+  test('87: moved back while a canary fails on the later version: the canary goes back at once', () => {
+    const crashing: Seen = {
+      marked: 3,
+      rollout: { updated: 1 },
+      pods: [[2], [3, { annotations: markedWith(3), containers: CRASHING, ready: false }]],
+    };
+    expect(plan({ a: crashing, b: DONE })).toMatchObject({ verdict: 'waiting', marks: ['a'] });
+  });
+});
+
+describe('mode annotate', () => {
+  test('marks the object, all of a wave at once: nothing restarts', () => {
+    expect(plan({ a: inMode('annotate', OLD), b: inMode('annotate', OLD) }, withMaxParallel(1)).marks).toEqual([
+      'a (object)',
+      'b (object)',
+    ]);
+  });
+
+  test('waits for the driver, and takes no place of those that roll', () => {
+    const waiting = annotated({ pods: [[1]] }, { 'rekey.dev/mode': 'annotate', [MARKER]: versionOf(2) });
+    expect(plan({ a: waiting, b: OLD }, withMaxParallel(1))).toMatchObject({
+      marks: ['b'],
+      unproved: { a: expect.anything() },
+    });
+  });
+});
+
+describe('unusual workloads', () => {
+  test('91: no replicas: nothing to prove, nothing to mark', () => {
+    expect(plan({ a: { workload: { replicas: 0 } } })).toMatchObject({
+      verdict: 'converged',
+      marks: [],
+      proved: ['a'],
+    });
+  });
+
+  test.each(['it is paused', 'its update strategy is OnDelete: delete them yourself', 'its partition is 1'])(
+    '91: marked, and named with the reason why old pods stay: %s',
+    (stopped) => {
+      const rollout = { stopped, updated: 0 };
+      expect(plan({ a: { ...OLD, rollout } }).marks).toEqual(['a']);
+      expect(plan({ a: { ...ROLLING, rollout } })).toMatchObject({
+        verdict: 'waiting',
+        marks: [],
+        unproved: { a: expect.stringContaining(stopped) },
+      });
+    },
+  );
+
+  test('92: pods that a full quota keeps away prove nothing by their absence', () => {
+    const short: Seen = { ...DONE, workload: { replicas: 3 }, rollout: { updated: 1 } };
+    expect(plan({ a: short })).toMatchObject({ verdict: 'waiting', unproved: { a: '2 of its 3 pods are not there' } });
+  });
+
+  test('93: a rollout by somebody else is waited for', () => {
+    const rolling: Seen = { rollout: { observed: false }, pods: [[1]] };
+    expect(plan({ a: rolling, b: OLD })).toMatchObject({
+      marks: ['b'],
+      unproved: { a: expect.stringContaining('another rollout') },
+    });
+  });
+
+  test('93: a marker that GitOps took away is written again, unless the pods have the version', () => {
+    expect(plan({ a: { pods: [[1, { annotations: markedWith(1) }]] } }).marks).toEqual(['a']);
+    expect(plan({ a: { pods: [[2, { annotations: markedWith(2) }]] } })).toMatchObject({
+      verdict: 'converged',
+      marks: [],
+    });
+  });
+
+  test('a terminating pod on the old version keeps the secret from converging until it is gone', () => {
+    const leaving: Seen = {
+      marked: 2,
+      pods: [
+        [2, { annotations: markedWith(2) }],
+        [1, { terminating: true }],
+      ],
+    };
+    expect(plan({ a: leaving })).toMatchObject({
+      verdict: 'waiting',
+      unproved: { a: expect.stringContaining('a-1 mounts version') },
+    });
+  });
+
+  test('a Deployment that only just comes up is not rolled a second time', () => {
+    const young: Seen = { pods: [[2, { ready: false }]] };
+    expect(plan({ a: young })).toMatchObject({ verdict: 'waiting', marks: [] });
+  });
+});
+
+describe('hold and window', () => {
+  // T0 is a Monday, 10:00 UTC.
+  const days = new Set([1]);
+  const at = (option: Partial<typeof DEFAULT_OPTIONS>): Partial<Situation> => ({
+    options: { ...DEFAULT_OPTIONS, ...option },
+  });
+
+  test.each<[string, Partial<typeof DEFAULT_OPTIONS>, string[]]>([
+    ['a hold that is over', { holdUntilMs: T0 }, ['a']],
+    ['a hold', { holdUntilMs: T0 + 1 }, []],
+    ['an open window', { window: { days, fromMinute: 600, toMinute: 601 } }, ['a']],
+    ['a window that closes now', { window: { days, fromMinute: 540, toMinute: 600 } }, []],
+    ['a window of another day', { window: { days: new Set([2]), fromMinute: 0, toMinute: 1440 } }, []],
+    [
+      'a window that opened the day before and crosses midnight',
+      { window: { days: new Set([0]), fromMinute: 1320, toMinute: 601 } },
+      ['a'],
+    ],
+    ['a window that crosses midnight and opens tonight', { window: { days, fromMinute: 1320, toMinute: 601 } }, []],
+  ])('%s', (_name, option, marks) => {
+    expect(plan({ a: OLD }, at(option))).toMatchObject({ marks, verdict: marks.length > 0 ? 'waiting' : 'held' });
+  });
+
+  test('what is under way goes on being watched', () => {
+    expect(plan({ a: DONE, b: ROLLING, c: OLD }, at({ holdUntilMs: T0 + 1 }))).toMatchObject({
+      verdict: 'waiting',
+      marks: [],
+    });
+    expect(plan({ a: FAILING, c: OLD }, at({ holdUntilMs: T0 + 1 }))).toMatchObject({ verdict: 'halted' });
+    expect(plan({ a: DONE }, at({ holdUntilMs: T0 + 1 }))).toMatchObject({ verdict: 'converged' });
+  });
+});
+
+test('a cluster that could not be looked at keeps the secret from converging, and the others go on', () => {
+  const unseen = [{ cluster: 'dr', kind: 'Cluster', namespace: '', name: 'dr', why: 'CLUSTER_UNREACHABLE: …' }];
+  expect(plan({ a: OLD }, { unseen })).toMatchObject({ marks: ['a'] });
+  expect(plan({ a: DONE }, { unseen })).toMatchObject({ verdict: 'waiting', unproved: { dr: expect.anything() } });
+});
+
+test('88: no consumer at all has converged', () => {
+  expect(plan({})).toEqual({ verdict: 'converged', marks: [], proved: [], unproved: {}, failed: [] });
+});
