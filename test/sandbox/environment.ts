@@ -13,6 +13,7 @@ import { CreateQueueCommand, DeleteMessageCommand, ReceiveMessageCommand, SQSCli
 import {
   EVENT_BUS,
   type EventPattern,
+  FUNCTION_RESPONSE_TYPES,
   type FunctionSpec,
   type QueueSpec,
   RETIRE,
@@ -26,7 +27,7 @@ import {
   VARIABLES,
 } from '../../infra/wiring.ts';
 import { EVENT_SOURCE } from '../../shared/operations/events.ts';
-import { type AwsSandbox, startAws } from './aws/index.ts';
+import { type AwsSandbox, type AwsSandboxOptions, startAws } from './aws/index.ts';
 import { createEksTokenVerifier } from './kubernetes/eks-token-verifier.ts';
 import { type KubernetesOptions, type KubernetesSandbox, startKubernetes } from './kubernetes/index.ts';
 import { type PostgresServer, type PostgresVersion, startPostgres } from './postgres.ts';
@@ -39,9 +40,10 @@ export const CLUSTER = 'demo';
 /** People hear of everything here; infra's topic leaves out what needs no hand. */
 const EVERY_EVENT: Partial<EventPattern> = { source: [EVENT_SOURCE] };
 
-export interface EnvironmentOptions {
+export interface EnvironmentOptions
+  extends Pick<AwsSandboxOptions, 'queueSecondMs' | 'retry'>,
+    Pick<KubernetesOptions, 'timing' | 'servedVersions' | 'rotation'> {
   readonly postgres?: PostgresVersion;
-  readonly timing?: KubernetesOptions['timing'];
   /** False starts each invocation in a new process. */
   readonly reuse?: boolean;
 }
@@ -75,7 +77,11 @@ export async function startEnvironment(options: EnvironmentOptions = {}): Promis
   try {
     const postgres = await startPostgres({ version: options.postgres ?? 18 });
     started.push(() => postgres.stop());
-    const aws = await startAws({});
+    const { queueSecondMs, retry } = options;
+    const aws = await startAws({
+      ...(queueSecondMs === undefined ? {} : { queueSecondMs }),
+      ...(retry && { retry }),
+    });
     started.push(() => aws.close());
     const kubernetes = await startCluster(aws, options);
     started.push(() => kubernetes.close());
@@ -107,6 +113,8 @@ async function startCluster(aws: AwsSandbox, options: EnvironmentOptions): Promi
       accessEntries: new Map(entered.map((role) => [role, { groups: ['rekey'] }])),
     }),
     ...(options.timing && { timing: options.timing }),
+    ...(options.servedVersions && { servedVersions: options.servedVersions }),
+    ...(options.rotation && { rotation: options.rotation }),
   });
   kubernetes.apply(await readFile(RBAC, 'utf8'));
   aws.setClusters([
@@ -181,8 +189,14 @@ async function wire(aws: AwsSandbox, postgres: PostgresServer, reuse: boolean) {
     [VARIABLES.queueUrl]: toRetire.url,
     [VARIABLES.rotationFunctions]: rotationFunctionArn,
   });
-  aws.mapQueueToFunction(toSync.arn, SYNC.name, { batchSize: SYNC_QUEUE.batchSize });
-  aws.mapQueueToFunction(toRetire.arn, RETIRE.name, { batchSize: RETIRE_QUEUE.batchSize });
+  const map = (queueArn: string, { batchSize }: QueueSpec, { name, concurrency }: FunctionSpec) =>
+    aws.mapQueueToFunction(queueArn, name, {
+      batchSize,
+      maximumConcurrency: concurrency,
+      reportBatchItemFailures: FUNCTION_RESPONSE_TYPES.includes('ReportBatchItemFailures'),
+    });
+  map(toSync.arn, SYNC_QUEUE, SYNC);
+  map(toRetire.arn, RETIRE_QUEUE, RETIRE);
   await rule('label-updated', SECRET_LABEL_UPDATED, toSync.arn);
   await rule('converged', SECRET_CONVERGED, toRetire.arn, EVENT_BUS);
   await rule('people', EVERY_EVENT, TopicArn, EVENT_BUS);
