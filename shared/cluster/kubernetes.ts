@@ -352,7 +352,7 @@ function translated(cluster: string, what: string, error: unknown): RekeyError {
     return new RekeyError('CLUSTER_REJECTED', `cluster "${cluster}", ${what}: the answer was not understood`);
   const message = `cluster "${cluster}", ${what}: ${status} ${reasonIn(error.body)}`.trim();
   if (status === 401 || status === 403) return new RekeyError('CLUSTER_ACCESS_DENIED', message);
-  if (status === 429 || status >= 500) return new RekeyError('CLUSTER_BUSY', message);
+  if (status === 410 || status === 429 || status >= 500) return new RekeyError('CLUSTER_BUSY', message);
   return new RekeyError('CLUSTER_REJECTED', message);
 }
 

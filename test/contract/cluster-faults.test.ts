@@ -217,20 +217,27 @@ describe('lists', () => {
     expect(kubernetes.requests.count('list', 'secretproviderclasses')).toBe(3);
   });
 
+  test('410 again and again: the list is given up', async () => {
+    applyClasses(700);
+    kubernetes.inject(({ path }) => (path.includes('continue=') ? { kind: 'refuse', code: 410 } : undefined));
+
+    await expect(cluster.secretProviderClasses(deadline())).rejects.toMatchObject({ code: 'CLUSTER_BUSY' });
+  });
+
   test('410: start again when their pages have become too old', async () => {
     applyClasses(700);
-    let compacted = false;
+    let expired = false;
     kubernetes.inject(({ path }) => {
-      if (compacted || !path.includes('continue=')) return undefined;
-      compacted = true;
-      return { kind: 'run', action: () => kubernetes.compact() };
+      if (expired || !path.includes('continue=')) return undefined;
+      expired = true;
+      return { kind: 'refuse', code: 410 };
     });
 
     const classes = await cluster.secretProviderClasses(deadline());
 
     expect(new Set(classes.map(({ name }) => name)).size).toBe(700);
     expect(classes).toHaveLength(700);
-    expect(compacted).toBe(true);
+    expect(expired).toBe(true);
   });
 });
 
