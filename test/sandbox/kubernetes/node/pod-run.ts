@@ -103,6 +103,8 @@ export class PodRun {
     try {
       this.#publish();
       await this.#mount(done);
+      // What follows counts itself as work, or as waiting.
+      done();
       for (const container of this.#containers.filter((one) => one.initial)) {
         if (container.spec.restartPolicy === 'Always') this.#keep(container);
         else await this.#runToCompletion(container);
@@ -228,7 +230,8 @@ export class PodRun {
       containerID: `containerd://${randomBytes(32).toString('hex')}`,
     });
     client.recordEvent(this.#pod, 'Normal', 'Started', `Started container ${container.spec.name}`);
-    const alive = await this.#during(
+    // Whoever runs in it is expected to make up its mind: until then the cluster is not idle.
+    const alive = await this.#expected(
       started(running).then(
         () => true,
         () => false,
@@ -357,8 +360,12 @@ export class PodRun {
 
   /** Waits for something that will happen: the cluster isn't idle meanwhile. */
   async #work(milliseconds: number): Promise<void> {
+    await this.#expected(this.#sleep(milliseconds));
+  }
+
+  async #expected<T>(work: Promise<T>): Promise<T> {
     const done = this.#options.activity.begin();
-    await this.#sleep(milliseconds).finally(done);
+    return await this.#during(work).finally(done);
   }
 
   /** Waits, for as long as the pod is wanted. @throws Stopped */
