@@ -167,6 +167,11 @@ export const ERROR_CATALOGUE = {
     retryable: false,
     action: 'The API server refused the request for good: look at its admission webhooks and policies.',
   },
+  SESSIONS_OPEN: {
+    retryable: true,
+    action:
+      'Restart or stop the clients that the event lists: they still use the previous user. Rekey looks again every 15 minutes.',
+  },
   UNEXPECTED: { retryable: false, action: 'This is a defect in Rekey: report it with the log of this invocation.' },
 } as const satisfies Record<string, Entry>;
 
