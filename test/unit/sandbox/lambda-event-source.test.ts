@@ -28,7 +28,7 @@ const DEAD_ARN = 'arn:aws:sqs:eu-west-1:111122223333:dead';
 let aws: AwsSandbox;
 let sqs: SQSClient;
 beforeEach(async () => {
-  aws = await startAws({ queueSecondMs: 10, retry: { attempts: 0, delayMs: 0 } });
+  aws = await startAws({ queueSecondMs: 50, retry: { attempts: 0, delayMs: 0 } });
   sqs = new SQSClient(aws.clientOptions);
 });
 afterEach(() => aws.close());
