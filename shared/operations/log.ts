@@ -1,5 +1,8 @@
-/** What the core writes down; a logger that prints is an adapter. An `error` is reduced there to what is safe. */
+/** Ids, names, steps and durations. An `error` is reduced to what is safe to print. */
+export type LogFields = { readonly error?: unknown } & Readonly<Record<string, unknown>>;
+
+/** What the core writes down. The logger that prints it is an adapter. */
 export interface Log {
-  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
-  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
 }

@@ -1,13 +1,9 @@
 import { Logger as PowertoolsLogger } from '@aws-lambda-powertools/logger';
 import { asRekeyError, RekeyError } from './errors.ts';
-
-/** Fields of a log line: ids, names, steps and durations. An `error` is reduced to what is safe to print. */
-export type LogFields = { readonly error?: unknown } & Readonly<Record<string, unknown>>;
+import type { Log, LogFields } from './log.ts';
 
 /** Structured lines, one JSON object each. */
-export interface Logger {
-  info(message: string, fields?: LogFields): void;
-  warn(message: string, fields?: LogFields): void;
+export interface Logger extends Log {
   error(message: string, fields?: LogFields): void;
   /** A logger that adds these fields to each of its lines. */
   with(fields: Readonly<Record<string, unknown>>): Logger;
