@@ -149,12 +149,11 @@ describe('a class that cannot be read is reported, and quoted to nobody', () => 
       { length: 20 },
       (_, level) => `- { objectName: x, jmesPath: &a${level + 1} [${Array(10).fill(`*a${level}`)}] }`,
     );
-    const startedAtMs = performance.now();
 
+    // Expanded, it would be 10^20 entries: this would never end.
     const parsed = objectsOf(spcOf(`- { objectName: x, jmesPath: &a0 [x] }\n${levels.join('\n')}`), REGION);
 
     expect(parsed).toEqual({ kind: 'malformed', why: expect.stringContaining('not valid YAML') });
-    expect(performance.now() - startedAtMs).toBeLessThan(2_000);
   });
 
   test('a few aliases are honest', () => {
