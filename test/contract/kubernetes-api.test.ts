@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { startKubernetes } from '../sandbox/kubernetes/index.ts';
 import { describeKubernetesApi } from './kubernetes-api.ts';
+import { realKubernetes } from './kubernetes-client.ts';
 
 describeKubernetesApi('the sandbox', async () => {
   const cluster = await startKubernetes({
@@ -10,12 +10,5 @@ describeKubernetesApi('the sandbox', async () => {
   return { endpoint: cluster.endpoint, ca: cluster.caPem, token: cluster.adminToken, close: () => cluster.close() };
 });
 
-// A real control plane, where somebody has started one: the same contract holds.
-const { REKEY_KUBERNETES_ENDPOINT, REKEY_KUBERNETES_CA_FILE, REKEY_KUBERNETES_TOKEN } = process.env;
-if (REKEY_KUBERNETES_ENDPOINT && REKEY_KUBERNETES_CA_FILE && REKEY_KUBERNETES_TOKEN) {
-  describeKubernetesApi('a real server', async () => ({
-    endpoint: REKEY_KUBERNETES_ENDPOINT,
-    ca: readFileSync(REKEY_KUBERNETES_CA_FILE, 'utf8'),
-    token: REKEY_KUBERNETES_TOKEN,
-  }));
-}
+const real = realKubernetes();
+if (real) describeKubernetesApi('a real server', async () => real);

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 
@@ -7,6 +8,16 @@ export interface KubernetesApi {
   /** PEM */
   readonly ca: string;
   readonly token: string;
+}
+
+/** A real control plane, where somebody has started one and says so in the environment. */
+export function realKubernetes(): KubernetesApi | undefined {
+  const {
+    REKEY_KUBERNETES_ENDPOINT: endpoint,
+    REKEY_KUBERNETES_CA_FILE: file,
+    REKEY_KUBERNETES_TOKEN: token,
+  } = process.env;
+  return endpoint && file && token ? { endpoint, ca: readFileSync(file, 'utf8'), token } : undefined;
 }
 
 export interface Answer {

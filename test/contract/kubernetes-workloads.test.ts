@@ -1,4 +1,5 @@
 import { startKubernetes } from '../sandbox/kubernetes/index.ts';
+import { realKubernetes } from './kubernetes-client.ts';
 import { describeKubernetesWorkloads } from './kubernetes-workloads.ts';
 
 describeKubernetesWorkloads('the sandbox', async () => {
@@ -8,3 +9,6 @@ describeKubernetesWorkloads('the sandbox', async () => {
   });
   return { endpoint: cluster.endpoint, ca: cluster.caPem, token: cluster.adminToken, close: () => cluster.close() };
 });
+
+const real = realKubernetes();
+if (real) describeKubernetesWorkloads('a real control plane', async () => real);
