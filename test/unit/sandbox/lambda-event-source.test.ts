@@ -19,8 +19,8 @@ import {
 } from '@aws-sdk/client-sqs';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { type AwsSandbox, startAws } from '../../sandbox/aws/index.ts';
+import { eventually } from '../../sandbox/eventually.ts';
 import { functionFolder } from './function-folder.ts';
-import { until } from './until.ts';
 
 const QUEUE_ARN = 'arn:aws:sqs:eu-west-1:111122223333:work';
 const DEAD_ARN = 'arn:aws:sqs:eu-west-1:111122223333:dead';
@@ -110,7 +110,7 @@ describe('a function that is mapped to a queue', () => {
     aws.functions.deploy({ name: 'f', folder });
     aws.mapQueueToFunction(QUEUE_ARN, 'f');
     await send(queue, 'x');
-    await until(() => logged('f').length === 2);
+    await eventually('invocation 2', () => logged('f').length === 2);
     await aws.idle();
 
     expect(logged('f').map(({ ApproximateReceiveCount }) => ApproximateReceiveCount)).toEqual(['1', '2']);
@@ -127,7 +127,7 @@ describe('a function that is mapped to a queue', () => {
     await send(queue, 'poison');
 
     let Messages: Message[] | undefined;
-    await until(async () => {
+    await eventually('the dead letter', async () => {
       ({ Messages } = await sqs.send(new ReceiveMessageCommand({ QueueUrl: dead, WaitTimeSeconds: 20 })));
       return Messages !== undefined;
     });
@@ -149,7 +149,7 @@ describe('a function that is mapped to a queue', () => {
     );
     aws.functions.deploy({ name: 'f', folder });
     aws.mapQueueToFunction(QUEUE_ARN, 'f', { reportBatchItemFailures: true, maximumConcurrency: 1 });
-    await until(() => logged('f').length === 2);
+    await eventually('invocation 2', () => logged('f').length === 2);
     await aws.idle();
 
     expect(logged('f')).toEqual([{ bodies: ['good', 'bad'] }, { bodies: ['bad'] }]);
@@ -196,9 +196,9 @@ describe('a function that is mapped to a queue', () => {
     aws.functions.deploy({ name: 'f', folder, timeoutSeconds: 30 });
     aws.mapQueueToFunction(QUEUE_ARN, 'f', { maximumConcurrency: 1 });
     await send(queue, 'x');
-    await until(() => logged('f').length === 1);
+    await eventually('invocation 1', () => logged('f').length === 1);
     aws.functions.kill('f');
-    await until(() => logged('f').length === 2);
+    await eventually('invocation 2', () => logged('f').length === 2);
     await aws.idle();
 
     expect(await left(queue)).toBe('0 visible, 0 in flight');

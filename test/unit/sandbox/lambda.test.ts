@@ -1,8 +1,8 @@
 import { GetFunctionCommand, InvokeCommand, LambdaClient, ListFunctionsCommand } from '@aws-sdk/client-lambda';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { type AwsSandbox, startAws } from '../../sandbox/aws/index.ts';
+import { eventually } from '../../sandbox/eventually.ts';
 import { functionFolder, moduleFolder } from './function-folder.ts';
-import { until } from './until.ts';
 
 let aws: AwsSandbox;
 beforeEach(async () => {
@@ -256,7 +256,7 @@ describe('a kill', () => {
     const folder = functionFolder('await new Promise(() => setInterval(() => 0, 50));');
     aws.functions.deploy({ name: 'victim', folder, timeoutSeconds: 30 });
     const result = aws.functions.invoke('victim', {});
-    await until(() => aws.functions.logs('victim').length > 0);
+    await eventually('the function to log', () => aws.functions.logs('victim').length > 0);
 
     expect(aws.functions.kill('victim')).toBe(1);
     expect((await result).payload).toMatchObject({
@@ -307,7 +307,7 @@ test('closing ends every process, busy or idle', async () => {
     ['idle', 'busy'].flatMap((name) => sandbox.functions.logs(name).filter((line) => /^\d+$/.test(line)));
   await sandbox.functions.invoke('idle', {});
   const underWay = sandbox.functions.invoke('busy', {});
-  await until(() => pids().length === 2);
+  await eventually('two processes', () => pids().length === 2);
   expect(pids().filter(isAlive)).toHaveLength(2);
 
   await sandbox.close();
