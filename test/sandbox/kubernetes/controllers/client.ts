@@ -9,7 +9,6 @@ import {
   controllerOf,
   type DaemonSet,
   type Deployment,
-  isRecord,
   type KubernetesObject,
   type Node,
   type ObjectInput,
@@ -41,6 +40,8 @@ export class Client {
   readonly registry: Registry;
   readonly clock: Clock;
   readonly #manager: string;
+  /** What happened to whom → the event that tells it. */
+  readonly #eventNames = new Map<string, string>();
 
   constructor(registry: Registry, clock: Clock, manager: string) {
     this.registry = registry;
@@ -109,13 +110,8 @@ export class Client {
   /** What `kubectl describe` shows of an object's life. The same message again is counted. */
   recordEvent(about: KubernetesObject, type: 'Normal' | 'Warning', reason: string, message: string): void {
     const { namespace = 'default', name, uid } = about.metadata;
-    const same = this.list('events', namespace).find(
-      ({ involvedObject, ...event }) =>
-        isRecord(involvedObject) &&
-        involvedObject['uid'] === uid &&
-        event['reason'] === reason &&
-        event['message'] === message,
-    );
+    const key = `${uid}/${reason}/${message}`;
+    const same = this.get('events', namespace, this.#eventNames.get(key) ?? '');
     if (same !== undefined) {
       this.edit(same, (draft) => {
         draft['count'] = Number(draft['count']) + 1;
@@ -123,7 +119,7 @@ export class Client {
       });
       return;
     }
-    this.create('events', namespace, {
+    const created = this.create('events', namespace, {
       apiVersion: 'v1',
       kind: 'Event',
       metadata: { name: `${name}.${randomBytes(8).toString('hex')}` },
@@ -145,6 +141,7 @@ export class Client {
       lastTimestamp: this.now(),
       count: 1,
     });
+    if (created) this.#eventNames.set(key, created.metadata.name);
   }
 
   #resource(plural: string): Resource {
