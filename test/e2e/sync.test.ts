@@ -1,0 +1,345 @@
+import {
+  GetQueueUrlCommand,
+  ReceiveMessageCommand,
+  SendMessageCommand,
+  SetQueueAttributesCommand,
+  SQSClient,
+} from '@aws-sdk/client-sqs';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { SWEEP, SYNC, SYNC_QUEUE } from '../../infra/wiring.ts';
+import type { ConsumerProof, ConsumerRef, Unproved } from '../../shared/operations/events.ts';
+import { type Environment, startEnvironment } from '../sandbox/environment.ts';
+import { eventually } from '../sandbox/eventually.ts';
+import { Announcements } from './announcements.ts';
+import { createApplication, rotate } from './application.ts';
+import { createPlainSecret, isReady, type PlainSecret, Team } from './team.ts';
+
+/** As long as a delay of SQS is in the tests: a pass looks again after half a second, not after five. */
+const QUEUE_SECOND_MS = 100;
+
+const CONVERGED = 'Secret Converged';
+
+function consumersIn(detail: Readonly<Record<string, unknown>>): readonly ConsumerProof[] {
+  return detail['consumers'] as readonly ConsumerProof[];
+}
+
+function namesOf(refs: unknown): string[] {
+  return (refs as readonly ConsumerRef[]).map(({ name }) => name).sort();
+}
+
+/** How a test puts messages on the sync queue by hand, and looks at its dead letters. */
+function queueOf({ aws }: Environment) {
+  const sqs = new SQSClient(aws.clientOptions);
+  const urlOf = async (name: string) => (await sqs.send(new GetQueueUrlCommand({ QueueName: name }))).QueueUrl;
+  return {
+    send: async (body: string) =>
+      sqs.send(new SendMessageCommand({ QueueUrl: await urlOf(SYNC_QUEUE.name), MessageBody: body })),
+    /** "Secret Label Updated" as EventBridge delivers it. */
+    sendLabelEvent: async (secret: { readonly arn: string; readonly name: string }, versionId: string) =>
+      sqs.send(
+        new SendMessageCommand({
+          QueueUrl: await urlOf(SYNC_QUEUE.name),
+          MessageBody: JSON.stringify({
+            version: '0',
+            id: '00000000-0000-4000-8000-000000000000',
+            'detail-type': 'Secret Label Updated',
+            source: 'aws.secretsmanager',
+            account: aws.accountId,
+            time: '2026-01-01T00:00:00Z',
+            region: aws.region,
+            resources: [secret.arn],
+            detail: { name: secret.name, labelUpdated: 'AWSCURRENT', versionId },
+          }),
+        }),
+      ),
+    setVisibility: async (seconds: number) =>
+      sqs.send(
+        new SetQueueAttributesCommand({
+          QueueUrl: await urlOf(SYNC_QUEUE.name),
+          Attributes: { VisibilityTimeout: String(seconds) },
+        }),
+      ),
+    deadLetters: async () => {
+      const QueueUrl = await urlOf(`${SYNC_QUEUE.name}-dead-letters`);
+      const { Messages = [] } = await sqs.send(new ReceiveMessageCommand({ QueueUrl, VisibilityTimeout: 0 }));
+      return Messages.map(({ Body }) => Body);
+    },
+  };
+}
+
+describe('sync', () => {
+  let environment: Environment;
+  let announcements: Announcements;
+  let neglected: PlainSecret;
+  let neglectedVersion: string;
+  beforeAll(async () => {
+    environment = await startEnvironment({ queueSecondMs: QUEUE_SECOND_MS });
+    announcements = new Announcements(environment);
+    // Its minute passes while the other tests run.
+    neglected = await createPlainSecret(environment, 'neglected', { 'rekey:converge-within': '1m' });
+    const team = new Team(environment, 'neglected').mounts('neglected');
+    await team.runs('web', { annotations: { 'rekey.dev/mode': 'off' } }).ready();
+    neglectedVersion = await neglected.put();
+  });
+  afterAll(() => environment.close());
+  afterEach(() => {
+    environment.kubernetes.inject(undefined);
+    environment.kubernetes.behave(() => undefined);
+    environment.aws.disturbEvents(undefined);
+  });
+
+  const finished = (arn: string) =>
+    environment.aws.functions.logs(SYNC.name).filter((line) => line.includes(arn) && line.includes('sync finished'))
+      .length;
+
+  test('after a rotation rolls the canary first, then the others, and proves every pod', async () => {
+    const application = await createApplication(environment, 'shop');
+    const team = new Team(environment, 'shop').mounts(application.secretName);
+    team.runs('storefront', { annotations: { 'rekey.dev/wave': '0' } }).runs('orders');
+    await team.runs('ledger', { kind: 'StatefulSet' }).ready();
+
+    const versionId = await rotate(environment, application);
+    const { detail } = await announcements.first(CONVERGED, application.secretArn, versionId);
+
+    expect(namesOf(detail['consumers'])).toEqual(['ledger', 'orders', 'storefront']);
+    for (const { name, pods } of consumersIn(detail)) {
+      expect(team.marker(name)).toBe(versionId);
+      expect(pods.map(({ mountedVersion }) => mountedVersion)).toEqual([versionId, versionId]);
+    }
+    const patched = environment.kubernetes.requests.calls
+      .filter(({ verb, namespace }) => verb === 'patch' && namespace === 'shop')
+      .map(({ name }) => name);
+    expect(patched).toHaveLength(3);
+    expect(patched[0]).toBe('storefront');
+    const heard = await announcements.of(application.secretArn, versionId);
+    expect(heard.map(({ type }) => type)).toEqual(['Rotation Succeeded', 'Sync Started', CONVERGED]);
+  });
+
+  test('rolls for a new value of a secret that no database stands behind', async () => {
+    const secret = await createPlainSecret(environment, 'tutorial');
+    const team = await new Team(environment, 'tutorial').mounts(secret.name).runs('nginx').ready();
+    const versionId = await secret.put();
+    const { detail } = await announcements.first(CONVERGED, secret.arn, versionId);
+    expect(consumersIn(detail)).toMatchObject([{ name: 'nginx', mode: 'restart', pods: [{}, {}] }]);
+    expect(team.marker('nginx')).toBe(versionId);
+  });
+
+  test('changes nothing in the cluster for an event that comes again, or late, of an older version', async () => {
+    const secret = await createPlainSecret(environment, 'again');
+    const team = await new Team(environment, 'again').mounts(secret.name).runs('web').ready();
+    const older = await secret.put();
+    await announcements.first(CONVERGED, secret.arn, older);
+    const versionId = await secret.put();
+    await announcements.first(CONVERGED, secret.arn, versionId);
+    await environment.kubernetes.idle();
+    const [before, passes] = [team.resourceVersions(), finished(secret.arn)];
+
+    const queue = queueOf(environment);
+    for (const version of [versionId, older, versionId]) await queue.sendLabelEvent(secret, version);
+    await eventually('three more passes', () => finished(secret.arn) >= passes + 3);
+    await environment.kubernetes.idle();
+
+    expect(team.resourceVersions()).toEqual(before);
+  });
+
+  test('ends at the newest version when events come twice and in another order', async () => {
+    const secret = await createPlainSecret(environment, 'disorder');
+    const team = await new Team(environment, 'disorder').mounts(secret.name).runs('web').ready();
+    let delayMs = 600;
+    environment.aws.disturbEvents((event) => {
+      if (event.source !== 'aws.secretsmanager') return [0];
+      delayMs -= 200;
+      return [delayMs, delayMs, delayMs + 50];
+    });
+    await secret.put();
+    const newest = await secret.put();
+    await announcements.first(CONVERGED, secret.arn, newest);
+    await environment.aws.idle();
+    await environment.kubernetes.idle();
+
+    expect(team.marker('web')).toBe(newest);
+    const patches = environment.kubernetes.requests.calls.filter(
+      ({ verb, namespace, code }) => verb === 'patch' && namespace === 'disorder' && code === 200,
+    );
+    // Passes side by side may all try; the server lets one of them through.
+    expect(patches).toHaveLength(1);
+  });
+
+  test('halts at a canary that fails, leaves the others and its old pods alone, and goes on once it is mended', async () => {
+    const secret = await createPlainSecret(environment, 'halting');
+    const team = new Team(environment, 'halting').mounts(secret.name);
+    team.runs('canary', { annotations: { 'rekey.dev/wave': '0' } });
+    await team.runs('other').ready();
+    const old = new Set(team.pods('canary').map(({ metadata }) => metadata.name));
+    let broken = true;
+    environment.kubernetes.behave(({ metadata: { name, namespace } }) =>
+      broken && namespace === 'halting' && !old.has(name) ? { kind: 'crash' } : undefined,
+    );
+    const untouched = team.workload('other').metadata.resourceVersion;
+
+    const versionId = await secret.put();
+    const { detail } = await announcements.first('Sync Halted', secret.arn, versionId);
+    expect(namesOf(detail['failed'])).toEqual(['canary']);
+    expect((detail['failed'] as Unproved[])[0]?.why).toMatch('CrashLoopBackOff');
+    expect(team.workload('other').metadata.resourceVersion).toBe(untouched);
+    expect(team.pods('canary').filter((pod) => old.has(pod.metadata.name) && isReady(pod))).toHaveLength(2);
+
+    broken = false;
+    const converged = await announcements.first(CONVERGED, secret.arn, versionId);
+    expect(namesOf(converged.detail['consumers'])).toEqual(['canary', 'other']);
+  });
+
+  test('names a use that is pinned to a version, and does not roll it', async () => {
+    const secret = await createPlainSecret(environment, 'pinning');
+    const first = await secret.put();
+    const team = new Team(environment, 'pinning').mounts(secret.name);
+    team.mounts(secret.name, { name: 'pinned', object: { objectVersion: first } });
+    await team.runs('web').runs('archive', { secretProviderClass: 'pinned' }).ready();
+    await environment.kubernetes.idle();
+    const untouched = team.workload('archive').metadata.resourceVersion;
+
+    const versionId = await secret.put();
+    const { detail } = await announcements.first(CONVERGED, secret.arn, versionId);
+    expect(namesOf(detail['consumers'])).toEqual(['web']);
+    expect(detail['pinned']).toMatchObject([{ name: 'archive', why: expect.stringContaining(first) }]);
+    expect(team.workload('archive').metadata.resourceVersion).toBe(untouched);
+  });
+
+  test('is brought back by the sweep when an event was lost', async () => {
+    const secret = await createPlainSecret(environment, 'lost');
+    const team = await new Team(environment, 'lost').mounts(secret.name).runs('web').ready();
+    environment.aws.disturbEvents((event) => (event.source === 'aws.secretsmanager' ? [] : [0]));
+    const versionId = await secret.put();
+    await environment.aws.idle();
+    expect(team.marker('web')).toBeUndefined();
+
+    const { ok } = await environment.aws.functions.invoke(SWEEP.name, {});
+    expect(ok).toBe(true);
+    await announcements.first(CONVERGED, secret.arn, versionId);
+    expect(team.marker('web')).toBe(versionId);
+  });
+
+  test('puts a message that is no event into the dead-letter queue, and touches nothing for it', async () => {
+    const queue = queueOf(environment);
+    const before = environment.kubernetes.requests.count('patch');
+    // Minutes in AWS; the number of deliveries is what counts.
+    await queue.setVisibility(20);
+    try {
+      await queue.send('{"this": "is no event"}');
+      await eventually('a dead letter', async () => (await queue.deadLetters()).includes('{"this": "is no event"}'));
+    } finally {
+      await queue.setVisibility(SYNC_QUEUE.visibilityTimeoutSeconds);
+    }
+    expect(environment.kubernetes.requests.count('patch')).toBe(before);
+  });
+
+  test('waits for a cluster that cannot be reached, and loses nothing', async () => {
+    const secret = await createPlainSecret(environment, 'unreachable');
+    const team = await new Team(environment, 'unreachable').mounts(secret.name).runs('web').ready();
+    environment.kubernetes.inject(() => ({ kind: 'refuse', code: 503 }));
+    const versionId = await secret.put();
+    await eventually('a pass that saw no cluster', () =>
+      environment.aws.functions
+        .logs(SYNC.name)
+        .some((line) => line.includes(secret.arn) && line.includes('a cluster could not be looked at')),
+    );
+    expect(team.marker('web')).toBeUndefined();
+
+    environment.kubernetes.inject(undefined);
+    await announcements.first(CONVERGED, secret.arn, versionId);
+    expect(team.marker('web')).toBe(versionId);
+  });
+
+  test('and sweep read no secret value, and enter the cluster with the rights that are shipped and no others', async () => {
+    const secret = await createPlainSecret(environment, 'rights');
+    await new Team(environment, 'rights').mounts(secret.name).runs('web').ready();
+    await announcements.first(CONVERGED, secret.arn, await secret.put());
+    await environment.aws.functions.invoke(SWEEP.name, {});
+
+    const { aws, kubernetes } = environment;
+    const roles = [SYNC, SWEEP].map(({ name }) => `${name}-role`);
+    const called = aws.calls
+      .filter(({ caller }) => roles.includes(aws.sessionOf(caller.accessKeyId)?.roleName ?? ''))
+      .map(({ service, operation }) => `${service}:${operation}`);
+    expect([...new Set(called)].sort()).toEqual([
+      'eks:DescribeCluster',
+      'events:PutEvents',
+      'secretsmanager:DescribeSecret',
+      'sqs:SendMessage',
+    ]);
+    const asked = kubernetes.requests.calls;
+    expect(asked.map(({ resource }) => resource)).not.toContain('secrets');
+    expect(asked.filter(({ code }) => code === 401 || code === 403)).toEqual([]);
+    const users = new Set(asked.map(({ username }) => username));
+    expect([...users].every((user) => /(sync|sweep)-role/.test(user))).toBe(true);
+  });
+
+  test('says after the time allowed what has not converged, and why', async () => {
+    const { detail } = await announcements.first('Secret Not Converged', neglected.arn, neglectedVersion, 80_000);
+    expect(namesOf(detail['unproved'])).toEqual(['web']);
+    expect((detail['unproved'] as Unproved[])[0]?.why).toMatch('rekey.dev/mode is off');
+  }, 90_000);
+});
+
+describe('in an older cluster, whose driver remounts by itself, sync', () => {
+  let environment: Environment;
+  let announcements: Announcements;
+  beforeAll(async () => {
+    environment = await startEnvironment({
+      queueSecondMs: QUEUE_SECOND_MS,
+      servedVersions: { 'secrets-store.csi.x-k8s.io': ['v1alpha1'] },
+      rotation: { enabled: true, pollMs: 200 },
+    });
+    announcements = new Announcements(environment);
+  });
+  afterAll(() => environment.close());
+
+  test('finds uses and proofs where only v1alpha1 is served, over one connection for each process', async () => {
+    const secret = await createPlainSecret(environment, 'alpha');
+    const team = new Team(environment, 'alpha').mounts(secret.name, { version: 'v1alpha1' });
+    await team.runs('web').ready();
+    const versionId = await secret.put();
+    const { detail } = await announcements.first(CONVERGED, secret.arn, versionId);
+    expect(consumersIn(detail)).toMatchObject([{ name: 'web', pods: [{}, {}] }]);
+
+    const lines = environment.aws.functions.logs(SYNC.name);
+    const processes = lines.filter((line) => line.includes('Init Duration')).length;
+    expect(lines.filter((line) => line.includes('sync finished')).length).toBeGreaterThan(1);
+    expect(environment.kubernetes.requests.tlsConnections()).toBeLessThanOrEqual(processes);
+  });
+
+  test('marks a workload that reads its files again on the object alone: no pod is replaced, and each is proved', async () => {
+    const secret = await createPlainSecret(environment, 'rereading');
+    const team = new Team(environment, 'rereading').mounts(secret.name, { version: 'v1alpha1' });
+    await team.runs('web', { annotations: { 'rekey.dev/mode': 'annotate' } }).ready();
+    const pods = team.pods().map(({ metadata }) => metadata.uid);
+    const versionId = await secret.put();
+    const { detail } = await announcements.first(CONVERGED, secret.arn, versionId);
+
+    expect(consumersIn(detail)).toMatchObject([{ name: 'web', mode: 'annotate', pods: [{}, {}] }]);
+    expect(team.marker('web')).toBeUndefined();
+    expect(team.pods().map(({ metadata }) => metadata.uid)).toEqual(pods);
+  });
+
+  test('does not touch a workload whose mode is off, and proves it once somebody restarts it', async () => {
+    const secret = await createPlainSecret(environment, 'left');
+    const team = new Team(environment, 'left').mounts(secret.name, { version: 'v1alpha1' });
+    await team.runs('web', { annotations: { 'rekey.dev/mode': 'off' } }).ready();
+    // No driver remounts as soon after the first mount as this one, and times in the API have whole seconds.
+    await eventually('containers that are older than any remount', () =>
+      team.pods().every(({ status }) => Date.now() - Date.parse(status?.startTime ?? '') > 2_500),
+    );
+    const versionId = await secret.put();
+    await eventually('a pass that left it alone', () =>
+      environment.aws.functions
+        .logs(SYNC.name)
+        .some((line) => line.includes(versionId) && line.includes('rekey.dev/mode is off')),
+    );
+    expect([team.marker('web'), team.ownMarker('web')]).toEqual([undefined, undefined]);
+
+    const restarted = { 'kubectl.kubernetes.io/restartedAt': '2026-01-01T00:00:00Z' };
+    team.runs('web', { annotations: { 'rekey.dev/mode': 'off' }, templateAnnotations: restarted });
+    const { detail } = await announcements.first(CONVERGED, secret.arn, versionId);
+    expect(consumersIn(detail)).toMatchObject([{ name: 'web', mode: 'off', pods: [{}, {}] }]);
+  });
+});
