@@ -51,14 +51,24 @@ function nameOf(error: unknown): string {
   return error instanceof Error ? error.name : 'the call failed';
 }
 
-/** The proof of a very large estate does not fit into one event: then it says how much was left out. */
-function detailOf(event: RekeyEvent): string {
-  const whole = JSON.stringify({ schemaVersion: EVENT_SCHEMA_VERSION, ...event.detail });
-  if (Buffer.byteLength(whole) <= MAX_DETAIL_BYTES) return whole;
-  const short = Object.fromEntries(
-    Object.entries(event.detail).map(([key, value]) =>
-      Array.isArray(value) ? [key, value.slice(0, 50)] : [key, value],
-    ),
-  );
-  return JSON.stringify({ schemaVersion: EVENT_SCHEMA_VERSION, truncated: true, ...short });
+/** How many entries of a list an event keeps at first, when it does not fit as a whole. */
+const KEPT_ENTRIES = 50;
+
+/**
+ * The proof of a very large estate does not fit into one event: then its lists are cut, those inside lists too (one
+ * DaemonSet may have thousands of pods), and it says so. The bus would refuse it, and retire would never hear of it.
+ */
+function detailOf({ detail }: RekeyEvent): string {
+  const whole = JSON.stringify({ schemaVersion: EVENT_SCHEMA_VERSION, ...detail });
+  if (fits(whole)) return whole;
+  for (let kept = KEPT_ENTRIES; ; kept = Math.ceil(kept / 2)) {
+    const short = JSON.stringify({ schemaVersion: EVENT_SCHEMA_VERSION, truncated: true, ...detail }, (_key, value) =>
+      Array.isArray(value) ? value.slice(0, kept) : value,
+    );
+    if (fits(short) || kept === 1) return short;
+  }
+}
+
+function fits(detail: string): boolean {
+  return Buffer.byteLength(detail) <= MAX_DETAIL_BYTES;
 }
