@@ -2,7 +2,8 @@ import type { PutEventsCommand } from '@aws-sdk/client-eventbridge';
 import { describe, expect, test } from '@jest/globals';
 import { createEventBridgeAnnouncer } from '../../../../shared/operations/event-bridge.ts';
 import type { ConsumerProof, RekeyEvent } from '../../../../shared/operations/events.ts';
-import type { LogFields, Logger } from '../../../../shared/operations/logger.ts';
+import type { LogFields } from '../../../../shared/operations/log.ts';
+import type { Logger } from '../../../../shared/operations/logger.ts';
 
 const ARN = 'arn:aws:secretsmanager:eu-west-1:111122223333:secret:shop/database-AbCdEf';
 const VERSION = '00000002-0000-4000-8000-000000000000';
