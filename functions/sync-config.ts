@@ -28,6 +28,9 @@ export function readSyncConfig(env: Readonly<Record<string, string | undefined>>
   const eventBus = text('REKEY_EVENT_BUS');
   const parsed = clusters.safeParse(json(text('REKEY_CLUSTERS')));
   if (!parsed.success) faults.push('REKEY_CLUSTERS must read [{"name": "…", "region": "eu-west-1"}]');
+  // A mark is addressed to its cluster by name: of two, one would get the marks of both.
+  else if (new Set(parsed.data.map(({ name }) => name)).size < parsed.data.length)
+    faults.push('REKEY_CLUSTERS names two clusters alike');
   if (!parsed.success || faults.length > 0) throw new RekeyError('CONFIG_INVALID', faults.join('; '));
   return { clusters: parsed.data, queueUrl, eventBus };
 }

@@ -107,8 +107,9 @@ function* faultsOf(environment: Environment): Iterable<string> {
         yield `clusters[${index}].securityGroupId: only a function in a VPC (network) can be let in`;
     }
   }
-  for (const twice of repeated(clusters.map((cluster) => `${cluster.name} in ${cluster.region}`)))
-    yield `clusters: ${twice} is there twice`;
+  // Events and proofs name a cluster by its name alone.
+  for (const twice of repeated(clusters.map((cluster) => cluster.name)))
+    yield `clusters: ${twice} is there twice; clusters of one name in two Regions need an environment each`;
 
   for (const suffix of environment.databaseHosts ?? [])
     if (!/^(\.[a-z0-9-]+)+$/.test(suffix))

@@ -57,7 +57,12 @@ describe('the configuration of an environment', () => {
     ['a window of no hours', { rotated: [{ ...secret, window: '0h' }] }, 'must read 1h to 24h'],
     ['a window in minutes', { rotated: [{ ...secret, window: '90m' }] }, 'must read 1h to 24h'],
     ['a cluster by ARN', { clusters: [{ ...cluster, name: 'arn:aws:eks:x' }] }, 'is not the name of an EKS cluster'],
-    ['the same cluster twice', { clusters: [cluster, cluster] }, 'clusters: shop in eu-west-1 is there twice'],
+    ['the same cluster twice', { clusters: [cluster, cluster] }, 'clusters: shop is there twice'],
+    [
+      'clusters of one name in two Regions',
+      { clusters: [cluster, { ...cluster, region: 'us-east-1', createAccessEntries: false }] },
+      'clusters: shop is there twice; clusters of one name in two Regions need an environment each',
+    ],
     [
       'access entries in another Region',
       { clusters: [{ ...cluster, region: 'us-east-1' }] },

@@ -31,6 +31,7 @@ test.each([
   ['REKEY_CLUSTERS', '[{"name":"prod"}]'],
   ['REKEY_CLUSTERS', '[{"name":"../prod","region":"eu-west-1"}]'],
   ['REKEY_CLUSTERS', '[{"name":"prod","region":"evil.example/"}]'],
+  ['REKEY_CLUSTERS', '[{"name":"prod","region":"eu-west-1"},{"name":"prod","region":"us-east-1"}]'],
 ])('82: %s=%s is refused', (name, value) => {
   expect(() => readSyncConfig({ ...ENV, [name]: value })).toThrow(
     expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.stringContaining(name) }),
