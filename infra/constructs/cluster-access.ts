@@ -5,9 +5,6 @@ import type { EksCluster } from '../config.ts';
 import { acknowledge } from './acknowledge.ts';
 import type { ServiceFunction } from './service-function.ts';
 
-/** The groups that infra/kubernetes/rekey.yaml gives rights to: one that rolls workloads, one that only looks. */
-export type KubernetesGroup = 'rekey' | 'rekey-sweep';
-
 /** The value of REKEY_CLUSTERS. */
 export const clustersVariable = (clusters: readonly EksCluster[]): string =>
   JSON.stringify(clusters.map(({ name, region }) => ({ name, region })));
@@ -34,7 +31,7 @@ export function allowObserving(to: ServiceFunction, clusters: readonly EksCluste
  * Lets the function into the clusters that the configuration says so for, as a member of `group` and nothing else:
  * EKS's own access policies know no custom resources, and the wider ones can read every Kubernetes Secret.
  */
-export function letInto(clusters: readonly EksCluster[], visitor: ServiceFunction, group: KubernetesGroup): void {
+export function letInto(clusters: readonly EksCluster[], visitor: ServiceFunction, group: string): void {
   for (const { name, createAccessEntries, securityGroupId } of clusters) {
     if (createAccessEntries)
       new CfnAccessEntry(visitor, `Access to ${name}`, {

@@ -2,7 +2,7 @@ import { Duration } from 'aws-cdk-lib';
 import { Rule, Schedule } from 'aws-cdk-lib/aws-events';
 import { LambdaFunction } from 'aws-cdk-lib/aws-events-targets';
 import { Construct } from 'constructs';
-import { SWEEP, SWEEP_EVERY_MINUTES, VARIABLES } from '../wiring.ts';
+import { KUBERNETES_GROUPS, SWEEP, SWEEP_EVERY_MINUTES, VARIABLES } from '../wiring.ts';
 import { allowObserving, clustersVariable, letInto } from './cluster-access.ts';
 import type { Foundation } from './foundation.ts';
 import { ServiceFunction } from './service-function.ts';
@@ -23,7 +23,7 @@ export class Sweep extends Construct {
       },
     });
     allowObserving(sweep, foundation.config.clusters);
-    letInto(foundation.config.clusters, sweep, 'rekey-sweep');
+    letInto(foundation.config.clusters, sweep, KUBERNETES_GROUPS.sweep);
     sweep.allow('AskSyncToLookAgain', ['sqs:SendMessage'], [work.queue.queueArn]);
 
     // The next sweep is the retry of this one.

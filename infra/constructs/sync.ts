@@ -1,5 +1,5 @@
 import { Construct } from 'constructs';
-import { SECRET_LABEL_UPDATED, SYNC, SYNC_QUEUE, VARIABLES } from '../wiring.ts';
+import { KUBERNETES_GROUPS, SECRET_LABEL_UPDATED, SYNC, SYNC_QUEUE, VARIABLES } from '../wiring.ts';
 import { allowObserving, clustersVariable, letInto } from './cluster-access.ts';
 import type { Foundation } from './foundation.ts';
 import { ServiceFunction } from './service-function.ts';
@@ -23,6 +23,6 @@ export class Sync extends Construct {
     });
     this.work.handledBy(sync, SYNC);
     allowObserving(sync, foundation.config.clusters);
-    letInto(foundation.config.clusters, sync, 'rekey');
+    letInto(foundation.config.clusters, sync, KUBERNETES_GROUPS.sync);
   }
 }

@@ -15,6 +15,7 @@ import {
   type EventPattern,
   FUNCTION_RESPONSE_TYPES,
   type FunctionSpec,
+  KUBERNETES_GROUPS,
   type QueueSpec,
   RETIRE,
   RETIRE_QUEUE,
@@ -103,14 +104,17 @@ export async function startEnvironment(options: EnvironmentOptions = {}): Promis
 
 /** The cluster, with exactly the rights that infra ships, entered by the tokens that EKS would take. */
 async function startCluster(aws: AwsSandbox, options: EnvironmentOptions): Promise<KubernetesSandbox> {
-  const entered = [SYNC, SWEEP].map(({ name }) => `arn:aws:iam::${aws.accountId}:role/${name}-role`);
+  const roleOf = ({ name }: FunctionSpec) => `arn:aws:iam::${aws.accountId}:role/${name}-role`;
   const kubernetes = await startKubernetes({
     clusterName: CLUSTER,
     readSecret: readSecretAs(aws),
     authenticate: createEksTokenVerifier({
       clusterName: CLUSTER,
       session: aws.sessionOf,
-      accessEntries: new Map(entered.map((role) => [role, { groups: ['rekey'] }])),
+      accessEntries: new Map([
+        [roleOf(SYNC), { groups: [KUBERNETES_GROUPS.sync] }],
+        [roleOf(SWEEP), { groups: [KUBERNETES_GROUPS.sweep] }],
+      ]),
     }),
     ...(options.timing && { timing: options.timing }),
     ...(options.servedVersions && { servedVersions: options.servedVersions }),
