@@ -100,14 +100,20 @@ async function carryOut(
   steps: readonly Step[],
 ): Promise<readonly string[]> {
   if (steps.length === 0) return [];
-  const { borrow, giveBack } = loans(snapshot, steps);
+  const loans = loansFor(snapshot, steps);
   const statements = steps.map((step) => ({ ...step, sql: actAs(step) }));
-  const all = [...borrow, ...statements.map(({ sql }) => sql), ...giveBack];
+  const all = [
+    ...loans.map(({ borrow }) => borrow),
+    ...statements.map(({ sql }) => sql),
+    ...loans.map(({ giveBack }) => giveBack),
+  ];
   if (await permitted(connection, all)) return [];
 
   const missing = new Set<string>();
-  for (const sql of borrow) await permitted(connection, [sql]); // where refused, the steps that need it are too
+  const borrowed: Loan[] = []; // where one is refused, the steps that need it are too, or do without
+  for (const loan of loans) if (await permitted(connection, [loan.borrow])) borrowed.push(loan);
   for (const { sql, remedy } of statements) if (!(await permitted(connection, [sql]))) missing.add(remedy);
+  for (const { giveBack } of borrowed) await permitted(connection, [giveBack]);
   return [...missing];
 }
 
@@ -129,23 +135,30 @@ const actAs = ({ as, sql }: Step): string =>
  * Acting as another role needs a membership in it. With ADMIN OPTION the administrator may grant itself one; it
  * lasts until the transaction ends and nobody else ever sees it.
  */
-function loans({ admin, adminMemberships }: Snapshot, steps: readonly Step[]) {
-  if (admin.superuser) return { borrow: [], giveBack: [] };
+function loansFor({ admin, adminMemberships }: Snapshot, steps: readonly Step[]): readonly Loan[] {
+  if (admin.superuser) return [];
   const roles = [...new Set(steps.flatMap(({ as, owners = [] }) => (as === undefined ? owners : [as, ...owners])))];
-  return {
-    borrow: roles.map((role) => `GRANT ${quoteIdentifier(role)} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE`),
-    giveBack: roles.map((role) => {
-      const before = adminMemberships.find((membership) => membership.role === role);
-      return before === undefined
-        ? `REVOKE ${quoteIdentifier(role)} FROM CURRENT_USER`
-        : `GRANT ${quoteIdentifier(role)} TO CURRENT_USER WITH INHERIT ${before.inherit}, SET ${before.set}`;
-    }),
-  };
+  return roles.map((role) => {
+    const before = adminMemberships.find((membership) => membership.role === role);
+    return {
+      borrow: `GRANT ${quoteIdentifier(role)} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE`,
+      giveBack:
+        before === undefined
+          ? `REVOKE ${quoteIdentifier(role)} FROM CURRENT_USER`
+          : `GRANT ${quoteIdentifier(role)} TO CURRENT_USER WITH INHERIT ${before.inherit}, SET ${before.set}`,
+    };
+  });
+}
+
+interface Loan {
+  readonly borrow: string;
+  readonly giveBack: string;
 }
 
 /**
- * The alternate user can no longer log in. The change comes before the look at the sessions, so that no login slips
- * in between; when a session is found the caller rolls the change back.
+ * The alternate user can no longer log in. The change comes before the look at the sessions, so that nothing but the
+ * commit follows the look: a login in between is still let in, and is the last. When a session is found, the caller
+ * rolls the change back.
  */
 export async function disableLogin(connection: Connection, { alternate }: UserPair): Promise<readonly OpenSession[]> {
   const user = quoteIdentifier(alternate);
@@ -159,9 +172,13 @@ export async function disableLogin(connection: Connection, { alternate }: UserPa
     );
   const sessions = await sessionsOf(connection, alternate);
   if (sessions.every(({ since }) => since !== null)) return sessions.map(known);
-  // Address and start of another user's session are shown to its members only.
+  // Address and start of another user's session are shown to its members only. The membership goes whatever is seen:
+  // a session that has ended meanwhile would let the caller commit it.
+  await connection.query('SAVEPOINT loan');
   await permitted(connection, [`GRANT ${user} TO CURRENT_USER WITH INHERIT TRUE, SET FALSE`]);
-  return (await sessionsOf(connection, alternate)).map(known);
+  const detailed = await sessionsOf(connection, alternate);
+  await connection.query('ROLLBACK TO loan; RELEASE loan');
+  return detailed.map(known);
 }
 
 interface SessionRow {

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { DatabaseEngine, UserPair } from '../../../shared/engines/port.ts';
 import { createPostgresEngine } from '../../../shared/engines/postgres.ts';
+import { withConnection } from '../../../shared/engines/postgres-connection.ts';
+import { disableLogin } from '../../../shared/engines/postgres-pair.ts';
 import { systemClock } from '../../../shared/operations/clock.ts';
 import { deadlineIn } from '../../../shared/operations/deadline.ts';
 import { SecretValue } from '../../../shared/secrets/secret-value.ts';
@@ -631,6 +633,64 @@ describe.each(POSTGRES_VERSIONS)('the rights of two users on PostgreSQL %i', (ve
 
       expect(await read()).toEqual(before);
       expect(before).toHaveLength(3);
+    });
+
+    test('keeps no membership that it borrowed, where it may do without another', async () => {
+      const users = await newUsers();
+      const deputy = `deputy_${users.app}`;
+      const owner = `owner_${users.app}`;
+      await server.run(
+        `CREATE ROLE ${deputy} LOGIN CREATEROLE PASSWORD '${PASSWORD}';
+         GRANT ${users.app} TO ${deputy} WITH ADMIN OPTION, INHERIT FALSE, SET FALSE;
+         CREATE ROLE ${owner}; GRANT ${owner} TO ${deputy} WITH INHERIT TRUE, SET TRUE`,
+      );
+      const admin = { ...users.admin, username: deputy, password: new SecretValue(PASSWORD) };
+      await prepare({ ...users, admin });
+      await server.run(`CREATE TABLE of_${owner} (); ALTER TABLE of_${owner} OWNER TO ${owner}`);
+      await as(deputy, `SET ROLE ${owner}; GRANT SELECT ON of_${owner} TO ${users.clone}`);
+      await server.run(`GRANT CREATE ON SCHEMA public TO ${users.app}`);
+      await as(users.clone, `CREATE TABLE made_${users.clone} ()`);
+      const read = () => as(deputy, `SELECT * FROM pg_auth_members WHERE member = '${deputy}'::regrole ORDER BY oid`);
+      const before = await read();
+
+      await prepare({ ...users.back, admin });
+
+      expect(await read()).toEqual(before);
+      expect(await differences(users.back)).toEqual([]);
+    });
+
+    test('keeps no membership from a look at a session that ends at that moment', async () => {
+      const users = await newUsers();
+      await prepare(users);
+      const memberships = () =>
+        asAdmin(`SELECT * FROM pg_auth_members WHERE member = 'rekey_admin'::regrole ORDER BY oid`);
+      const before = await memberships();
+      const session = await server.connect({ username: users.clone, password: PASSWORD });
+      const sessions = () => asAdmin(`SELECT FROM pg_stat_activity WHERE usename = '${users.clone}'`);
+      const trust = { ca: server.ca, allowLoopback: true };
+
+      const seen = await withConnection(users.admin, trust, soon(), async (connection) => {
+        await connection.query('BEGIN');
+        const open = await disableLogin(
+          {
+            async query<Row>(sql: string) {
+              const rows = await connection.query<Row>(sql);
+              if (sql.includes('pg_stat_activity') && rows.length > 0) {
+                await session.end();
+                for (const giveUpAtMs = Date.now() + 10_000; (await sessions()).length > 0; )
+                  if (Date.now() > giveUpAtMs) throw new Error('the session does not end');
+              }
+              return rows;
+            },
+          },
+          users,
+        );
+        await connection.query('COMMIT');
+        return open;
+      });
+
+      expect(seen).toEqual([]);
+      expect(await memberships()).toEqual(before);
     });
 
     test('without CREATEROLE is told so', async () => {
