@@ -10,6 +10,7 @@ import { SWEEP, SYNC, SYNC_QUEUE } from '../../infra/wiring.ts';
 import type { ConsumerProof, ConsumerRef, Unproved } from '../../shared/operations/events.ts';
 import { type Environment, startEnvironment } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
+import { labelUpdated } from '../unit/functions/sync/messages.ts';
 import { Announcements } from './announcements.ts';
 import { createApplication, rotate } from './application.ts';
 import { createPlainSecret, isReady, type PlainSecret, Team } from './team.ts';
@@ -39,17 +40,7 @@ function queueOf({ aws }: Environment) {
       sqs.send(
         new SendMessageCommand({
           QueueUrl: await urlOf(SYNC_QUEUE.name),
-          MessageBody: JSON.stringify({
-            version: '0',
-            id: '00000000-0000-4000-8000-000000000000',
-            'detail-type': 'Secret Label Updated',
-            source: 'aws.secretsmanager',
-            account: aws.accountId,
-            time: '2026-01-01T00:00:00Z',
-            region: aws.region,
-            resources: [secret.arn],
-            detail: { name: secret.name, labelUpdated: 'AWSCURRENT', versionId },
-          }),
+          MessageBody: labelUpdated({ ...secret, stages: new Map([[versionId, ['AWSCURRENT']]]) }),
         }),
       ),
     setVisibility: async (seconds: number) =>
