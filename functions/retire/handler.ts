@@ -8,6 +8,7 @@ import { createSqsQueue } from '../../shared/operations/sqs.ts';
 import { type RetireDeps, retire } from '../../shared/rotation/retire.ts';
 import { POSTGRES } from '../../shared/secrets/engine-rules.ts';
 import { createSecretsManagerStore } from '../../shared/secrets/secrets-manager.ts';
+import { createRdsTopology } from '../../shared/topology/rds.ts';
 import { readDatabaseConfig } from '../database-config.ts';
 import { readRetireConfig } from './config.ts';
 import { type ConvergedMessage, parseConvergedMessage, withTold } from './event.ts';
@@ -24,6 +25,7 @@ const announcer = createEventBridgeAnnouncer(eventBus, log);
 const deps: RetireDeps = {
   store: createSecretsManagerStore(),
   engine: createPostgresEngine({ clock, ca, allowLoopback: hosts.allowLoopback }),
+  topology: createRdsTopology(),
   rules: POSTGRES,
   hosts,
   clock,

@@ -8,6 +8,7 @@ import { createLogger } from '../../shared/operations/logger.ts';
 import { type RotationDeps, runStep } from '../../shared/rotation/steps.ts';
 import { POSTGRES } from '../../shared/secrets/engine-rules.ts';
 import { createSecretsManagerStore } from '../../shared/secrets/secrets-manager.ts';
+import { createRdsTopology } from '../../shared/topology/rds.ts';
 import { readDatabaseConfig } from '../database-config.ts';
 import { parseRotationEvent } from './event.ts';
 
@@ -16,6 +17,7 @@ const { eventBus, ca, hosts } = readDatabaseConfig(process.env);
 const deps: RotationDeps = {
   store: createSecretsManagerStore(),
   engine: createPostgresEngine({ clock, ca, allowLoopback: hosts.allowLoopback }),
+  topology: createRdsTopology(),
   rules: POSTGRES,
   hosts,
   announcer: createEventBridgeAnnouncer(eventBus, log),

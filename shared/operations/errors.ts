@@ -105,6 +105,22 @@ export const ERROR_CATALOGUE = {
     retryable: false,
     action: 'Let masterarn name the secret of an administrator of the same database server.',
   },
+  RDS_DATABASE_NOT_FOUND: {
+    retryable: false,
+    action: 'The database of this RDS-managed secret is gone: let masterarn name the administrator of one that exists.',
+  },
+  RDS_ACCESS_DENIED: {
+    retryable: false,
+    action: "Give the function's role the right to describe the named instance or cluster.",
+  },
+  RDS_UNAVAILABLE: {
+    retryable: true,
+    action: 'Secrets Manager tries again by itself. If it repeats, check the way from the function to the API of RDS.',
+  },
+  RDS_REJECTED: {
+    retryable: false,
+    action: 'RDS refused the request for good: look the named error up in its API reference.',
+  },
   DATABASE_UNREACHABLE: {
     retryable: true,
     action: 'Check the host name, the security groups and the route from the function to the database.',

@@ -1,9 +1,8 @@
 import type { UserPair } from '../engines/port.ts';
 import { RekeyError } from '../operations/errors.ts';
-import { credentialsOf, type DatabaseSecret, nameFault, parseDatabaseSecret } from '../secrets/database-secret.ts';
+import { type DatabaseSecret, nameFault } from '../secrets/database-secret.ts';
 import type { EngineRules } from '../secrets/engine-rules.ts';
-import { CURRENT } from '../secrets/port.ts';
-import { parseSecretArn } from '../secrets/secret-arn.ts';
+import { adminInvalid, administratorOf } from './administrator.ts';
 import { type Rotation, requireCurrentLogin, requireLogin, type Strategy } from './strategy.ts';
 
 /**
@@ -69,45 +68,20 @@ export function alternateOf(current: DatabaseSecret, rules: EngineRules): string
 }
 
 /**
- * The two users and their administrator. Connects to nothing.
- * @throws RekeyError ADMIN_SECRET_INVALID, SECRET_VALUE_INVALID, SECRET_NOT_FOUND, …
+ * The two users and their administrator. Connects to no database.
+ * @throws RekeyError SECRET_VALUE_INVALID, and as {@link administratorOf}
  */
 export async function userPair(rotation: Rotation): Promise<UserPair> {
   const { current, rules } = rotation;
-  const admin = await administrator(rotation);
+  const admin = await administratorOf(rotation);
   const alternate = alternateOf(current, rules);
   // One user as its own administrator would lock itself out half-way.
   if (admin.username === current.username || admin.username === alternate)
     throw adminInvalid(rotation, `its user "${admin.username}" is one of the two that take turns`);
   return {
-    // The alternate user must be able to use the objects of the application's database, so the work is done there.
-    admin: credentialsOf(admin, current.database),
+    admin,
     current: current.username,
     alternate,
     database: current.database,
   };
-}
-
-/** Whoever can write the application's secret picks this one, so it must fit the same account and the same server. */
-async function administrator(rotation: Rotation): Promise<DatabaseSecret> {
-  const { current, secretArn, store, rules, hosts } = rotation;
-  const { masterArn } = current;
-  if (masterArn === undefined)
-    throw new RekeyError('SECRET_VALUE_INVALID', `in ${secretArn}: "masterarn" is missing, alternating users need it`);
-  if (masterArn === secretArn) throw adminInvalid(rotation, 'it is the secret itself');
-  const [own, its] = [parseSecretArn(secretArn), parseSecretArn(masterArn)];
-  if (own?.accountId !== its?.accountId || own?.region !== its?.region)
-    throw adminInvalid(rotation, 'it belongs to another account or Region');
-
-  const staged = await store.readStage(masterArn, CURRENT);
-  if (!staged || staged.arn !== masterArn) throw adminInvalid(rotation, `it has no value labelled ${CURRENT}`);
-  const admin = parseDatabaseSecret(staged.value, { what: `${CURRENT} of ${masterArn}`, rules, hosts });
-  if (admin.masterArn === secretArn) throw adminInvalid(rotation, 'its own masterarn points back');
-  if (admin.host !== current.host || admin.port !== current.port)
-    throw adminInvalid(rotation, 'its host or port is another one');
-  return admin;
-}
-
-function adminInvalid({ secretArn, current }: Rotation, why: string): RekeyError {
-  return new RekeyError('ADMIN_SECRET_INVALID', `${current.masterArn}, the masterarn of ${secretArn}: ${why}`);
 }

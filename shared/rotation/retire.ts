@@ -15,6 +15,7 @@ import {
   versionWithStage,
 } from '../secrets/port.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
+import type { DatabaseTopology } from '../topology/port.ts';
 import { alternateOf, userPair } from './alternating-users.ts';
 import { type Rotation, requireCurrentLogin } from './strategy.ts';
 import { strategyFor } from './strategy-choice.ts';
@@ -34,6 +35,7 @@ export interface RetireRequest {
 export interface RetireDeps {
   readonly store: SecretStore;
   readonly engine: DatabaseEngine;
+  readonly topology: DatabaseTopology;
   readonly rules: EngineRules;
   readonly hosts: HostPolicy;
   readonly clock: Pick<Clock, 'now'>;
@@ -66,7 +68,7 @@ export async function retire(request: RetireRequest, deps: RetireDeps, deadline:
   const verdict = judge(request, secret, deps);
   if (verdict.kind !== 'proceed') return verdict;
 
-  const { store, engine, rules, hosts } = deps;
+  const { store, engine, topology, rules, hosts } = deps;
   const read = async (versionId: string, stage: string) => {
     const value = await store.read(secret.arn, versionId);
     return value && parseDatabaseSecret(value, { what: `${stage} of ${secret.arn}`, rules, hosts });
@@ -81,8 +83,14 @@ export async function retire(request: RetireRequest, deps: RetireDeps, deadline:
   const stray = strayFrom(current, previous, rules);
   if (stray !== undefined) return stray;
 
-  const rotation: Rotation = { secretArn: secret.arn, current, store, engine, rules, hosts, deadline };
+  const rotation: Rotation = { secretArn: secret.arn, current, store, engine, topology, rules, hosts, deadline };
   const pair = await userPair(rotation);
+  // A writer lists the sessions of its own server alone: of those at a reader nobody could say that they have ended.
+  if (pair.admin.host !== current.host || pair.admin.port !== current.port)
+    return {
+      kind: 'leftAlone',
+      why: `the secret names ${current.host}, whose sessions ${pair.admin.host} does not show`,
+    };
   // If the current user were refused, the previous one might be all that still works.
   await requireCurrentLogin(rotation, pair.admin);
   const stillWanted = async () => judge(request, await store.describe(secret.arn), deps).kind === 'proceed';

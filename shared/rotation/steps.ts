@@ -11,6 +11,7 @@ import { CURRENT, PENDING, type SecretDescription, type SecretStore } from '../s
 import { parseSecretArn } from '../secrets/secret-arn.ts';
 import type { SecretValue } from '../secrets/secret-value.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
+import type { DatabaseTopology } from '../topology/port.ts';
 import { admit, plan, type Step } from './plan.ts';
 import { type Rotation, requireLogin, type Strategy } from './strategy.ts';
 import { strategyFor } from './strategy-choice.ts';
@@ -28,6 +29,7 @@ export interface RotationRequest {
 export interface RotationDeps {
   readonly store: SecretStore;
   readonly engine: DatabaseEngine;
+  readonly topology: DatabaseTopology;
   readonly rules: EngineRules;
   readonly hosts: HostPolicy;
   readonly announcer: Announcer;
@@ -71,8 +73,8 @@ export async function runStep(request: RotationRequest, deps: RotationDeps, dead
     const options = parseTags(secret.tags);
     const current = await readCurrent(request, admission.currentVersion, deps);
     strategy = strategyFor(current, options);
-    const { store, engine, rules, hosts } = deps;
-    const rotation: Rotation = { secretArn: secret.arn, current, store, engine, rules, hosts, deadline };
+    const { store, engine, topology, rules, hosts } = deps;
+    const rotation: Rotation = { secretArn: secret.arn, current, store, engine, topology, rules, hosts, deadline };
     const outcome = await act({ request, deps, secret, options, strategy, rotation }, admission.currentVersion);
     if (outcome.kind === 'promoted') await announceSuccess(secret, request, deps, strategy);
     return outcome;

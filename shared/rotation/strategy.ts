@@ -5,6 +5,7 @@ import type { HostPolicy } from '../secrets/database-host.ts';
 import type { DatabaseSecret } from '../secrets/database-secret.ts';
 import type { EngineRules } from '../secrets/engine-rules.ts';
 import type { SecretStore } from '../secrets/port.ts';
+import type { DatabaseTopology } from '../topology/port.ts';
 
 /** One secret that is being rotated, and what it takes. */
 export interface Rotation {
@@ -12,6 +13,7 @@ export interface Rotation {
   readonly current: DatabaseSecret;
   readonly store: SecretStore;
   readonly engine: DatabaseEngine;
+  readonly topology: DatabaseTopology;
   readonly rules: EngineRules;
   readonly hosts: HostPolicy;
   readonly deadline: Deadline;

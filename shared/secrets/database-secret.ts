@@ -14,12 +14,17 @@ export interface DatabaseSecret extends Credentials {
   readonly source: SecretValue;
 }
 
-export interface SecretContext {
+export interface LoginContext {
   /** For messages: which version of which secret this is. */
   readonly what: string;
   readonly rules: EngineRules;
+}
+
+export interface SecretContext extends LoginContext {
   readonly hosts: HostPolicy;
 }
+
+export type DatabaseLogin = Pick<Credentials, 'username' | 'password'>;
 
 /** Secrets Manager's own limit. */
 const MAX_BYTES = 65_536;
@@ -35,11 +40,7 @@ const FORBIDDEN_KEYS = ['__proto__', 'constructor', 'prototype'];
 export function parseDatabaseSecret(source: SecretValue, context: SecretContext): DatabaseSecret {
   const { rules, hosts, what } = context;
   const fields = readObject(source.expose(), what);
-  const text = (key: string, fallback?: string): string => {
-    const value = fields.get(key) ?? fallback;
-    if (typeof value !== 'string' || value === '') throw invalid(what, `"${key}" must be a text that is not empty`);
-    return value;
-  };
+  const text = (key: string, fallback?: string) => textIn(fields, key, what, fallback);
 
   const engine = text('engine');
   if (!rules.engines.includes(engine))
@@ -49,13 +50,7 @@ export function parseDatabaseSecret(source: SecretValue, context: SecretContext)
   const fault = hostFault(host, hosts);
   if (fault !== undefined) throw new RekeyError('HOST_NOT_ALLOWED', `in ${what} "host" ${fault}`);
 
-  const username = text('username');
-  const userFault = nameFault(username, rules);
-  if (userFault !== undefined) throw invalid(what, `"username" ${userFault}`);
-  if (rules.reservedUser.test(username)) throw invalid(what, '"username" is a user that the platform keeps for itself');
-
-  const password = text('password');
-  if (password.includes('\0')) throw invalid(what, '"password" must not contain a NUL character');
+  const login = parseLogin(fields, context);
 
   // AWS's functions fall back to plaintext on `ssl: false`. Rekey never does, so it must not pretend to obey.
   const ssl = fields.get('ssl');
@@ -67,21 +62,28 @@ export function parseDatabaseSecret(source: SecretValue, context: SecretContext)
     host,
     port: parsePort(fields.get('port') ?? rules.defaultPort, what),
     database: parseDatabaseName(text('dbname', rules.defaultDatabase), rules, what),
-    username,
-    password: new SecretValue(password),
+    ...login,
     masterArn: fields.has('masterarn') ? parseMasterArn(text('masterarn'), what) : undefined,
     source,
   };
 }
 
 /**
+ * What RDS keeps in a secret that it makes and rotates itself: a user name and a password, and no word of where.
+ * @returns undefined for a value with other keys
+ * @throws RekeyError SECRET_VALUE_INVALID as {@link parseDatabaseSecret}
+ */
+export function parseBareLogin(source: SecretValue, context: LoginContext): DatabaseLogin | undefined {
+  const fields = readObject(source.expose(), context.what);
+  const isBare = fields.size === 2 && fields.has('username') && fields.has('password');
+  return isBare ? parseLogin(fields, context) : undefined;
+}
+
+/**
  * The same text with another login: every other character stays as it was, down to the order of keys and the way a
  * number is written.
  */
-export function withLogin(
-  secret: DatabaseSecret,
-  login: { readonly username: string; readonly password: SecretValue },
-): SecretValue {
+export function withLogin(secret: DatabaseSecret, login: DatabaseLogin): SecretValue {
   const source = secret.source.expose();
   const replacements = new Map([
     ['username', login.username],
@@ -98,12 +100,6 @@ export function withLogin(
   return new SecretValue(result + source.slice(copiedTo));
 }
 
-/** The credentials of a secret, for another database of the same server when given. */
-export function credentialsOf(secret: DatabaseSecret, database = secret.database): Credentials {
-  const { host, port, username, password } = secret;
-  return { host, port, database, username, password };
-}
-
 /** Whether two secrets hold the same user with the same password. */
 export function sameLogin(a: DatabaseSecret, b: DatabaseSecret): boolean {
   return a.username === b.username && a.password.expose() === b.password.expose();
@@ -118,6 +114,23 @@ export function nameFault(name: string, rules: EngineRules): string | undefined 
   if (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(name)) return 'contains an invisible character';
   if (name.trim() !== name) return 'begins or ends with a space';
   return undefined;
+}
+
+function parseLogin(fields: ReadonlyMap<string, unknown>, { what, rules }: LoginContext): DatabaseLogin {
+  const username = textIn(fields, 'username', what);
+  const userFault = nameFault(username, rules);
+  if (userFault !== undefined) throw invalid(what, `"username" ${userFault}`);
+  if (rules.reservedUser.test(username)) throw invalid(what, '"username" is a user that the platform keeps for itself');
+
+  const password = textIn(fields, 'password', what);
+  if (password.includes('\0')) throw invalid(what, '"password" must not contain a NUL character');
+  return { username, password: new SecretValue(password) };
+}
+
+function textIn(fields: ReadonlyMap<string, unknown>, key: string, what: string, fallback?: string): string {
+  const value = fields.get(key) ?? fallback;
+  if (typeof value !== 'string' || value === '') throw invalid(what, `"${key}" must be a text that is not empty`);
+  return value;
 }
 
 function readObject(text: string, what: string): ReadonlyMap<string, unknown> {

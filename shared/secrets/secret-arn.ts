@@ -5,8 +5,11 @@ export interface SecretArn {
   readonly name: string;
 }
 
-/** A whole secret ARN, with the six characters that Secrets Manager adds to the name. */
-const PATTERN = /^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]{1,40}):(\d{12}):secret:([\w/+=.@-]{1,512})-[A-Za-z0-9]{6}$/;
+/**
+ * A whole secret ARN, with the six characters that Secrets Manager adds to the name. Names of secrets that another
+ * service makes have a `!`: `rds!db-…`.
+ */
+const PATTERN = /^arn:aws[a-z-]*:secretsmanager:([a-z0-9-]{1,40}):(\d{12}):secret:([\w/+=.@!-]{1,512})-[A-Za-z0-9]{6}$/;
 
 /** Undefined for anything else: a name, or an ARN without its suffix. */
 export function parseSecretArn(text: string): SecretArn | undefined {

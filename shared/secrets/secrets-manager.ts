@@ -5,9 +5,9 @@ import {
   PutSecretValueCommand,
   ResourceExistsException,
   SecretsManagerClient,
-  SecretsManagerServiceException,
   UpdateSecretVersionStageCommand,
 } from '@aws-sdk/client-secrets-manager';
+import { awsFailure, textField } from '../operations/aws-failure.ts';
 import { RekeyError } from '../operations/errors.ts';
 import { CURRENT, PENDING, type SecretStore } from './port.ts';
 import { SecretValue } from './secret-value.ts';
@@ -131,7 +131,8 @@ async function valueIfAny(
       return await call();
     } catch (error) {
       // "… can't find the specified secret value for …" is a version without a value; without "value", no such secret.
-      if (nameOf(error) === 'ResourceNotFoundException' && /secret value/i.test(textOfError(error))) return undefined;
+      if (awsFailure(error).name === 'ResourceNotFoundException' && /secret value/i.test(textField(error, 'message')))
+        return undefined;
       throw error;
     }
   });
@@ -144,7 +145,8 @@ function textOf({ SecretString }: GetSecretValueCommandOutput, secretId: string)
 }
 
 function namesAnotherHolder(error: unknown): boolean {
-  return /^Invalid(Parameter|Request)Exception$/.test(nameOf(error)) && /RemoveFromVersionId/.test(textOfError(error));
+  const { name } = awsFailure(error);
+  return /^Invalid(Parameter|Request)Exception$/.test(name) && /RemoveFromVersionId/.test(textField(error, 'message'));
 }
 
 /** A request that failed carries its input, and so the value: only the name, the status and the request id get out. */
@@ -156,47 +158,18 @@ async function translated<T>(operation: string, secretId: string, call: () => Pr
   }
 }
 
-const ACCESS = new Set([
-  'AccessDeniedException',
-  'AccessDenied',
-  'UnrecognizedClientException',
-  'InvalidSignatureException',
-  'InvalidClientTokenId',
-  'ExpiredTokenException',
-  'CredentialsProviderError',
-]);
 const KEY = new Set(['DecryptionFailure', 'EncryptionFailure']);
-const THROTTLED = /Throttl|TooManyRequests|RequestLimitExceeded|SlowDown/;
 
 function translate(error: unknown, call: string): RekeyError {
-  const name = nameOf(error);
-  const text = textOfError(error);
-  const service = error instanceof SecretsManagerServiceException ? error : undefined;
-  const status = service?.$metadata.httpStatusCode ?? 0;
-  const request = service?.$metadata.requestId;
-  const said = `${call}: ${name}${request === undefined ? '' : ` (request ${request})`}`;
+  const { name, kind, said: failure } = awsFailure(error);
+  const text = textField(error, 'message');
+  const said = `${call}: ${failure}`;
 
   if (name === 'ResourceNotFoundException') return new RekeyError('SECRET_NOT_FOUND', said);
-  if (KEY.has(name) || (ACCESS.has(name) && /\bkms\b/i.test(text))) return new RekeyError('KEY_UNUSABLE', said);
-  if (ACCESS.has(name)) return new RekeyError('ACCESS_DENIED', said);
+  if (KEY.has(name) || (kind === 'denied' && /\bkms\b/i.test(text))) return new RekeyError('KEY_UNUSABLE', said);
+  if (kind === 'denied') return new RekeyError('ACCESS_DENIED', said);
   if (/marked (for deletion|deleted)|scheduled for deletion/i.test(text)) return new RekeyError('SECRET_DELETED', said);
-  // The SDK counts attempts on whatever ended one: without an answer, nothing is known of what took effect.
-  const unanswered = !service && typeof error === 'object' && error !== null && '$metadata' in error;
-  if (status >= 500 || unanswered || THROTTLED.test(name)) return new RekeyError('SECRETS_MANAGER_UNAVAILABLE', said);
-  if (service) return new RekeyError('SECRETS_MANAGER_REJECTED', said);
+  if (kind === 'unavailable') return new RekeyError('SECRETS_MANAGER_UNAVAILABLE', said);
+  if (kind === 'rejected') return new RekeyError('SECRETS_MANAGER_REJECTED', said);
   return new RekeyError('UNEXPECTED', said);
-}
-
-function nameOf(error: unknown): string {
-  return textField(error, 'name') || typeof error;
-}
-
-function textOfError(error: unknown): string {
-  return textField(error, 'message');
-}
-
-/** By shape rather than by class: what Node itself throws is not always of this realm's Error. */
-function textField(error: unknown, field: string): string {
-  const value: unknown = typeof error === 'object' && error !== null ? Reflect.get(error, field) : undefined;
-  return typeof value === 'string' ? value : '';
 }

@@ -11,6 +11,7 @@ import { deadlineIn } from '../../../shared/operations/deadline.ts';
 import { runStep, type StepOutcome } from '../../../shared/rotation/steps.ts';
 import { POSTGRES } from '../../../shared/secrets/engine-rules.ts';
 import { createSecretsManagerStore } from '../../../shared/secrets/secrets-manager.ts';
+import { createMemoryTopology } from '../../contract/fakes/topology.ts';
 import { createSecretsManager, type SecretsManager } from '../../sandbox/aws/secrets-manager/index.ts';
 import { type AwsServer, startAwsServer } from '../../sandbox/aws/server.ts';
 import { AwsError, type Fault } from '../../sandbox/aws/service.ts';
@@ -53,6 +54,7 @@ async function start(testVersionHolds: 'nothing' | 'current value' = 'nothing') 
         {
           store: createSecretsManagerStore(rekey),
           engine: database.engine,
+          topology: createMemoryTopology(),
           rules: POSTGRES,
           hosts: { allowLoopback: false, allowedSuffixes: [] },
           announcer: { announce: async () => {} },

@@ -53,7 +53,7 @@ export interface AwsSandbox extends Pick<AwsServer, 'endpoint' | 'calls' | 'inje
   /** Makes EventBridge deliver twice, late, in another order or never. */
   readonly disturbEvents: EventBridge['disturb'];
   /** What no API of Secrets Manager shows or does. */
-  readonly secretsManager: Pick<SecretsManager, 'inspect' | 'setOwningService'>;
+  readonly secretsManager: Pick<SecretsManager, 'inspect' | 'setOwningService' | 'setSystemTag'>;
   /**
    * Resolves when nothing more happens by itself: no rotation, delivery, retry or batch is under way. Messages that are
    * delayed, or hidden after a failure, are not waited for.

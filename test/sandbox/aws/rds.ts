@@ -13,6 +13,7 @@ export interface RdsData {
 const LIST_ELEMENTS: Readonly<Record<string, string>> = {
   AssociatedRoles: 'DBClusterRole',
   AvailabilityZones: 'AvailabilityZone',
+  CustomEndpoints: 'member',
   DBClusterMembers: 'DBClusterMember',
   DBParameterGroups: 'DBParameterGroup',
   OptionGroupMemberships: 'OptionGroupMembership',

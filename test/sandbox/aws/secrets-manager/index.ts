@@ -27,6 +27,8 @@ export interface SecretsManager extends AwsService {
   inspect(secretId: string): Secret;
   /** Makes the secret one that another service (`rds`) manages, or no longer. No API does that. */
   setOwningService(secretId: string, service: string | undefined): void;
+  /** Puts a tag on it whose key begins with `aws:`, as a service does to a secret that it makes. No API does that. */
+  setSystemTag(secretId: string, key: string, value: string): void;
 }
 
 /**
@@ -102,6 +104,10 @@ export function createSecretsManager(options: {
     setOwningService(secretId, service) {
       const before = present.find(secretId);
       write(before, { ...before, owningService: service });
+    },
+    setSystemTag(secretId, Key, Value) {
+      const before = present.find(secretId);
+      write(before, { ...before, tags: [...before.tags, { Key, Value }] });
     },
   };
 }

@@ -7,6 +7,7 @@ import type { Step } from '../../../../shared/rotation/plan.ts';
 import { type RotationDeps, runStep, type StepOutcome } from '../../../../shared/rotation/steps.ts';
 import { POSTGRES } from '../../../../shared/secrets/engine-rules.ts';
 import { createMemorySecrets, type MemorySecrets } from '../../../contract/fakes/secret-store.ts';
+import { createMemoryTopology, type MemoryTopology } from '../../../contract/fakes/topology.ts';
 
 /** A database that nothing may connect to. */
 export const untouchable = new Proxy({} as DatabaseEngine, {
@@ -20,6 +21,7 @@ export const untouchable = new Proxy({} as DatabaseEngine, {
 
 export interface Rig {
   readonly secrets: MemorySecrets;
+  readonly topology: MemoryTopology;
   readonly deps: RotationDeps;
   /** What was announced. */
   readonly events: readonly RekeyEvent[];
@@ -29,10 +31,12 @@ export interface Rig {
 /** The rotation of secrets in memory with the given database, or with one that must not be touched. */
 export function createRig(engine: DatabaseEngine = untouchable): Rig {
   const secrets = createMemorySecrets();
+  const topology = createMemoryTopology();
   const events: RekeyEvent[] = [];
   const deps: RotationDeps = {
     store: secrets.store,
     engine,
+    topology,
     rules: POSTGRES,
     hosts: { allowLoopback: true, allowedSuffixes: [] },
     announcer: { announce: async (event) => void events.push(event) },
@@ -41,6 +45,7 @@ export function createRig(engine: DatabaseEngine = untouchable): Rig {
   };
   return {
     secrets,
+    topology,
     deps,
     events,
     run: (step, secretArn, versionId, over = {}) =>

@@ -1,0 +1,49 @@
+/** What may be told of a call to AWS that failed. A failed request carries its input, and so perhaps a secret value. */
+export interface AwsFailure {
+  /** The service's name for the error. */
+  readonly name: string;
+  /** `unavailable`: the same call may succeed later. `foreign`: not an answer of AWS at all. */
+  readonly kind: 'denied' | 'unavailable' | 'rejected' | 'foreign';
+  /** The name, with the id of the request where there is one. */
+  readonly said: string;
+}
+
+const DENIED = new Set([
+  'AccessDeniedException',
+  'AccessDenied',
+  'UnrecognizedClientException',
+  'InvalidSignatureException',
+  'InvalidClientTokenId',
+  'ExpiredTokenException',
+  'CredentialsProviderError',
+]);
+const THROTTLED = /Throttl|TooManyRequests|RequestLimitExceeded|SlowDown/;
+
+export function awsFailure(error: unknown): AwsFailure {
+  const name = textField(error, 'name') || typeof error;
+  const metadata = objectField(error, '$metadata');
+  const answered = objectField(error, '$fault') !== undefined;
+  const requestId = answered ? textField(metadata, 'requestId') : '';
+  const said = requestId === '' ? name : `${name} (request ${requestId})`;
+  return { name, said, kind: kindOf(name, answered, metadata) };
+}
+
+function kindOf(name: string, answered: boolean, metadata: unknown): AwsFailure['kind'] {
+  if (DENIED.has(name)) return 'denied';
+  const status = answered ? objectField(metadata, 'httpStatusCode') : undefined;
+  if ((typeof status === 'number' && status >= 500) || THROTTLED.test(name)) return 'unavailable';
+  if (answered) return 'rejected';
+  // The SDK counts attempts on whatever ended one: without an answer, nothing is known of what took effect.
+  return metadata === undefined ? 'foreign' : 'unavailable';
+}
+
+/** By shape rather than by class: what Node itself throws is not always of this realm's Error. */
+function objectField(error: unknown, field: string): unknown {
+  return typeof error === 'object' && error !== null ? Reflect.get(error, field) : undefined;
+}
+
+/** A field of an error, or an empty text. The `message` may quote the request: to be tested, never to be told. */
+export function textField(error: unknown, field: string): string {
+  const value = objectField(error, field);
+  return typeof value === 'string' ? value : '';
+}
