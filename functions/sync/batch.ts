@@ -1,11 +1,15 @@
-import type { SQSBatchItemFailure, SQSBatchResponse, SQSEvent } from 'aws-lambda';
+import type { SQSBatchItemFailure, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 import { type ConvergeDeps, converge, type Look } from '../../shared/consumers/converge.ts';
 import type { Deadline } from '../../shared/operations/deadline.ts';
+import { asRekeyError } from '../../shared/operations/errors.ts';
 import type { Logger } from '../../shared/operations/logger.ts';
 import type { DelayedQueue } from '../../shared/operations/queue.ts';
 import { lookAgainEvent, parseLabelEvent } from '../label-event.ts';
 
 export type SyncDeps = ConvergeDeps & { readonly queue: DelayedQueue; readonly log: Logger };
+
+/** After the first failed delivery; twice as long after each further one. */
+const RETRY_SECONDS = 15;
 
 /**
  * One pass for each message. A secret that has not converged yet is no failure: a fresh message, later, makes the next
@@ -13,16 +17,31 @@ export type SyncDeps = ConvergeDeps & { readonly queue: DelayedQueue; readonly l
  */
 export async function syncBatch(event: SQSEvent, deps: SyncDeps, deadline: Deadline): Promise<SQSBatchResponse> {
   const batchItemFailures: SQSBatchItemFailure[] = [];
-  for (const { messageId, body } of event.Records) {
+  for (const record of event.Records) {
+    const { messageId, body } = record;
     try {
       const look = parseLabelEvent(body, deps.clock.now());
       if (look !== undefined) await pass(look, deps, deadline);
     } catch (error) {
       deps.log.error('sync failed', { messageId, error });
       batchItemFailures.push({ itemIdentifier: messageId });
+      if (asRekeyError(error).retryable) await bringBackSoon(record, deps);
     }
   }
   return { batchItemFailures };
+}
+
+/**
+ * What passes by itself, such as a throttled call, must not cost the minutes of the queue's visibility time-out: after
+ * a single-user rotation, old pods cannot log in anew.
+ */
+async function bringBackSoon({ messageId, receiptHandle, attributes }: SQSRecord, { queue, log }: SyncDeps) {
+  const delivery = Number(attributes.ApproximateReceiveCount);
+  try {
+    await queue.bringBack(receiptHandle, RETRY_SECONDS * 2 ** (delivery - 1));
+  } catch (error) {
+    log.warn('the message comes back when its visibility time-out ends', { messageId, error });
+  }
 }
 
 async function pass(look: Look, deps: SyncDeps, deadline: Deadline): Promise<void> {

@@ -1,20 +1,34 @@
-import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { ChangeMessageVisibilityCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { RekeyError } from './errors.ts';
 import type { DelayedQueue } from './queue.ts';
 
-export function createSqsQueue(
-  queueUrl: string,
-  client: Pick<SQSClient, 'send'> = new SQSClient({ maxAttempts: 3 }),
-): DelayedQueue {
+/** Its methods throw RekeyError QUEUE_UNAVAILABLE. */
+export function createSqsQueue(queueUrl: string, client: SQSClient = new SQSClient({ maxAttempts: 3 })): DelayedQueue {
   return {
     async send(body, delaySeconds) {
-      try {
-        await client.send(
-          new SendMessageCommand({ QueueUrl: queueUrl, MessageBody: body, DelaySeconds: delaySeconds }),
-        );
-      } catch (error) {
-        throw new RekeyError('QUEUE_UNAVAILABLE', error instanceof Error ? error.name : 'the call failed');
-      }
+      await translated(
+        client.send(new SendMessageCommand({ QueueUrl: queueUrl, MessageBody: body, DelaySeconds: delaySeconds })),
+      );
+    },
+
+    async bringBack(receiptHandle, delaySeconds) {
+      await translated(
+        client.send(
+          new ChangeMessageVisibilityCommand({
+            QueueUrl: queueUrl,
+            ReceiptHandle: receiptHandle,
+            VisibilityTimeout: delaySeconds,
+          }),
+        ),
+      );
     },
   };
+}
+
+async function translated(call: Promise<unknown>): Promise<void> {
+  try {
+    await call;
+  } catch (error) {
+    throw new RekeyError('QUEUE_UNAVAILABLE', error instanceof Error ? error.name : 'the call failed');
+  }
 }

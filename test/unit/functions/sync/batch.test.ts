@@ -17,14 +17,21 @@ const secret = {
 const clock = { now: () => T0 };
 
 let sent: { body: string; delaySeconds: number }[];
+let broughtBack: [receiptHandle: string, delaySeconds: number][];
 let queueFailure: RekeyError | undefined;
 
 beforeEach(() => {
   sent = [];
+  broughtBack = [];
   queueFailure = undefined;
 });
 
 async function deliver(...bodies: string[]): Promise<string[]> {
+  return await deliverTimes(1, ...bodies);
+}
+
+/** @param delivery how many times the messages were delivered, this time included */
+async function deliverTimes(delivery: number, ...bodies: string[]): Promise<string[]> {
   const prod = createFakeCluster();
   const pod = podOf();
   prod.classes = [DATABASE];
@@ -45,11 +52,20 @@ async function deliver(...bodies: string[]): Promise<string[]> {
         if (queueFailure !== undefined) throw queueFailure;
         sent.push({ body, delaySeconds });
       },
+      async bringBack(receiptHandle: string, delaySeconds: number) {
+        if (queueFailure !== undefined) throw queueFailure;
+        broughtBack.push([receiptHandle, delaySeconds]);
+      },
     },
     clock,
     log: silentLog,
   };
-  const Records = bodies.map((body, index) => ({ messageId: String(index), body })) as SQSEvent['Records'];
+  const Records = bodies.map((body, index) => ({
+    messageId: String(index),
+    receiptHandle: `handle-${index}`,
+    attributes: { ApproximateReceiveCount: String(delivery) },
+    body,
+  })) as SQSEvent['Records'];
   const { batchItemFailures } = await syncBatch({ Records }, deps, deadlineIn(60_000, clock));
   return batchItemFailures.map(({ itemIdentifier }) => itemIdentifier);
 }
@@ -67,6 +83,18 @@ test('only the messages that failed come back; the others are done', async () =>
   expect(await deliver('not JSON', labelUpdated(secret), labelUpdated(twin))).toEqual(['0', '2']);
 
   expect(sent).toHaveLength(1);
+});
+
+test.each([
+  [1, 15],
+  [2, 30],
+  [4, 120],
+])('what may pass by itself is tried again soon: after delivery %d in %d s', async (delivery, seconds) => {
+  const twin = { ...secret, arn: SECRET.arn.replace('AbCdEf', 'ZzZzZz') };
+
+  await deliverTimes(delivery, 'not JSON', labelUpdated(twin));
+
+  expect(broughtBack).toEqual([['handle-1', seconds]]);
 });
 
 test('a message comes back when the next pass could not be asked for', async () => {
