@@ -39,6 +39,12 @@ export interface RotatedSecret {
   readonly window: string;
   /** The administrator's secret, the one that `masterarn` names. @default the user changes its own password */
   readonly adminArn?: string;
+  /**
+   * RDS instances and clusters that Rekey may ask RDS about, by complete ARN. Needed where RDS made the administrator's
+   * secret, or where the two secrets name different endpoints of one server: the cluster, or the instance with its
+   * source, and the member or replica that this secret names. @default RDS is not asked
+   */
+  readonly databaseArns?: readonly string[];
   /** Customer keys that encrypt this secret and the administrator's. @default aws/secretsmanager, which needs no right */
   readonly kmsKeyArns?: readonly string[];
 }
@@ -124,6 +130,10 @@ function* faultsOfSecret(secret: RotatedSecret, where: string, environment: Envi
   yield* faultsOfArn(secret.arn, SECRET_ARN, `${where}.arn`, environment);
   if (secret.adminArn !== undefined) yield* faultsOfArn(secret.adminArn, SECRET_ARN, `${where}.adminArn`, environment);
   if (secret.adminArn === secret.arn) yield `${where}.adminArn: a secret cannot be its own administrator`;
+  for (const database of secret.databaseArns ?? [])
+    yield* faultsOfArn(database, DATABASE_ARN, `${where}.databaseArns`, environment);
+  if (secret.databaseArns !== undefined && secret.adminArn === undefined)
+    yield `${where}.databaseArns: RDS is asked only about an administrator (adminArn)`;
   for (const key of secret.kmsKeyArns ?? []) yield* faultsOfArn(key, KEY_ARN, `${where}.kmsKeyArns`, environment);
   // Secrets Manager's own rules for RotationRules. rate() would do as well, but may still fire on the old date after
   // it was changed.
@@ -148,7 +158,8 @@ function* faultsOfNetwork(network: Network): Iterable<string> {
 }
 
 const SECRET_ARN =
-  /^arn:aws[a-z-]*:secretsmanager:(?<region>[^:]+):(?<account>[^:]+):secret:[\w/+=.@-]+-[A-Za-z0-9]{6}$/;
+  /^arn:aws[a-z-]*:secretsmanager:(?<region>[^:]+):(?<account>[^:]+):secret:[\w/+=.@!-]+-[A-Za-z0-9]{6}$/;
+const DATABASE_ARN = /^arn:aws[a-z-]*:rds:(?<region>[^:]+):(?<account>[^:]+):(db|cluster):[a-z][a-z0-9-]*$/;
 const KEY_ARN = /^arn:aws[a-z-]*:kms:(?<region>[^:]+):(?<account>[^:]+):key\/[\w-]+$/;
 
 function* faultsOfArn(arn: string, shape: RegExp, where: string, { account, region }: Environment): Iterable<string> {

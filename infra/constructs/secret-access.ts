@@ -3,7 +3,7 @@ import type { RotatedSecret } from '../config.ts';
 import type { ServiceFunction } from './service-function.ts';
 
 /**
- * What rotation and retire may do with secrets: each statement names secrets by their complete ARN.
+ * What rotation and retire may do with secrets and see of their databases: each statement names complete ARNs.
  *
  * @param rotationFunctionArn of the function that rotates them: the rights on the credentials themselves hold only
  *   while Secrets Manager calls that function for them (Secrets Manager User Guide, "Lambda function permissions for
@@ -31,6 +31,12 @@ export function allowSecrets(
   const admins = unique(secrets.flatMap(({ adminArn }) => adminArn ?? []));
   if (admins.length > 0)
     to.allow('ReadTheAdministrators', ['secretsmanager:DescribeSecret', 'secretsmanager:GetSecretValue'], admins);
+
+  const databases = unique(secrets.flatMap(({ databaseArns }) => databaseArns ?? []));
+  const instances = databases.filter((arn) => arn.includes(':db:'));
+  if (instances.length > 0) to.allow('FindTheDatabaseInstances', ['rds:DescribeDBInstances'], instances);
+  const clusters = databases.filter((arn) => arn.includes(':cluster:'));
+  if (clusters.length > 0) to.allow('FindTheDatabaseClusters', ['rds:DescribeDBClusters'], clusters);
 
   const keys = unique(secrets.flatMap(({ kmsKeyArns }) => kmsKeyArns ?? []));
   if (keys.length > 0)

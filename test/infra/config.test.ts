@@ -7,10 +7,25 @@ const [cluster] = example.clusters;
 if (secret === undefined || cluster === undefined || example.network === undefined)
   throw new Error('the example is bare');
 const { network } = example;
+const { adminArn: _, ...alone } = secret;
 
 describe('the configuration of an environment', () => {
   test('is taken as it is when it is right', () => {
     expect(checked(example)).toBe(example);
+  });
+
+  test('is taken with an administrator whose secret RDS made', () => {
+    const managed = {
+      ...example,
+      rotated: [
+        {
+          ...secret,
+          adminArn: 'arn:aws:secretsmanager:eu-west-1:111122223333:secret:rds!cluster-1a2b3c-AbCdEf',
+          databaseArns: ['arn:aws:rds:eu-west-1:111122223333:cluster:orders'],
+        },
+      ],
+    };
+    expect(checked(managed)).toBe(managed);
   });
 
   test.each<[what: string, difference: Partial<Environment>, fault: string]>([
@@ -48,6 +63,26 @@ describe('the configuration of an environment', () => {
       'a secret that is its own administrator',
       { rotated: [{ ...secret, adminArn: secret.arn }] },
       'its own administrator',
+    ],
+    [
+      'a database by name',
+      { rotated: [{ ...secret, databaseArns: ['orders'] }] },
+      'rotated[0].databaseArns: "orders" is not the complete ARN',
+    ],
+    [
+      'every database',
+      { rotated: [{ ...secret, databaseArns: ['arn:aws:rds:eu-west-1:111122223333:db:*'] }] },
+      'rotated[0].databaseArns',
+    ],
+    [
+      'a database of another account',
+      { rotated: [{ ...secret, databaseArns: ['arn:aws:rds:eu-west-1:444455556666:cluster:orders'] }] },
+      'is not in account 111122223333 and Region eu-west-1',
+    ],
+    [
+      'a database without an administrator',
+      { rotated: [{ ...alone, databaseArns: ['arn:aws:rds:eu-west-1:111122223333:db:orders'] }] },
+      'rotated[0].databaseArns: RDS is asked only about an administrator',
     ],
     ['a key by alias', { rotated: [{ ...secret, kmsKeyArns: ['alias/orders'] }] }, 'rotated[0].kmsKeyArns'],
     ['the same secret twice', { rotated: [secret, secret] }, 'is there twice'],

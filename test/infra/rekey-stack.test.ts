@@ -157,6 +157,24 @@ describe('rights in AWS', () => {
   });
 
   test.each(['rotation-postgres', 'retire'])(
+    'let %s ask RDS about the databases that are named, and no other',
+    (name) => {
+      const arnOf = (kind: string, id: string) => `arn:aws:rds:eu-west-1:111122223333:${kind}:${id}`;
+      const databaseArns = [arnOf('db', 'orders-1'), arnOf('cluster', 'orders'), arnOf('db', 'orders-2')];
+      const asking = synthesised({ rotated: example.rotated.map((secret) => ({ ...secret, databaseArns })) });
+
+      const rights = asking
+        .statementsOf(name)
+        .filter(({ actions }) => actions.some((action) => action.startsWith('rds:')));
+
+      expect(rights.map(({ actions, resources: on }) => ({ actions, on }))).toEqual([
+        { actions: ['rds:DescribeDBInstances'], on: [arnOf('db', 'orders-1'), arnOf('db', 'orders-2')] },
+        { actions: ['rds:DescribeDBClusters'], on: [arnOf('cluster', 'orders')] },
+      ]);
+    },
+  );
+
+  test.each(['rotation-postgres', 'retire'])(
     'let %s use a key only through Secrets Manager and for these secrets',
     (name) => {
       expect(statement(name, 'UseTheirKeys')).toMatchObject({
