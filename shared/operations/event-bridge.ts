@@ -1,4 +1,5 @@
 import { EventBridgeClient, PutEventsCommand } from '@aws-sdk/client-eventbridge';
+import { AWS_CLIENT } from './aws-client.ts';
 import { RekeyError } from './errors.ts';
 import { type Announcer, EVENT_SCHEMA_VERSION, EVENT_SOURCE, type RekeyEvent } from './events.ts';
 import type { Logger } from './logger.ts';
@@ -10,7 +11,7 @@ const MAX_DETAIL_BYTES = 240_000;
 export function createEventBridgeAnnouncer(
   busName: string,
   log: Logger,
-  client: Pick<EventBridgeClient, 'send'> = new EventBridgeClient({ maxAttempts: 3 }),
+  client: Pick<EventBridgeClient, 'send'> = new EventBridgeClient(AWS_CLIENT),
 ): Announcer {
   return {
     async announce(event) {

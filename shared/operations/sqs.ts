@@ -1,9 +1,10 @@
 import { ChangeMessageVisibilityCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { AWS_CLIENT } from './aws-client.ts';
 import { RekeyError } from './errors.ts';
 import type { DelayedQueue } from './queue.ts';
 
 /** Its methods throw RekeyError QUEUE_UNAVAILABLE. */
-export function createSqsQueue(queueUrl: string, client: SQSClient = new SQSClient({ maxAttempts: 3 })): DelayedQueue {
+export function createSqsQueue(queueUrl: string, client: SQSClient = new SQSClient(AWS_CLIENT)): DelayedQueue {
   return {
     async send(body, delaySeconds) {
       await translated(
