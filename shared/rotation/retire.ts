@@ -127,11 +127,12 @@ function judge(
   const options = parseTags(secret.tags);
   if (options.retire === 'next-rotation') return leftAlone('the tag rekey:retire says next-rotation');
   const nowMs = clock.now();
-  if (options.holdUntilMs !== undefined && options.holdUntilMs > nowMs) return leftAlone('the tag rekey:hold holds it');
   if (request.pinnedUses) return leftAlone('a workload is pinned to another version or label');
   if (!request.consumersProved && options.retire !== 'converged')
     return leftAlone('no consumer is known, and the tag rekey:retire does not say converged');
-  const leftMs = request.convergedAtMs + options.retireAfterMs - nowMs;
+  // A hold is a wait like the grace: nobody asks again once the message is gone.
+  const fromMs = Math.max(request.convergedAtMs + options.retireAfterMs, options.holdUntilMs ?? 0);
+  const leftMs = fromMs - nowMs;
   if (leftMs > 0) return { kind: 'tooEarly', retryInSeconds: Math.ceil(leftMs / 1_000) };
   return { kind: 'proceed', options, previousVersion: versionWithStage(secret, PREVIOUS) };
 }

@@ -130,6 +130,12 @@ describe('the previous user, once its consumers have converged', () => {
     expect(database.calls).toEqual([]);
   });
 
+  test('lives in a secret that is scheduled for deletion', async () => {
+    rig.secrets.secret(arn).deletedAtMs = CONVERGED_AT_MS;
+    expect(await ask()).toMatchObject({ kind: 'leftAlone' });
+    expect(database.calls).toEqual([]);
+  });
+
   test('lives in a secret whose rotation was switched off', async () => {
     rig.secrets.secret(arn).rotationEnabled = false;
     expect(await ask()).toMatchObject({ kind: 'nothingToRetire' });
@@ -138,6 +144,7 @@ describe('the previous user, once its consumers have converged', () => {
   test.each([
     [{ username: 'postgres' }, 'leftAlone'],
     [{ host: 'other.example' }, 'leftAlone'],
+    [{ port: 5433 }, 'leftAlone'],
     [{ username: 'app_clone' }, 'nothingToRetire'],
   ])('is not taken for one when AWSPREVIOUS says %j', async (over, kind) => {
     const secret = rig.secrets.secret(arn);
@@ -172,10 +179,12 @@ describe('retirement by tag', () => {
     expect(await ask()).toEqual({ kind: 'tooEarly', retryInSeconds: 55 * 60 });
   });
 
-  test('rekey:hold leaves the previous user alone', async () => {
+  test('rekey:hold leaves the previous user alone until its end, and no longer', async () => {
     await rotated({});
-    rig.secrets.secret(arn).tags.set('rekey:hold', '2999-01-01');
-    expect(await ask()).toMatchObject({ kind: 'leftAlone' });
+    rig.secrets.secret(arn).tags.set('rekey:hold', '2027-01-02');
+    expect(await ask()).toEqual({ kind: 'tooEarly', retryInSeconds: (24 * 60 - 5) * 60 });
+    expect(previousLogsIn()).toBe(true);
+    expect(await ask({}, { clock: { now: () => Date.UTC(2027, 0, 2) } })).toEqual({ kind: 'retired', user: 'app' });
   });
 
   test('a tag that is not understood stops it', async () => {
