@@ -24,7 +24,6 @@ export interface SecretOptions {
   readonly window: Window | undefined;
   /** After this, a secret that has not converged is reported. */
   readonly convergeWithinMs: number;
-  readonly onFailure: 'halt' | 'move-back';
   /** Epoch milliseconds. Until then no rotation starts, nothing is rolled and nothing is retired. */
   readonly holdUntilMs: number | undefined;
   readonly passwordLength: number;
@@ -43,7 +42,6 @@ export const DEFAULT_OPTIONS: SecretOptions = {
   maxParallel: 5,
   window: undefined,
   convergeWithinMs: 30 * MINUTE_MS,
-  onFailure: 'halt',
   holdUntilMs: undefined,
   passwordLength: 32,
   excludeCharacters: '',
@@ -75,7 +73,8 @@ const RULES: ReadonlyMap<string, TagRule> = new Map<string, TagRule>([
     },
   ],
   ['converge-within', duration('convergeWithinMs', '1m', '7d')],
-  ['on-failure', oneOf('onFailure', ['halt', 'move-back'])],
+  // The only answer to a failure that there is so far: whoever asks for another one must not believe to have it.
+  ['on-failure', { right: '"halt"', read: (value) => (value === 'halt' ? {} : undefined) }],
   [
     'hold',
     {
@@ -120,10 +119,7 @@ function knownTags(): string {
   return [...RULES.keys()].map((name) => PREFIX + name).join(', ');
 }
 
-function oneOf<K extends 'strategy' | 'retire' | 'onFailure'>(
-  option: K,
-  values: readonly NonNullable<SecretOptions[K]>[],
-): TagRule {
+function oneOf<K extends 'strategy' | 'retire'>(option: K, values: readonly NonNullable<SecretOptions[K]>[]): TagRule {
   return {
     right: values.map((value) => `"${value}"`).join(' or '),
     read: (value) => {
