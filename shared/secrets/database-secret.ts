@@ -113,6 +113,7 @@ export function nameFault(name: string, rules: EngineRules): string | undefined 
   // Control, format and bidi characters cannot be seen, so two users would look alike in every list.
   if (/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(name)) return 'contains an invisible character';
   if (name.trim() !== name) return 'begins or ends with a space';
+  if (rules.reservedUser.test(name)) return 'is a user that the platform keeps for itself';
   return undefined;
 }
 
@@ -120,7 +121,6 @@ function parseLogin(fields: ReadonlyMap<string, unknown>, { what, rules }: Login
   const username = textIn(fields, 'username', what);
   const userFault = nameFault(username, rules);
   if (userFault !== undefined) throw invalid(what, `"username" ${userFault}`);
-  if (rules.reservedUser.test(username)) throw invalid(what, '"username" is a user that the platform keeps for itself');
 
   const password = textIn(fields, 'password', what);
   if (password.includes('\0')) throw invalid(what, '"password" must not contain a NUL character');

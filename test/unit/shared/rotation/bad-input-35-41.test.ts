@@ -178,6 +178,16 @@ describe('bad input 37 to 40: the pending version', () => {
     expect(JSON.parse(pending?.expose() ?? '').username).toBe(alternate);
   });
 
+  test.each(['rds_superuser_clone', 'rdsadmin_clone'])(
+    '41 %s, whose alternate is a user of the platform, is refused before a value is stored',
+    async (username) => {
+      const { rig, arn, token } = begun(username);
+      const before = snapshotOf(rig.secrets, arn);
+      await expect(rig.run('createSecret', arn, token)).rejects.toMatchObject({ code: 'SECRET_VALUE_INVALID' });
+      expect(snapshotOf(rig.secrets, arn)).toEqual(before);
+    },
+  );
+
   test('40 a name that is nothing but the suffix is refused', async () => {
     const { rig, arn, token } = begun('_clone');
     await expect(rig.run('createSecret', arn, token)).rejects.toMatchObject({ code: 'SECRET_VALUE_INVALID' });
