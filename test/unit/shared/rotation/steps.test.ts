@@ -156,6 +156,18 @@ describe('a rotation of a single user', () => {
     expect((await valueOfStage('AWSCURRENT')).password).toBe('theirs');
   });
 
+  test('createSecret does not take a value that another hand stored meanwhile and that does not fit', async () => {
+    const store: SecretStore = {
+      ...rig.deps.store,
+      async writePending(request) {
+        const version = rig.secrets.secret(arn).versions.get(token);
+        if (version) version.value = JSON.stringify({ ...base, username: 'postgres', password: 'theirs' });
+        return rig.deps.store.writePending(request);
+      },
+    };
+    await expect(run('createSecret', { store })).rejects.toMatchObject({ code: 'PENDING_MISMATCH' });
+  });
+
   test('a value that becomes visible late is waited for', async () => {
     await run('createSecret');
     let reads = 0;
@@ -209,6 +221,12 @@ describe('a rotation of alternating users', () => {
     database.addUser('app', { password: 'another' });
     await expect(run('setSecret')).rejects.toMatchObject({ code: 'LOGIN_REFUSED' });
     expect(database.users.has('app_clone')).toBe(false);
+  });
+
+  test('testSecret does not pass a pending user that cannot log in', async () => {
+    await kinds(['createSecret', 'setSecret']);
+    database.addUser('app_clone', { password: 'changed by hand', rights: ['read', 'write'] });
+    await expect(run('testSecret')).rejects.toMatchObject({ code: 'PENDING_REFUSED', retryable: true });
   });
 
   test('rights that changed after setSecret stop testSecret', async () => {
