@@ -19,6 +19,13 @@ test("AWS's event is a look that starts now, about a label that moved when the e
   });
 });
 
+test('a secret that RDS made is one like the others', () => {
+  const name = 'rds!cluster-1a2b3c';
+  const event = { ...withDetail({ name }), resources: [SECRET.arn.replace(SECRET.name, name)] };
+
+  expect(parseLabelEvent(JSON.stringify(event), T0)).toMatchObject({ secretName: name });
+});
+
 test('what a pass hands to the next one comes back whole, whenever it is read', () => {
   const look = {
     secretArn: SECRET.arn,

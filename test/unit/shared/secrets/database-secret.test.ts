@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import {
   type DatabaseSecret,
+  parseBareLogin,
   parseDatabaseSecret,
   type SecretContext,
   withLogin,
@@ -28,6 +29,23 @@ describe('the JSON of a database secret', () => {
 
   test('the password is not printable', () => {
     expect(JSON.stringify(parse(JSON.stringify({ ...minimal, password: 'hunter2' })))).not.toContain('hunter2');
+  });
+
+  test('the administrator may be one whose secret RDS made, which has a name like no other', () => {
+    const masterarn = 'arn:aws:secretsmanager:eu-west-1:111122223333:secret:rds!cluster-1a2b3c-AbCdEf';
+    expect(parse(JSON.stringify({ ...minimal, masterarn })).masterArn).toBe(masterarn);
+  });
+
+  test('a user name and a password alone are a login without a place, and anything more is not', () => {
+    const bare = (value: object) => parseBareLogin(new SecretValue(JSON.stringify(value)), CONTEXT);
+    const login = bare({ password: 'hunter2', username: 'app' });
+    expect({ username: login?.username, password: login?.password.expose() }).toEqual({
+      username: 'app',
+      password: 'hunter2',
+    });
+    expect(JSON.stringify(login)).not.toContain('hunter2');
+    for (const other of [minimal, { username: 'app' }, { username: 'app', password: 'p', host: 'db.example' }, {}])
+      expect(bare(other)).toBeUndefined();
   });
 
   test('a new login leaves every other character as it was', () => {
