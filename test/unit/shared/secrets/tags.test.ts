@@ -63,7 +63,6 @@ describe('the tags of a secret', () => {
     ['converge-within', '0s'],
     // What it would ask for is not built: heeded in silence, it would look as if it were.
     ['on-failure', 'move-back'],
-    ['on-failure', 'move-back'],
     ['hold', 'true'],
     ['hold', '2027-02-30'],
     ['hold', '2027-13-01'],
