@@ -7,24 +7,14 @@ import {
   SecretsManagerClient,
   UpdateSecretVersionStageCommand,
 } from '@aws-sdk/client-secrets-manager';
+import { AWS_CLIENT } from '../operations/aws-client.ts';
 import { awsFailure, textField } from '../operations/aws-failure.ts';
 import { RekeyError } from '../operations/errors.ts';
 import { CURRENT, PENDING, type SecretStore } from './port.ts';
 import { SecretValue } from './secret-value.ts';
 
-/**
- * Time-outs are opt-in in the SDK. With these, three attempts stay under ten seconds, so that a missing VPC endpoint
- * is reported before Lambda ends the invocation.
- */
-function clientWithTimeouts(): SecretsManagerClient {
-  return new SecretsManagerClient({
-    maxAttempts: 3,
-    requestHandler: { connectionTimeout: 1_000, requestTimeout: 3_000, throwOnRequestTimeout: true },
-  });
-}
-
 export function createSecretsManagerStore(
-  client: Pick<SecretsManagerClient, 'send'> = clientWithTimeouts(),
+  client: Pick<SecretsManagerClient, 'send'> = new SecretsManagerClient(AWS_CLIENT),
 ): SecretStore {
   return {
     async describe(secretId) {

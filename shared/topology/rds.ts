@@ -5,6 +5,7 @@ import {
   DescribeDBInstancesCommand,
   RDSClient,
 } from '@aws-sdk/client-rds';
+import { AWS_CLIENT } from '../operations/aws-client.ts';
 import { awsFailure } from '../operations/aws-failure.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
@@ -13,15 +14,10 @@ import type { Address, DatabaseDescription, DatabaseResource, DatabaseTopology }
 /** Of one call with its retries: a missing VPC endpoint is to be reported before Lambda ends the invocation. */
 const CALL_MS = 10_000;
 
-function clientWithTimeouts(): RDSClient {
-  return new RDSClient({
-    maxAttempts: 3,
-    requestHandler: { connectionTimeout: 1_000, requestTimeout: 3_000, throwOnRequestTimeout: true },
-  });
-}
-
 /** @param connect called at the first question: most secrets ask none */
-export function createRdsTopology(connect: () => Pick<RDSClient, 'send'> = clientWithTimeouts): DatabaseTopology {
+export function createRdsTopology(
+  connect: () => Pick<RDSClient, 'send'> = () => new RDSClient(AWS_CLIENT),
+): DatabaseTopology {
   let client: Pick<RDSClient, 'send'> | undefined;
 
   async function instance(id: string, abortSignal: AbortSignal): Promise<DatabaseDescription | undefined> {
