@@ -95,7 +95,7 @@ export const ERROR_CATALOGUE = {
   PENDING_MISMATCH: {
     retryable: false,
     action:
-      'The pending version does not follow from the current one. Remove AWSPENDING from it (aws secretsmanager update-secret-version-stage --version-stage AWSPENDING --remove-from-version-id …), then rotate again.',
+      'The pending version does not follow from the current one. With a single user whose setSecret has run, it holds the only password that works: put that into AWSCURRENT (put-secret-value). Otherwise remove AWSPENDING from it (aws secretsmanager update-secret-version-stage --version-stage AWSPENDING --remove-from-version-id …), then rotate again.',
   },
   PENDING_REFUSED: {
     retryable: true,
