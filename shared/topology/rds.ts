@@ -14,35 +14,18 @@ import type { Address, DatabaseDescription, DatabaseResource, DatabaseTopology }
 /** Of one call with its retries: a missing VPC endpoint is to be reported before Lambda ends the invocation. */
 const CALL_MS = 10_000;
 
+type Client = Pick<RDSClient, 'send'>;
+
 /** @param connect called at the first question: most secrets ask none */
-export function createRdsTopology(
-  connect: () => Pick<RDSClient, 'send'> = () => new RDSClient(AWS_CLIENT),
-): DatabaseTopology {
-  let client: Pick<RDSClient, 'send'> | undefined;
-
-  async function instance(id: string, abortSignal: AbortSignal): Promise<DatabaseDescription | undefined> {
-    client ??= connect();
-    // By identifier, never by filter: a filtered list would need the right to see every instance.
-    const { DBInstances = [] } = await client.send(new DescribeDBInstancesCommand({ DBInstanceIdentifier: id }), {
-      abortSignal,
-    });
-    return DBInstances[0] && describeInstance(DBInstances[0]);
-  }
-
-  async function cluster(id: string, abortSignal: AbortSignal): Promise<DatabaseDescription | undefined> {
-    client ??= connect();
-    const { DBClusters = [] } = await client.send(new DescribeDBClustersCommand({ DBClusterIdentifier: id }), {
-      abortSignal,
-    });
-    return DBClusters[0] && describeCluster(DBClusters[0]);
-  }
-
+export function createRdsTopology(connect: () => Client = () => new RDSClient(AWS_CLIENT)): DatabaseTopology {
+  let client: Client | undefined;
   return {
     async describe(resource, deadline) {
       const what = `${resource.kind} ${resource.id}`;
       deadline.require(1_000, `asking RDS for ${what}`);
       try {
-        return await (resource.kind === 'instance' ? instance : cluster)(resource.id, within(deadline));
+        client ??= connect();
+        return await (resource.kind === 'instance' ? instance : cluster)(client, resource.id, within(deadline));
       } catch (error) {
         const { name, kind, said } = awsFailure(error);
         if (NOT_FOUND.has(name)) return undefined;
@@ -54,6 +37,21 @@ export function createRdsTopology(
       }
     },
   };
+}
+
+/** By identifier or ARN, never by filter: a filtered list would need the right to see every instance. */
+async function instance(client: Client, id: string, abortSignal: AbortSignal) {
+  const { DBInstances } = await client.send(new DescribeDBInstancesCommand({ DBInstanceIdentifier: id }), {
+    abortSignal,
+  });
+  return DBInstances?.[0] && describeInstance(DBInstances[0]);
+}
+
+async function cluster(client: Client, id: string, abortSignal: AbortSignal) {
+  const { DBClusters } = await client.send(new DescribeDBClustersCommand({ DBClusterIdentifier: id }), {
+    abortSignal,
+  });
+  return DBClusters?.[0] && describeCluster(DBClusters[0]);
 }
 
 const NOT_FOUND = new Set(['DBInstanceNotFoundFault', 'DBInstanceNotFound', 'DBClusterNotFoundFault']);
@@ -71,10 +69,13 @@ function accessDenied({ kind, id }: DatabaseResource, said: string): RekeyError 
   );
 }
 
-function describeInstance(of: DBInstance): DatabaseDescription {
+function describeInstance(of: DBInstance): DatabaseDescription | undefined {
+  const { DBInstanceArn: arn, Engine: engine } = of;
+  // Two of them without an ARN would pass for one and the same.
+  if (!arn || !engine) return undefined;
   return {
-    arn: of.DBInstanceArn ?? '',
-    engine: of.Engine ?? '',
+    arn,
+    engine,
     endpoints: addresses([of.Endpoint?.Address], of.Endpoint?.Port),
     partOf:
       resource('cluster', of.DBClusterIdentifier) ??
@@ -83,10 +84,12 @@ function describeInstance(of: DBInstance): DatabaseDescription {
   };
 }
 
-function describeCluster(of: DBCluster): DatabaseDescription {
+function describeCluster(of: DBCluster): DatabaseDescription | undefined {
+  const { DBClusterArn: arn, Engine: engine } = of;
+  if (!arn || !engine) return undefined;
   return {
-    arn: of.DBClusterArn ?? '',
-    engine: of.Engine ?? '',
+    arn,
+    engine,
     // Without the writer's endpoint, the first in the list would be taken for it.
     endpoints: of.Endpoint ? addresses([of.Endpoint, of.ReaderEndpoint, ...(of.CustomEndpoints ?? [])], of.Port) : [],
     partOf: undefined,

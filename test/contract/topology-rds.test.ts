@@ -76,7 +76,11 @@ describe('RDS', () => {
   let topology: DatabaseTopology;
 
   beforeAll(async () => {
-    rds = await startRds({ instances: [MEMBER] });
+    const nameless = { Engine: 'postgres', Port: 5432 };
+    rds = await startRds({
+      instances: [MEMBER, { DBInstanceIdentifier: 'nameless', ...nameless }],
+      clusters: [{ DBClusterIdentifier: 'nameless', ...nameless }],
+    });
     server = rds.server;
     topology = createRdsTopology(rds.connect);
   });
@@ -86,6 +90,10 @@ describe('RDS', () => {
 
   test('says of which cluster an instance is a member', async () => {
     expect(await ask()).toMatchObject({ partOf: { kind: 'cluster', id: 'fleet' } });
+  });
+
+  test.each(['instance', 'cluster'] as const)('vouches for no %s that it gives no ARN', async (kind) => {
+    expect(await ask(topology, { kind, id: 'nameless' })).toBeUndefined();
   });
 
   test('is not connected to before the first question', async () => {

@@ -31,7 +31,9 @@ beforeEach(() => {
     partOf: undefined,
   });
   addInstance('member', cluster('fleet'));
+  addInstance('second', cluster('fleet'));
   addInstance('orders');
+  addInstance('sibling', instance('orders'));
   addInstance('replica', instance('orders'));
   addInstance('cascaded', instance('replica'));
 });
@@ -129,6 +131,8 @@ describe('two addresses', () => {
     ['writer and reader', WRITER, READER, fleet],
     ['writer and custom endpoint', WRITER, CUSTOM, fleet],
     ['writer and member', WRITER, MEMBER, fleet],
+    ['two members', MEMBER, at('second.abc'), fleet],
+    ['two replicas', at('replica.abc'), at('sibling.abc'), orders],
     ['member and custom endpoint', MEMBER, CUSTOM, fleet],
     ['source and replica', at('orders.abc'), at('replica.abc'), orders],
     ['source and replica of a replica', at('orders.abc'), at('cascaded.abc'), orders],
