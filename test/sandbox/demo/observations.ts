@@ -20,7 +20,10 @@ export async function versionOf({ environment }: Estate, secretArn: string): Pro
   return Object.entries(VersionIdsToStages).find(([, stages]) => stages.includes('AWSCURRENT'))?.[0] ?? '';
 }
 
-/** What the server answers to a login, or undefined when it lets the user in. */
+/**
+ * What the server answers to a login that it refuses, or undefined when it lets the user in.
+ * @throws what is not the server's refusal: that nobody answers would prove nothing
+ */
 export async function refusal({ environment }: Estate, credential: Credential): Promise<string | undefined> {
   const { host, port, username, password, dbname } = credential;
   const ssl = { ca: environment.postgres.ca, rejectUnauthorized: true };
@@ -29,7 +32,9 @@ export async function refusal({ environment }: Estate, credential: Credential): 
     await client.connect();
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : 'no answer';
+    // 28P01 and 28000: invalid_password and invalid_authorization_specification.
+    if (error instanceof Error && 'code' in error && /^28/.test(String(error.code))) return error.message;
+    throw error;
   } finally {
     await client.end().catch(() => undefined);
   }

@@ -41,21 +41,7 @@ export async function showRotation(estate: Estate): Promise<boolean> {
   const converged = heard.find(({ type }) => type === 'Secret Converged');
   const consumers = (converged?.detail['consumers'] ?? []) as ConsumerProof[];
   narrator.chapter('What happened');
-  narrator.table([
-    ['workload', 'rolled', 'pods proved', 'last container started'],
-    ...consumers.toSorted(byRollout).map((consumer) => [
-      `${consumer.kind.toLowerCase()}/${consumer.name}`,
-      after(startedAtMs, consumer.rolledAt),
-      consumer.pods.map(({ pod }) => pod.slice(consumer.name.length + 1)).join(' '),
-      after(
-        startedAtMs,
-        consumer.pods
-          .map(({ startedAt }) => startedAt)
-          .sort()
-          .at(-1),
-      ),
-    ]),
-  ]);
+  narrator.table(rollouts(consumers, startedAtMs));
   const current = await versionOf(estate, database.secretArn);
   const { tally } = clients;
   const refused = await refusal(estate, old);
@@ -71,9 +57,7 @@ export async function showRotation(estate: Estate): Promise<boolean> {
       '3 workloads with 2 pods each were rolled and proved, the canary alone and first',
     ),
     narrator.check(
-      consumers.every(({ pods }) => pods.every(({ mountedVersion }) => mountedVersion === current)) &&
-        converged?.detail['versionId'] === current &&
-        markedVersions(estate, consumers).every((version) => version === current),
+      nameTheSameVersion(estate, converged, current),
       `marker, proof and events name the same version ${current}`,
     ),
     narrator.check(refused !== undefined, `the server refuses the old user: ${refused}`),
@@ -92,6 +76,8 @@ export async function showRotation(estate: Estate): Promise<boolean> {
 export async function showPlainSecret(estate: Estate): Promise<boolean> {
   const { environment, narrator, tutorial } = estate;
   narrator.chapter('A new value of MySecret, by hand');
+  const untouched = ['storefront', 'orders', 'ledger', 'docs'].map((name) => specificationOf(estate, name)).join();
+  const startedAtMs = Date.now();
   await environment.secretsManager.send(
     new PutSecretValueCommand({
       SecretId: tutorial.secretArn,
@@ -103,13 +89,22 @@ export async function showPlainSecret(estate: Estate): Promise<boolean> {
   const converged = heard.find(({ type }) => type === 'Secret Converged');
   const consumers = (converged?.detail['consumers'] ?? []) as ConsumerProof[];
   const current = await versionOf(estate, tutorial.secretArn);
+
+  narrator.chapter('What happened');
+  narrator.table(rollouts(consumers, startedAtMs));
+  narrator.say(`from put-secret-value to converged: ${after(startedAtMs, converged?.time)}`);
   return [
     narrator.check(
-      consumers.length === 1 &&
-        consumers[0]?.name === 'nginx-deployment' &&
-        consumers[0].pods.length === 2 &&
-        consumers[0].pods.every(({ mountedVersion }) => mountedVersion === current),
-      'both pods of nginx-deployment mount the new version',
+      consumers.length === 1 && consumers[0]?.name === 'nginx-deployment' && consumers[0].pods.length === 2,
+      'both pods of nginx-deployment were rolled and proved',
+    ),
+    narrator.check(
+      nameTheSameVersion(estate, converged, current),
+      `marker, proof and events name the same version ${current}`,
+    ),
+    narrator.check(
+      ['storefront', 'orders', 'ledger', 'docs'].map((name) => specificationOf(estate, name)).join() === untouched,
+      'no workload of "shop" was touched',
     ),
   ].every(Boolean);
 }
@@ -177,7 +172,38 @@ async function follow({ environment, narrator }: Estate, secretArn: string, last
   }
   narrator.say(`nothing more within ${PATIENCE_MS / 1_000} s; the last lines of sync:`);
   for (const line of logs(SYNC.name).slice(-5)) narrator.say(line);
+  for (const line of logs('retire').slice(-12)) narrator.say(line); // DEBUG
   return heard;
+}
+
+/** The table of who was rolled when. */
+function rollouts(consumers: readonly ConsumerProof[], startedAtMs: number): string[][] {
+  const lastStart = ({ pods }: ConsumerProof) =>
+    pods
+      .map(({ startedAt }) => startedAt)
+      .sort()
+      .at(-1);
+  return [
+    ['workload', 'rolled', 'pods proved', 'last container started'],
+    ...consumers
+      .toSorted(byRollout)
+      .map((consumer) => [
+        `${consumer.kind.toLowerCase()}/${consumer.name}`,
+        after(startedAtMs, consumer.rolledAt),
+        consumer.pods.map(({ pod }) => pod.slice(consumer.name.length + 1)).join(' '),
+        after(startedAtMs, lastStart(consumer)),
+      ]),
+  ];
+}
+
+function nameTheSameVersion(estate: Estate, converged: Announcement | undefined, current: string): boolean {
+  const consumers = (converged?.detail['consumers'] ?? []) as ConsumerProof[];
+  const named = [
+    String(converged?.detail['versionId']),
+    ...markedVersions(estate, consumers),
+    ...consumers.flatMap(({ pods }) => pods.map(({ mountedVersion }) => mountedVersion)),
+  ];
+  return consumers.length > 0 && named.every((version) => version === current);
 }
 
 function byRollout(left: ConsumerProof, right: ConsumerProof): number {
