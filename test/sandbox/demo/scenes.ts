@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { PutSecretValueCommand, RotateSecretCommand } from '@aws-sdk/client-secrets-manager';
-import { ROTATION_POSTGRES, SYNC } from '../../../infra/wiring.ts';
+import { RETIRE, ROTATION_POSTGRES, SYNC } from '../../../infra/wiring.ts';
 import type { ConsumerProof } from '../../../shared/operations/events.ts';
 import type { Announcement } from '../environment.ts';
 import type { Estate } from './estate.ts';
@@ -25,6 +25,7 @@ export async function showRotation(estate: Estate): Promise<boolean> {
 
   narrator.chapter('A rotation of shop/database');
   const old = await readCredential(estate, database.secretArn);
+  const before = await versionOf(estate, database.secretArn);
   const untouched = specificationOf(estate, 'docs');
   await secretsManager.send(
     new RotateSecretCommand({
@@ -35,7 +36,11 @@ export async function showRotation(estate: Estate): Promise<boolean> {
   );
   const startedAtMs = Date.now();
   narrator.say('aws secretsmanager rotate-secret --secret-id shop/database');
-  const heard = await follow(estate, database.secretArn, ['Secret Retired', 'Rotation Failed', 'Secret Not Converged']);
+  const heard = await follow(estate, database.secretArn, before, [
+    'Secret Retired',
+    'Rotation Failed',
+    'Secret Not Converged',
+  ]);
   await clients.settle();
 
   const converged = heard.find(({ type }) => type === 'Secret Converged');
@@ -77,6 +82,7 @@ export async function showPlainSecret(estate: Estate): Promise<boolean> {
   const { environment, narrator, tutorial } = estate;
   narrator.chapter('A new value of MySecret, by hand');
   const untouched = ['storefront', 'orders', 'ledger', 'docs'].map((name) => specificationOf(estate, name)).join();
+  const before = await versionOf(estate, tutorial.secretArn);
   const startedAtMs = Date.now();
   await environment.secretsManager.send(
     new PutSecretValueCommand({
@@ -85,7 +91,7 @@ export async function showPlainSecret(estate: Estate): Promise<boolean> {
     }),
   );
   narrator.say('aws secretsmanager put-secret-value --secret-id MySecret');
-  const heard = await follow(estate, tutorial.secretArn, ['Secret Converged', 'Secret Not Converged']);
+  const heard = await follow(estate, tutorial.secretArn, before, ['Secret Converged', 'Secret Not Converged']);
   const converged = heard.find(({ type }) => type === 'Secret Converged');
   const consumers = (converged?.detail['consumers'] ?? []) as ConsumerProof[];
   const current = await versionOf(estate, tutorial.secretArn);
@@ -114,6 +120,7 @@ export async function showBadRelease(estate: Estate): Promise<boolean> {
   const { environment, narrator, clients, database } = estate;
   const { secretsManager, rotationFunctionArn } = environment;
   narrator.chapter('A rotation of shop/database, while the new pods of storefront crash');
+  const before = await versionOf(estate, database.secretArn);
   const old = new Set(readyPods(estate, 'storefront'));
   environment.kubernetes.behave(({ metadata: { name = '', labels } }) =>
     labels?.['app'] === 'storefront' && !old.has(name) ? { kind: 'crash' } : undefined,
@@ -127,7 +134,11 @@ export async function showBadRelease(estate: Estate): Promise<boolean> {
     }),
   );
   narrator.say('aws secretsmanager rotate-secret --secret-id shop/database');
-  const heard = await follow(estate, database.secretArn, ['Sync Halted', 'Secret Converged', 'Rotation Failed']);
+  const heard = await follow(estate, database.secretArn, before, [
+    'Sync Halted',
+    'Secret Converged',
+    'Rotation Failed',
+  ]);
   const halted = heard.find(({ type }) => type === 'Sync Halted');
   for (const { why } of (halted?.detail['failed'] ?? []) as { why: string }[]) narrator.say(why);
   const triedBefore = clients.tally.tried;
@@ -150,8 +161,11 @@ export async function showBadRelease(estate: Estate): Promise<boolean> {
 
 const FOLLOWED = [ROTATION_POSTGRES.name, SYNC.name];
 
-/** Prints what people hear and how far the functions are, until one of `last` comes. */
-async function follow({ environment, narrator }: Estate, secretArn: string, last: readonly string[]) {
+/**
+ * Prints what people hear and how far the functions are, until one of `last` comes.
+ * @param before the version that is being replaced: that it converged may be heard only now
+ */
+async function follow({ environment, narrator }: Estate, secretArn: string, before: string, last: readonly string[]) {
   const { logs } = environment.aws.functions;
   const seen = new Map(FOLLOWED.map((name) => [name, logs(name).length]));
   const heard: Announcement[] = [];
@@ -162,7 +176,9 @@ async function follow({ environment, narrator }: Estate, secretArn: string, last
       for (const progress of lines.slice(count).map(progressOf)) if (progress) narrator.say(progress);
       seen.set(name, lines.length);
     }
-    for (const announcement of (await environment.hear(0)).filter(({ detail }) => detail['secretArn'] === secretArn)) {
+    for (const announcement of await environment.hear(0)) {
+      const { detail } = announcement;
+      if (detail['secretArn'] !== secretArn || detail['versionId'] === before) continue;
       heard.push(announcement);
       for (const proof of proofsOf(announcement)) narrator.say(proof);
       narrator.say(summaryOf(announcement));
@@ -170,9 +186,8 @@ async function follow({ environment, narrator }: Estate, secretArn: string, last
     if (heard.some(({ type }) => last.includes(type))) return heard;
     await delay(100);
   }
-  narrator.say(`nothing more within ${PATIENCE_MS / 1_000} s; the last lines of sync:`);
-  for (const line of logs(SYNC.name).slice(-5)) narrator.say(line);
-  for (const line of logs('retire').slice(-12)) narrator.say(line); // DEBUG
+  narrator.say(`nothing more within ${PATIENCE_MS / 1_000} s; the last lines of sync and retire:`);
+  for (const { name } of [SYNC, RETIRE]) for (const line of logs(name).slice(-8)) narrator.say(line);
   return heard;
 }
 
