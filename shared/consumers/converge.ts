@@ -95,20 +95,28 @@ async function act(
   deadline: Deadline,
 ): Promise<Outcome> {
   const told = new Set(look.told);
-  const tell = async (event: RekeyEvent) => {
-    if (told.has(event.type)) return;
-    told.add(event.type);
-    await deps.announcer.announce(event);
+  /** @returns whether people have heard of it, now or before */
+  const tell = async (event: RekeyEvent): Promise<boolean> => {
+    if (!told.has(event.type) && (await deps.announcer.announce(event))) told.add(event.type);
+    return told.has(event.type);
   };
   const ofSecret = { secretArn: look.secretArn, secretName: look.secretName, versionId: look.versionId };
   const since = new Date(look.sinceMs).toISOString();
 
+  const ageMs = deps.clock.now() - look.lookingSinceMs;
+  // What an outcome rests on (retire, and whoever is to act) must be heard, however late; the rest is best effort.
+  const untold = (): Outcome => ({
+    kind: 'look-again',
+    look: { ...look, told: [...told] },
+    afterSeconds: delaySeconds(ageMs, Number.POSITIVE_INFINITY),
+  });
+
   if (plan.verdict === 'converged') {
-    await tell({
+    const heard = await tell({
       type: 'Secret Converged',
       detail: { ...ofSecret, since, consumers: plan.proved, pinned: found.pinned },
     });
-    return { kind: 'converged' };
+    return heard ? { kind: 'converged' } : untold();
   }
   if (plan.verdict === 'held') return { kind: 'held' };
   if (plan.verdict === 'halted') await tell({ type: 'Sync Halted', detail: { ...ofSecret, failed: plan.failed } });
@@ -118,9 +126,8 @@ async function act(
     await markAll(plan.marks, marker, deps, deadline);
   }
 
-  const ageMs = deps.clock.now() - look.lookingSinceMs;
   if (ageMs >= options.convergeWithinMs) {
-    await tell({
+    const heard = await tell({
       type: 'Secret Not Converged',
       detail: {
         ...ofSecret,
@@ -130,7 +137,7 @@ async function act(
           'The old credential is left alive. Put right what each entry names (or restart it); Rekey looks again by itself every few minutes.',
       },
     });
-    return { kind: 'given-up' };
+    return heard ? { kind: 'given-up' } : untold();
   }
   return {
     kind: 'look-again',

@@ -33,12 +33,14 @@ export function createEventBridgeAnnouncer(
         if (FailedEntryCount)
           throw new RekeyError('EVENT_NOT_SENT', `the bus refused the event: ${Entries?.[0]?.ErrorCode}`);
         log.info('announced', { event: event.type, ...idsOf(event) });
+        return true;
       } catch (error) {
         log.error('could not announce', {
           event: event.type,
           ...idsOf(event),
           error: error instanceof RekeyError ? error : new RekeyError('EVENT_NOT_SENT', nameOf(error)),
         });
+        return false;
       }
     },
   };

@@ -86,7 +86,8 @@ export type RekeyEvent =
       readonly detail: OfSecret & FailureDetail & { readonly sessions?: readonly OpenSession[] };
     };
 
-/** Announcing never fails the work that it reports: an adapter logs its own failure and returns. */
+/** Announcing never fails the work that it reports: an adapter logs its own failure and never throws. */
 export interface Announcer {
-  announce(event: RekeyEvent): Promise<void>;
+  /** @returns whether the bus took the event; false: it was logged, and nobody heard of it */
+  announce(event: RekeyEvent): Promise<boolean>;
 }

@@ -345,7 +345,7 @@ async function pass(body: string, laterMs = 0): Promise<void> {
   const deps = {
     secrets: { describe: async () => secret },
     clusters: [cluster],
-    announcer: { announce: async (event: RekeyEvent) => void events.push(event) },
+    announcer: { announce: async (event: RekeyEvent) => events.push(event) > 0 },
     queue: { send: async (message: string) => void queue.push(message), bringBack: async () => {} },
     clock: { now: () => clock.now() + laterMs },
     log: silentLog,

@@ -51,7 +51,7 @@ const deps = () => ({
   topology: createRdsTopology(() => rds),
   rules: POSTGRES,
   hosts,
-  announcer: { announce: async () => {} },
+  announcer: { announce: async () => true },
   clock,
 });
 

@@ -57,7 +57,7 @@ async function start(testVersionHolds: 'nothing' | 'current value' = 'nothing') 
           topology: createMemoryTopology(),
           rules: POSTGRES,
           hosts: { allowLoopback: false, allowedSuffixes: [] },
-          announcer: { announce: async () => {} },
+          announcer: { announce: async () => true },
           clock: systemClock,
         },
         deadlineIn(30_000, systemClock),

@@ -46,7 +46,7 @@ async function deliverTimes(delivery: number, ...bodies: string[]): Promise<stri
       },
     },
     clusters: [prod.cluster],
-    announcer: { announce: async () => {} },
+    announcer: { announce: async () => true },
     queue: {
       async send(body: string, delaySeconds: number) {
         if (queueFailure !== undefined) throw queueFailure;

@@ -15,12 +15,14 @@ let prod: FakeCluster;
 let dr: FakeCluster;
 let secret: SecretDescription | RekeyError;
 let events: RekeyEvent[];
+let busRefuses: boolean;
 let nowMs: number;
 const clock = { now: () => nowMs };
 
 beforeEach(() => {
   nowMs = T0;
   events = [];
+  busRefuses = false;
   prod = createFakeCluster('prod');
   dr = createFakeCluster('dr');
   secret = secretWith();
@@ -188,6 +190,27 @@ describe('a look', () => {
     expect(prod.marked).toEqual(['shop/web']);
   });
 
+  test.each([
+    ['Secret Converged', 2, 'converged'],
+    ['Secret Not Converged', 1, 'given-up'],
+  ])('whose "%s" the bus refuses is made again, until people can have heard of it', async (type, version, kind) => {
+    putOnVersion(version);
+    nowMs = T0 + 30 * MINUTE;
+    busRefuses = true;
+    const told = ['Sync Started'] as const;
+    expect(await look({ told })).toEqual({ kind: 'look-again', look: { ...LOOK, told }, afterSeconds: 60 });
+
+    busRefuses = false;
+    expect(await look({ told })).toEqual({ kind });
+    expect(types()).toEqual([type]);
+  });
+
+  test('goes on when the bus refuses what nothing rests on', async () => {
+    busRefuses = true;
+    expect(await look()).toMatchObject({ kind: 'look-again', look: { told: [] }, afterSeconds: 5 });
+    expect(prod.marked).toEqual(['shop/orders']);
+  });
+
   test('throws when the secret cannot be described: the message comes back', async () => {
     secret = new RekeyError('SECRETS_MANAGER_UNAVAILABLE', 'throttled');
     await expect(look()).rejects.toMatchObject({ code: 'SECRETS_MANAGER_UNAVAILABLE' });
@@ -261,7 +284,7 @@ const secrets = {
 };
 
 function look(over: Partial<Look> = {}, clusters = [prod.cluster, dr.cluster]) {
-  const announcer = { announce: async (event: RekeyEvent) => void events.push(event) };
+  const announcer = { announce: async (event: RekeyEvent) => !busRefuses && events.push(event) > 0 };
   return converge(
     { ...LOOK, ...over },
     { secrets, clusters, announcer, clock, log: silentLog },

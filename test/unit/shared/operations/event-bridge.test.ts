@@ -14,7 +14,7 @@ describe('an event', () => {
   test('goes to the named bus, about its secret, with the version of its schema', async () => {
     const bus = busThat(() => ({ FailedEntryCount: 0 }));
 
-    await bus.announce(converged([daemonSet('logs', 1)]));
+    expect(await bus.announce(converged([daemonSet('logs', 1)]))).toBe(true);
 
     expect(bus.sent).toEqual([
       {
@@ -51,7 +51,7 @@ describe('an event that could not be sent', () => {
   test('because the bus refused it is an error in the log, and no failure of the work', async () => {
     const bus = busThat(() => ({ FailedEntryCount: 1, Entries: [{ ErrorCode: 'ThrottlingException' }] }));
 
-    await bus.announce(converged([]));
+    expect(await bus.announce(converged([]))).toBe(false);
 
     expect(bus.errors).toEqual([
       expect.objectContaining({
@@ -67,7 +67,7 @@ describe('an event that could not be sent', () => {
       throw new TypeError('body was {"password":"hunter2"}');
     });
 
-    await bus.announce(converged([]));
+    expect(await bus.announce(converged([]))).toBe(false);
 
     expect(String(bus.errors[0]?.error)).toMatch(/EVENT_NOT_SENT: TypeError$/);
   });

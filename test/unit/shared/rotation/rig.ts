@@ -39,7 +39,7 @@ export function createRig(engine: DatabaseEngine = untouchable): Rig {
     topology,
     rules: POSTGRES,
     hosts: { allowLoopback: true, allowedSuffixes: [] },
-    announcer: { announce: async (event) => void events.push(event) },
+    announcer: { announce: async (event) => events.push(event) > 0 },
     // Waiting for a value that became visible late costs no time here.
     clock: { ...systemClock, sleep: async () => {} },
   };
