@@ -2,7 +2,7 @@ import type { Cluster, Marker } from '../cluster/port.ts';
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { asRekeyError, RekeyError } from '../operations/errors.ts';
-import type { Announcer, RekeyEvent } from '../operations/events.ts';
+import type { Announcer, ConsumerRef, RekeyEvent, Unproved } from '../operations/events.ts';
 import type { Log } from '../operations/log.ts';
 import { CURRENT, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
@@ -120,10 +120,11 @@ async function act(
   }
   if (plan.verdict === 'held') return { kind: 'held' };
   if (plan.verdict === 'halted') await tell({ type: 'Sync Halted', detail: { ...ofSecret, failed: plan.failed } });
+  let refusals: Refusals = new Map();
   if (plan.marks.length > 0) {
     const consumers = found.consumers.filter(({ workload, mode }) => workload !== undefined && mode !== 'off');
     await tell({ type: 'Sync Started', detail: { ...ofSecret, consumers: consumers.map(({ ref }) => ref) } });
-    await markAll(plan.marks, marker, deps, deadline);
+    refusals = await markAll(plan, marker, deps, deadline);
   }
 
   if (ageMs >= options.convergeWithinMs) {
@@ -132,7 +133,7 @@ async function act(
       detail: {
         ...ofSecret,
         since,
-        unproved: plan.unproved,
+        unproved: plan.unproved.map((one) => withRefusal(one, refusals)),
         action:
           'The old credential is left alive. Put right what each entry names (or restart it); Rekey looks again by itself every few minutes.',
       },
@@ -146,19 +147,59 @@ async function act(
   };
 }
 
-/** A workload that could not be marked is no reason to leave out the next one: it stays unproved and comes again. */
-async function markAll(marks: readonly Mark[], marker: Marker, deps: ConvergeDeps, deadline: Deadline): Promise<void> {
-  const clusters = new Map(deps.clusters.map((cluster) => [cluster.name, cluster]));
-  for (const { cluster, workload, where } of marks) {
-    const { kind, namespace, name } = workload;
-    const fields = { cluster, kind, namespace, name, marker: marker.annotation };
-    try {
-      const result = await clusters.get(cluster)?.mark(workload, marker, where, deadline);
-      deps.log.info(result === 'moved' ? 'changed meanwhile: looking again' : 'marked', fields);
-    } catch (thrown) {
-      deps.log.warn('could not mark', { ...fields, error: thrown });
-    }
+/** Consumer → what the cluster said when it refused the mark. */
+type Refusals = ReadonlyMap<string, string>;
+
+/**
+ * A workload that the cluster refuses to have marked stays unproved and comes again, but gives its place to the next
+ * one that is due. Whatever else goes wrong keeps the place: the mark may be there, by us or by a pass beside this one.
+ */
+async function markAll(
+  { marks, substitutes }: Plan,
+  marker: Marker,
+  deps: ConvergeDeps,
+  deadline: Deadline,
+): Promise<Refusals> {
+  const refusals = new Map<string, string>();
+  const waiting = [...substitutes];
+  const queue = [...marks];
+  for (const mark of queue) {
+    const refusal = await markOne(mark, marker, deps, deadline);
+    if (refusal === undefined) continue;
+    refusals.set(idOf({ ...mark.workload, cluster: mark.cluster }), refusal);
+    const next = mark.where === 'pod-template' ? waiting.shift() : undefined;
+    if (next !== undefined) queue.push(next);
   }
+  return refusals;
+}
+
+/** @returns why the cluster refuses it; undefined when it did not */
+async function markOne(
+  { cluster, workload, where }: Mark,
+  marker: Marker,
+  deps: ConvergeDeps,
+  deadline: Deadline,
+): Promise<string | undefined> {
+  const { kind, namespace, name } = workload;
+  const fields = { cluster, kind, namespace, name, marker: marker.annotation };
+  try {
+    const result = await deps.clusters.find((one) => one.name === cluster)?.mark(workload, marker, where, deadline);
+    deps.log.info(result === 'moved' ? 'changed meanwhile: looking again' : 'marked', fields);
+    return undefined;
+  } catch (thrown) {
+    deps.log.warn('could not mark', { ...fields, error: thrown });
+    const { code, message } = asRekeyError(thrown);
+    return code === 'CLUSTER_ACCESS_DENIED' || code === 'CLUSTER_REJECTED' ? message : undefined;
+  }
+}
+
+function withRefusal(unproved: Unproved, refusals: Refusals): Unproved {
+  const refusal = refusals.get(idOf(unproved));
+  return refusal === undefined ? unproved : { ...unproved, why: `${unproved.why}, and may not be: ${refusal}` };
+}
+
+function idOf({ cluster, kind, namespace, name }: ConsumerRef): string {
+  return `${cluster}/${kind}/${namespace}/${name}`;
 }
 
 async function describe(arn: string, secrets: ConvergeDeps['secrets']): Promise<SecretDescription | undefined> {

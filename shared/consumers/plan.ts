@@ -28,6 +28,8 @@ export interface Plan {
   readonly verdict: 'converged' | 'halted' | 'held' | 'waiting';
   /** What to roll now. */
   readonly marks: readonly Mark[];
+  /** Who is due next, in order: each may take the place of one whose mark the cluster refuses. */
+  readonly substitutes: readonly Mark[];
   readonly proved: readonly ConsumerProof[];
   readonly unproved: readonly Unproved[];
   /** Those of the unproved whose new pods fail. */
@@ -60,13 +62,13 @@ export function planSync({ consumers, marker, options, unseen, nowMs }: Situatio
   const standings = consumers.map((consumer) => ({ consumer, state: stateOf(consumer, marker) }));
   const failed = standings.filter(({ state }) => state.kind === 'failing').map(unprovedOf);
   const unproved = [...standings.filter(({ state }) => state.kind !== 'proved').map(unprovedOf), ...unseen];
-  const next = failed.length > 0 ? [] : nextOf(standings, options.maxParallel);
+  const next = failed.length > 0 ? NONE : nextOf(standings, options.maxParallel);
   const allowed = mayRoll(options, nowMs);
   const idle = !standings.some(({ state }) => state.kind === 'marked' || state.kind === 'busy');
 
   return {
-    verdict: verdictOf(unproved.length === 0, failed.length > 0, next.length > 0 && !allowed && idle),
-    marks: allowed ? next : [],
+    verdict: verdictOf(unproved.length === 0, failed.length > 0, next.marks.length > 0 && !allowed && idle),
+    ...(allowed ? next : NONE),
     proved: standings.filter(({ state }) => state.kind === 'proved').map(({ consumer }) => proofOf(consumer, marker)),
     unproved,
     failed,
@@ -79,7 +81,11 @@ function verdictOf(allProved: boolean, fails: boolean, held: boolean): Plan['ver
   return held ? 'held' : 'waiting';
 }
 
-function nextOf(standings: readonly Standing[], maxParallel: number): readonly Mark[] {
+type Next = Pick<Plan, 'marks' | 'substitutes'>;
+
+const NONE: Next = { marks: [], substitutes: [] };
+
+function nextOf(standings: readonly Standing[], maxParallel: number): Next {
   const steered = standings.filter(({ state }) => state.kind !== 'proved' && state.kind !== 'left-alone');
   const wave = Math.min(...steered.map(({ consumer }) => consumer.wave));
   const due = steered.flatMap(({ consumer, state }) =>
@@ -91,12 +97,10 @@ function nextOf(standings: readonly Standing[], maxParallel: number): readonly M
 
   const underWay = steered.filter(isRolling).length;
   const capacity = standings.some(isEvidence) ? maxParallel - underWay : 1 - underWay;
-  return [
-    ...annotated.map(({ consumer, workload }) => markOf(consumer, workload, 'object')),
-    ...restarted
-      .slice(0, Math.max(0, capacity))
-      .map(({ consumer, workload }) => markOf(consumer, workload, 'pod-template')),
-  ];
+  const remounts = annotated.map(({ consumer, workload }) => markOf(consumer, workload, 'object'));
+  const rolls = restarted.map(({ consumer, workload }) => markOf(consumer, workload, 'pod-template'));
+  if (capacity <= 0) return { marks: remounts, substitutes: [] };
+  return { marks: [...remounts, ...rolls.slice(0, capacity)], substitutes: rolls.slice(capacity) };
 }
 
 /** Whether a consumer shows that the version works: its pods started on it and are ready. */

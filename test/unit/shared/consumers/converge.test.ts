@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
+import type { Cluster } from '../../../../shared/cluster/port.ts';
 import { converge, delaySeconds, type Look } from '../../../../shared/consumers/converge.ts';
 import { sweep } from '../../../../shared/consumers/sweep.ts';
 import { deadlineIn } from '../../../../shared/operations/deadline.ts';
@@ -176,18 +177,45 @@ describe('a look', () => {
     prod.workloads.push(workloadOf({ name: 'done' }));
     prod.pods.push(done);
     prod.mounts.push(mountOf(done, 2));
-    const mark = prod.cluster.mark.bind(prod.cluster);
-    const cluster = {
-      ...prod.cluster,
-      mark: async (...request: Parameters<typeof mark>) => {
-        if (request[0].name === 'orders') throw new RekeyError('CLUSTER_ACCESS_DENIED', 'patching: 403 Forbidden');
-        return await mark(...request);
-      },
-    };
+    const cluster = failingAt('orders', new RekeyError('CLUSTER_ACCESS_DENIED', 'patching: 403 Forbidden'));
 
     expect(await look({}, [cluster])).toMatchObject({ kind: 'look-again' });
 
     expect(prod.marked).toEqual(['shop/web']);
+  });
+
+  describe('at a canary that the cluster refuses to have rolled', () => {
+    const REFUSAL = new RekeyError('CLUSTER_ACCESS_DENIED', 'patching Deployment shop/orders: 403 Forbidden');
+    const run = (name: string) => {
+      prod.workloads.push(workloadOf({ name }));
+      prod.pods.push(podOf({ name: `${name}-1`, controller: { kind: 'Deployment', name } }));
+    };
+
+    test('94: rolls the next one alone in its place', async () => {
+      run('web');
+      run('zoo');
+      const cluster = failingAt('orders', REFUSAL);
+
+      await look({}, [cluster]);
+      expect(prod.marked).toEqual(['shop/web']);
+      await look({}, [cluster]);
+      expect(prod.marked).toEqual(['shop/web']);
+    });
+
+    test('says in the end that it is refused, and why', async () => {
+      nowMs = T0 + 30 * MINUTE;
+      await look({}, [failingAt('orders', REFUSAL)]);
+      expect(events.at(-1)).toMatchObject({
+        type: 'Secret Not Converged',
+        detail: { unproved: [{ name: 'orders', why: expect.stringMatching(/not rolled yet.*403 Forbidden/) }] },
+      });
+    });
+
+    test('rolls nobody in its place when its mark may be there after all', async () => {
+      run('web');
+      await look({}, [failingAt('orders', new RekeyError('CLUSTER_UNREACHABLE', 'patching: no answer in time'))]);
+      expect(prod.marked).toEqual([]);
+    });
   });
 
   test.each([
@@ -294,6 +322,18 @@ function look(over: Partial<Look> = {}, clusters = [prod.cluster, dr.cluster]) {
 
 function swept() {
   return sweep({ secrets, clusters: [prod.cluster, dr.cluster], clock, log: silentLog }, deadlineIn(60_000, clock));
+}
+
+/** The cluster prod, where this workload cannot be patched. */
+function failingAt(name: string, failure: RekeyError): Cluster {
+  const { mark } = prod.cluster;
+  return {
+    ...prod.cluster,
+    mark: async (...request) => {
+      if (request[0].name === name) throw failure;
+      return await mark(...request);
+    },
+  };
 }
 
 function types() {
