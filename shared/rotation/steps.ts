@@ -145,7 +145,8 @@ async function setOrWithdraw({ strategy, rotation, request, deps }: Run, pending
     return await strategy.set(rotation, pending);
   } catch (error) {
     if (error instanceof RekeyError && error.code === 'PASSWORD_REJECTED')
-      await deps.store.withdrawPending(request.secretArn, request.versionId);
+      // Where the label stays, the next try withdraws it: what must be heard is why the rotation failed.
+      await deps.store.withdrawPending(request.secretArn, request.versionId).catch(() => {});
     throw error;
   }
 }

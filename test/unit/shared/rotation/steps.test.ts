@@ -123,6 +123,19 @@ describe('a rotation of a single user', () => {
     expect(await kinds(STEPS)).toEqual(['created', 'set', 'tested', 'promoted']);
   });
 
+  test('a rejected password is the failure that people hear of, even if its version cannot be withdrawn', async () => {
+    await run('createSecret');
+    database.failure = new RekeyError('PASSWORD_REJECTED', 'too simple');
+    const store = {
+      ...rig.deps.store,
+      withdrawPending: async () => {
+        throw new RekeyError('ACCESS_DENIED', 'UpdateSecretVersionStage');
+      },
+    };
+
+    await expect(rig.run('setSecret', arn, token, { store })).rejects.toMatchObject({ code: 'PASSWORD_REJECTED' });
+  });
+
   test('finishSecret does not promote what no longer logs in', async () => {
     await kinds(['createSecret', 'setSecret', 'testSecret']);
     database.addUser('app', { password: 'changed by someone' });
