@@ -34,6 +34,7 @@ const message = z.discriminatedUnion('source', [
       ...ofAnyDetail,
       lookingSince: z.iso.datetime({ offset: true }),
       told: z.array(z.string()),
+      passesLeft: z.optional(z.int().check(z.gte(1), z.lte(100))),
     }),
   }),
 ]);
@@ -52,10 +53,12 @@ export function parseLabelEvent(body: string, nowMs: number): Look | undefined {
   if (labelUpdated !== CURRENT) return undefined;
   const of = { secretArn, secretName: name, versionId, sinceMs: Date.parse(event.time) };
   if (event.source === 'aws.secretsmanager') return { ...of, lookingSinceMs: nowMs, told: [] };
+  const { lookingSince, told, passesLeft } = event.detail;
   return {
     ...of,
-    lookingSinceMs: Date.parse(event.detail.lookingSince),
-    told: event.detail.told as readonly RekeyEvent['type'][],
+    lookingSinceMs: Date.parse(lookingSince),
+    told: told as readonly RekeyEvent['type'][],
+    ...(passesLeft === undefined ? {} : { passesLeft }),
   };
 }
 
@@ -74,6 +77,7 @@ export function lookAgainEvent(look: Look): string {
       versionId: look.versionId,
       lookingSince: new Date(look.lookingSinceMs).toISOString(),
       told: look.told,
+      passesLeft: look.passesLeft,
     },
   });
 }

@@ -17,6 +17,7 @@ const queue = createSqsQueue(queueUrl);
 const deps: SweepDeps = {
   secrets: createSecretsManagerStore(),
   clusters: clusters.map((cluster) => createKubernetesCluster(createEksAccess(cluster, clock), clock)),
+  lookAgain: (look, afterSeconds) => queue.send(lookAgainEvent(look), afterSeconds),
   clock,
   log,
 };
@@ -24,8 +25,7 @@ const deps: SweepDeps = {
 /** On a schedule: asks sync to look at every secret that has something left to do, whatever became of its event. */
 export async function handler(_event: unknown, context: Context): Promise<void> {
   try {
-    const looks = await sweep(deps, deadlineIn(context.getRemainingTimeInMillis(), clock));
-    for (const look of looks) await queue.send(lookAgainEvent(look), 0);
+    await sweep(deps, deadlineIn(context.getRemainingTimeInMillis(), clock));
   } catch (error) {
     log.error('sweep failed', { error });
     // Lambda logs what is thrown: a foreign error may quote what was sent.

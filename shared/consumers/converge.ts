@@ -22,11 +22,22 @@ export interface Look {
   readonly lookingSinceMs: number;
   /** What people already heard about this version. */
   readonly told: readonly RekeyEvent['type'][];
+  /**
+   * Set for a look that the sweep asked for: how many passes are left to it, {@link SWEEP_SECONDS} apart. It tells
+   * nobody that it waits, for the event's own look did. Once it marks something it is a look like any other.
+   */
+  readonly passesLeft?: number;
 }
 
-/** `superseded`: another version is current, and its own event follows. `gone`: the secret is deleted. */
+/** From one sweep to the next, and the longest time that SQS delays a message. */
+export const SWEEP_SECONDS = 900;
+
+/**
+ * `superseded`: another version is current, and its own event follows. `gone`: the secret is deleted. `left-to-sweep`:
+ * the passes that a sweep asked for are over, and the next sweep has asked for its own.
+ */
 export type Outcome =
-  | { readonly kind: 'converged' | 'superseded' | 'gone' | 'held' | 'refused' | 'given-up' }
+  | { readonly kind: 'converged' | 'superseded' | 'gone' | 'held' | 'refused' | 'given-up' | 'left-to-sweep' }
   | { readonly kind: 'look-again'; readonly look: Look; readonly afterSeconds: number };
 
 export interface ConvergeDeps {
@@ -119,13 +130,15 @@ async function act(
     return heard ? { kind: 'converged' } : untold();
   }
   if (plan.verdict === 'held') return { kind: 'held' };
-  if (plan.verdict === 'halted') await tell({ type: 'Sync Halted', detail: { ...ofSecret, failed: plan.failed } });
-  let refusals: Refusals = new Map();
-  if (plan.marks.length > 0) {
-    const consumers = found.consumers.filter(({ workload, mode }) => workload !== undefined && mode !== 'off');
+  const { marked, refusals } = await markAll(plan, marker, deps, deadline);
+  if (marked > 0) {
+    const consumers = found.consumers.filter(
+      ({ workload, mode, leftAlone }) => workload !== undefined && mode !== 'off' && leftAlone === undefined,
+    );
     await tell({ type: 'Sync Started', detail: { ...ofSecret, consumers: consumers.map(({ ref }) => ref) } });
-    refusals = await markAll(plan, marker, deps, deadline);
   }
+  if (look.passesLeft !== undefined) return afterSweep(look, look.passesLeft, marked > 0, [...told], deps.clock.now());
+  if (plan.verdict === 'halted') await tell({ type: 'Sync Halted', detail: { ...ofSecret, failed: plan.failed } });
 
   if (ageMs >= options.convergeWithinMs) {
     const heard = await tell({
@@ -147,6 +160,27 @@ async function act(
   };
 }
 
+/**
+ * A sweep's look that waits would be one more chain of passes at every sweep. It comes back a few times only, so that a
+ * pod which somebody puts right between two sweeps is announced; one that marks has work of its own to follow.
+ */
+function afterSweep(
+  { passesLeft: _over, ...look }: Look,
+  passesLeft: number,
+  marked: boolean,
+  told: Look['told'],
+  nowMs: number,
+): Outcome {
+  if (marked)
+    return {
+      kind: 'look-again',
+      look: { ...look, lookingSinceMs: nowMs, told },
+      afterSeconds: delaySeconds(0, Number.POSITIVE_INFINITY),
+    };
+  if (passesLeft <= 1) return { kind: 'left-to-sweep' };
+  return { kind: 'look-again', look: { ...look, told, passesLeft: passesLeft - 1 }, afterSeconds: SWEEP_SECONDS };
+}
+
 /** Consumer → what the cluster said when it refused the mark. */
 type Refusals = ReadonlyMap<string, string>;
 
@@ -159,37 +193,39 @@ async function markAll(
   marker: Marker,
   deps: ConvergeDeps,
   deadline: Deadline,
-): Promise<Refusals> {
+): Promise<{ readonly marked: number; readonly refusals: Refusals }> {
   const refusals = new Map<string, string>();
   const waiting = [...substitutes];
   const queue = [...marks];
+  let marked = 0;
   for (const mark of queue) {
-    const refusal = await markOne(mark, marker, deps, deadline);
-    if (refusal === undefined) continue;
-    refusals.set(idOf({ ...mark.workload, cluster: mark.cluster }), refusal);
+    const result = await markOne(mark, marker, deps, deadline);
+    if (result === 'marked') marked += 1;
+    if (typeof result === 'string') continue;
+    refusals.set(idOf({ ...mark.workload, cluster: mark.cluster }), result.refusal);
     const next = mark.where === 'pod-template' ? waiting.shift() : undefined;
     if (next !== undefined) queue.push(next);
   }
-  return refusals;
+  return { marked, refusals };
 }
 
-/** @returns why the cluster refuses it; undefined when it did not */
+/** @returns `unclear`: it was seen to change, or nobody knows; `refusal`: why the cluster will not have it marked */
 async function markOne(
   { cluster, workload, where }: Mark,
   marker: Marker,
   deps: ConvergeDeps,
   deadline: Deadline,
-): Promise<string | undefined> {
+): Promise<'marked' | 'unclear' | { readonly refusal: string }> {
   const { kind, namespace, name } = workload;
   const fields = { cluster, kind, namespace, name, marker: marker.annotation };
   try {
     const result = await deps.clusters.find((one) => one.name === cluster)?.mark(workload, marker, where, deadline);
     deps.log.info(result === 'moved' ? 'changed meanwhile: looking again' : 'marked', fields);
-    return undefined;
+    return result === 'marked' ? 'marked' : 'unclear';
   } catch (thrown) {
     deps.log.warn('could not mark', { ...fields, error: thrown });
     const { code, message } = asRekeyError(thrown);
-    return code === 'CLUSTER_ACCESS_DENIED' || code === 'CLUSTER_REJECTED' ? message : undefined;
+    return code === 'CLUSTER_ACCESS_DENIED' || code === 'CLUSTER_REJECTED' ? { refusal: message } : 'unclear';
   }
 }
 

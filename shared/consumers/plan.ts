@@ -142,11 +142,15 @@ function markOf({ ref }: Consumer, workload: Workload, where: Mark['where']): Ma
 }
 
 function stateOf(consumer: Consumer, marker: Marker): State {
-  const { workload, mode, ref } = consumer;
-  const why = doubtOf(consumer);
+  const { workload, mode, ref, unprovable, leftAlone } = consumer;
+  const doubt = doubtOf(consumer);
+  const why = doubt ?? unprovable;
   if (why === undefined) return { kind: 'proved' };
   if (workload === undefined) return { kind: 'left-alone', why: `${why}; Rekey does not restart a ${ref.kind}` };
   if (mode === 'off') return { kind: 'left-alone', why: `${why}; rekey.dev/mode is off` };
+  if (leftAlone !== undefined) return { kind: 'left-alone', why: `${why}; ${leftAlone}` };
+  // Its pods have what can be proved. To roll it again and again would not bring the rest.
+  if (doubt === undefined) return { kind: 'left-alone', why };
   if (mode === 'annotate')
     return workload.annotations.get(marker.annotation) === marker.versionId
       ? { kind: 'marked', why }
@@ -165,9 +169,11 @@ function stateOf(consumer: Consumer, marker: Marker): State {
   return { kind: 'due', workload, why: `${why}; it is not rolled yet` };
 }
 
-/** Why a consumer is not proved as a whole; undefined when it is. */
+/** What time or a roll may cure; undefined when all that is recorded is right. */
 function doubtOf({ workload, pods }: Consumer): string | undefined {
-  const doubts = pods.flatMap(({ verdict }) => (verdict.kind === 'proved' ? [] : [verdict.why]));
+  const doubts = pods.flatMap(({ verdict }) =>
+    verdict.kind === 'proved' || verdict.kind === 'unprovable' ? [] : [verdict.why],
+  );
   const [first] = doubts;
   if (first !== undefined) return doubts.length === 1 ? first : `${first}; and ${doubts.length - 1} more of its pods`;
   // Pods that are missing (a full quota, a template nobody can schedule) would prove nothing by their absence.
@@ -212,16 +218,18 @@ function unprovedOf({ consumer, state }: Standing): Unproved {
 }
 
 function proofOf({ ref, workload, mode, pods }: Consumer, marker: Marker): ConsumerProof {
-  const marked = [workload?.templateAnnotations, workload?.annotations].some(
-    (annotations) => annotations?.get(marker.annotation) === marker.versionId,
-  );
-  const rolledAtMs = marked ? workload?.markedAtMs : undefined;
+  const rolledAtMs = workload !== undefined && isMarked(workload, marker) ? workload.markedAtMs : undefined;
   return {
     ...ref,
     mode,
     ...(rolledAtMs === undefined ? {} : { rolledAt: new Date(rolledAtMs).toISOString() }),
     pods: pods.flatMap(({ verdict }) => (verdict.kind === 'proved' ? [verdict.proof] : [])),
   };
+}
+
+/** Whether Rekey has marked the workload for this version, in either mode. */
+export function isMarked({ templateAnnotations, annotations }: Workload, { annotation, versionId }: Marker): boolean {
+  return templateAnnotations.get(annotation) === versionId || annotations.get(annotation) === versionId;
 }
 
 /** Whether the secret's tags let a workload be rolled now. */

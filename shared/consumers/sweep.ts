@@ -2,44 +2,47 @@ import type { Cluster } from '../cluster/port.ts';
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
-import type { RekeyEvent } from '../operations/events.ts';
 import type { Log } from '../operations/log.ts';
 import { CURRENT, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
 import { parseTags } from '../secrets/tags.ts';
 import { type Snapshot, secretsNamed } from './consumers.ts';
-import { allConsumers, type Look } from './converge.ts';
+import { allConsumers, type Look, SWEEP_SECONDS } from './converge.ts';
 import { markerOf } from './marker.ts';
 import { observe } from './observe.ts';
-import { planSync } from './plan.ts';
+import { isMarked, planSync } from './plan.ts';
 
 export interface SweepDeps {
   readonly secrets: Pick<SecretStore, 'describe'>;
   readonly clusters: readonly Cluster[];
+  /** Asks sync for a look. @throws RekeyError QUEUE_UNAVAILABLE */
+  readonly lookAgain: (look: Look, afterSeconds: number) => Promise<void>;
   readonly clock: Pick<Clock, 'now'>;
   readonly log: Log;
 }
 
-/** What people were told when the roll was under way: again on every sweep it would be noise. */
-const HEARD: readonly RekeyEvent['type'][] = ['Sync Started', 'Sync Halted', 'Secret Not Converged'];
+/** The next sweep, or the one after it when that is late or fails, has looked before the last of them. */
+const PASSES = 2;
 
 /**
- * Looks at every secret that some cluster names, without an event, and says at which of them sync should look again.
- * It patches nothing itself. One secret or cluster that fails does not keep the others waiting.
+ * Looks at every secret that some cluster names, without an event, and asks sync to look again where something is not
+ * proved. It patches nothing itself. One secret or cluster that fails does not keep the others waiting.
+ * @throws RekeyError of {@link SweepDeps.lookAgain}
  */
-export async function sweep(deps: SweepDeps, deadline: Deadline): Promise<readonly Look[]> {
+export async function sweep(deps: SweepDeps, deadline: Deadline): Promise<void> {
   const { snapshots, unseen } = await observe(
     deps.clusters,
     ({ classes, workloads }) => new Set([...classes, ...workloads].map(({ namespace }) => namespace)),
     deadline,
     deps.log,
   );
-  const looks: Look[] = [];
+  let asked = 0;
   for (const secret of await secretsOf(snapshots, deps)) {
-    const look = lookAt(secret, snapshots, deps);
-    if (look !== undefined) looks.push(look);
+    const next = nextLook(secret, snapshots, deps);
+    if (next === undefined) continue;
+    await deps.lookAgain(next.look, next.afterSeconds);
+    asked += 1;
   }
-  deps.log.info('swept', { clusters: snapshots.length, unseen: unseen.length, toLookAt: looks.length });
-  return looks;
+  deps.log.info('swept', { clusters: snapshots.length, unseen: unseen.length, asked });
 }
 
 /** By ARN: one secret may be named in several ways. */
@@ -57,7 +60,12 @@ async function secretsOf(snapshots: readonly Snapshot[], deps: SweepDeps): Promi
   return secrets.values();
 }
 
-function lookAt(secret: SecretDescription, snapshots: readonly Snapshot[], deps: SweepDeps): Look | undefined {
+/** What has to be marked is not kept waiting; of what only waits, this sweep has just seen all that there is. */
+function nextLook(
+  secret: SecretDescription,
+  snapshots: readonly Snapshot[],
+  deps: SweepDeps,
+): { readonly look: Look; readonly afterSeconds: number } | undefined {
   const versionId = versionWithStage(secret, CURRENT);
   if (versionId === undefined) return undefined;
   const nowMs = deps.clock.now();
@@ -66,8 +74,17 @@ function lookAt(secret: SecretDescription, snapshots: readonly Snapshot[], deps:
     const { consumers } = allConsumers(secret, marker, snapshots);
     const plan = planSync({ consumers, marker, options: parseTags(secret.tags), unseen: [], nowMs });
     if (plan.verdict === 'converged' || plan.verdict === 'held') return undefined;
-    const told = plan.marks.length > 0 ? [] : HEARD;
-    return { secretArn: secret.arn, secretName: secret.name, versionId, sinceMs: nowMs, lookingSinceMs: nowMs, told };
+    const started = consumers.some(({ workload }) => workload !== undefined && isMarked(workload, marker));
+    const look: Look = {
+      secretArn: secret.arn,
+      secretName: secret.name,
+      versionId,
+      sinceMs: nowMs,
+      lookingSinceMs: nowMs,
+      told: started ? ['Sync Started'] : [],
+      passesLeft: PASSES,
+    };
+    return { look, afterSeconds: plan.marks.length > 0 ? 0 : SWEEP_SECONDS };
   } catch (thrown) {
     if (!(thrown instanceof RekeyError)) throw thrown;
     // sync told people about the tag when the secret's own event came.

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { SQSEvent } from 'aws-lambda';
 import { syncBatch } from '../../functions/sync/batch.ts';
 import { createKubernetesCluster } from '../../shared/cluster/kubernetes.ts';
+import type { Look } from '../../shared/consumers/converge.ts';
 import { sweep } from '../../shared/consumers/sweep.ts';
 import { systemClock as clock } from '../../shared/operations/clock.ts';
 import { deadlineIn } from '../../shared/operations/deadline.ts';
@@ -374,14 +375,18 @@ async function converged(times = 1): Promise<void> {
   await passUntil('the secret converges', () => eventsOf('Secret Converged').length >= times);
 }
 
-async function swept() {
+/** The looks that a sweep asks for. */
+async function swept(): Promise<Look[]> {
+  const looks: Look[] = [];
   const deps = {
     secrets: { describe: async () => secret },
     clusters: [cluster],
+    lookAgain: async (look: Look) => void looks.push(look),
     clock,
     log: silentLog,
   };
-  return await sweep(deps, deadlineIn(60_000, clock));
+  await sweep(deps, deadlineIn(60_000, clock));
+  return looks;
 }
 
 function eventsOf<T extends RekeyEvent['type']>(type: T): Extract<RekeyEvent, { type: T }>[] {

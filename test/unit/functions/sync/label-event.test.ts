@@ -26,18 +26,22 @@ test('a secret that RDS made is one like the others', () => {
   expect(parseLabelEvent(JSON.stringify(event), T0)).toMatchObject({ secretName: name });
 });
 
-test('what a pass hands to the next one comes back whole, whenever it is read', () => {
-  const look = {
-    secretArn: SECRET.arn,
-    secretName: SECRET.name,
-    versionId: versionOf(2),
-    sinceMs: T0,
-    lookingSinceMs: T0 + 60_000,
-    told: ['Sync Started'] as const,
-  };
+test.each([{}, { passesLeft: 2 }])(
+  'what a pass hands to the next one comes back whole, whenever it is read: %j',
+  (more) => {
+    const look = {
+      secretArn: SECRET.arn,
+      secretName: SECRET.name,
+      versionId: versionOf(2),
+      sinceMs: T0,
+      lookingSinceMs: T0 + 60_000,
+      told: ['Sync Started'] as const,
+      ...more,
+    };
 
-  expect(parseLabelEvent(lookAgainEvent(look), T0 + 600_000)).toEqual(look);
-});
+    expect(parseLabelEvent(lookAgainEvent(look), T0 + 600_000)).toEqual(look);
+  },
+);
 
 test.each(['AWSPREVIOUS', 'AWSPENDING', 'blue', 'awscurrent'])(
   '87: the label %s is none of our business',
@@ -77,6 +81,23 @@ describe('what is no such event is refused, and not quoted', () => {
 
     expect(parse).toThrow(
       expect.objectContaining({ code: 'EVENT_INVALID', message: expect.not.stringContaining(JUNK) }),
+    );
+  });
+
+  test.each([0, 101, 1.5, '2', null, JUNK])('a Look Again with %j passes left', (passesLeft) => {
+    const event = JSON.parse(
+      lookAgainEvent({
+        secretArn: SECRET.arn,
+        secretName: SECRET.name,
+        versionId: versionOf(2),
+        sinceMs: T0,
+        lookingSinceMs: T0,
+        told: [],
+      }),
+    );
+    event.detail.passesLeft = passesLeft;
+    expect(() => parseLabelEvent(JSON.stringify(event), T0)).toThrow(
+      expect.objectContaining({ code: 'EVENT_INVALID', message: expect.stringContaining('detail.passesLeft') }),
     );
   });
 

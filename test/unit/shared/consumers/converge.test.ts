@@ -256,25 +256,48 @@ test.each([
 });
 
 describe('the sweep', () => {
-  test('asks for a look at what was never started, as if nobody had heard of it', async () => {
-    expect(await swept()).toEqual([
-      {
-        secretArn: SECRET.arn,
-        secretName: SECRET.name,
-        versionId: versionOf(2),
-        sinceMs: T0,
-        lookingSinceMs: T0,
-        told: [],
-      },
-    ]);
+  test('asks at once for a look at what was never started, as if nobody had heard of it', async () => {
+    expect(await swept()).toEqual([{ look: { ...LOOK, passesLeft: 2 }, afterSeconds: 0 }]);
     expect(prod.marked).toEqual([]);
   });
 
-  test('asks for a quiet look at what only waits: people heard of it', async () => {
+  test('asks for a look at what only waits when the next sweep is due: people heard of it', async () => {
     prod.workloads = prod.workloads.map((one) => ({ ...one, templateAnnotations: markedWith(2) }));
-    expect(await swept()).toEqual([
-      expect.objectContaining({ told: ['Sync Started', 'Sync Halted', 'Secret Not Converged'] }),
-    ]);
+    expect(await swept()).toEqual([{ look: { ...LOOK, told: ['Sync Started'], passesLeft: 2 }, afterSeconds: 900 }]);
+  });
+
+  test("its look that finds nothing to mark tells nobody, and ends after the next sweep's own", async () => {
+    prod.workloads = prod.workloads.map((one) => ({ ...one, annotations: new Map([['rekey.dev/mode', 'off']]) }));
+    nowMs = T0 + 45 * MINUTE;
+    expect(await look({ passesLeft: 2 })).toEqual({
+      kind: 'look-again',
+      look: { ...LOOK, passesLeft: 1 },
+      afterSeconds: 900,
+    });
+    expect(await look({ passesLeft: 1 })).toEqual({ kind: 'left-to-sweep' });
+    expect(events).toEqual([]);
+  });
+
+  test('its look that may mark nothing tells nobody that a roll has started', async () => {
+    const refusing = failingAt('orders', new RekeyError('CLUSTER_ACCESS_DENIED', '403'));
+    expect(await look({ passesLeft: 1 }, [refusing])).toEqual({ kind: 'left-to-sweep' });
+    expect(events).toEqual([]);
+  });
+
+  test('its look that marks goes on like any other, with the whole time for it', async () => {
+    nowMs = T0 + 45 * MINUTE;
+    expect(await look({ passesLeft: 1 })).toEqual({
+      kind: 'look-again',
+      look: { ...LOOK, lookingSinceMs: nowMs, told: ['Sync Started'] },
+      afterSeconds: 5,
+    });
+    expect(types()).toEqual(['Sync Started']);
+  });
+
+  test('its look announces that a secret has converged, since somebody put its pods right', async () => {
+    putOnVersion(2);
+    expect(await look({ passesLeft: 1 })).toEqual({ kind: 'converged' });
+    expect(types()).toEqual(['Secret Converged']);
   });
 
   test('asks for nothing when all is proved', async () => {
@@ -320,8 +343,13 @@ function look(over: Partial<Look> = {}, clusters = [prod.cluster, dr.cluster]) {
   );
 }
 
-function swept() {
-  return sweep({ secrets, clusters: [prod.cluster, dr.cluster], clock, log: silentLog }, deadlineIn(60_000, clock));
+/** What a sweep asks for. */
+async function swept() {
+  const asked: { look: Look; afterSeconds: number }[] = [];
+  const lookAgain = async (look: Look, afterSeconds: number) => void asked.push({ look, afterSeconds });
+  const clusters = [prod.cluster, dr.cluster];
+  await sweep({ secrets, clusters, lookAgain, clock, log: silentLog }, deadlineIn(60_000, clock));
+  return asked;
 }
 
 /** The cluster prod, where this workload cannot be patched. */
