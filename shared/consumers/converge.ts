@@ -4,7 +4,7 @@ import type { Deadline } from '../operations/deadline.ts';
 import { asRekeyError, RekeyError } from '../operations/errors.ts';
 import type { Announcer, ConsumerRef, RekeyEvent, Unproved } from '../operations/events.ts';
 import type { Log } from '../operations/log.ts';
-import { CURRENT, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
+import { CURRENT, PENDING, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
 import { type Consumers, consumersOf, namespacesUsing, type Snapshot } from './consumers.ts';
 import { markerOf } from './marker.ts';
@@ -56,7 +56,10 @@ export interface ConvergeDeps {
 export async function converge(look: Look, deps: ConvergeDeps, deadline: Deadline): Promise<Outcome> {
   const secret = await describe(look.secretArn, deps.secrets);
   if (secret === undefined) return { kind: 'gone' };
-  if (versionWithStage(secret, CURRENT) !== look.versionId) return { kind: 'superseded' };
+  if (versionWithStage(secret, CURRENT) !== look.versionId)
+    return isStillToCome(look, secret, deps.clock.now())
+      ? { kind: 'look-again', look, afterSeconds: SETTLE_AGAIN_SECONDS }
+      : { kind: 'superseded' };
 
   const options = optionsOf(secret);
   if (options instanceof RekeyError) return refuse(look, options, deps);
@@ -246,6 +249,17 @@ async function describe(arn: string, secrets: ConvergeDeps['secrets']): Promise<
     if (thrown instanceof RekeyError && thrown.code === 'SECRET_NOT_FOUND') return undefined;
     throw thrown;
   }
+}
+
+/** How long DescribeSecret may be behind the event: Secrets Manager is eventually consistent and gives no bound. */
+const SETTLES_WITHIN_MS = 120_000;
+const SETTLE_AGAIN_SECONDS = 5;
+
+/** Whether a description from before the label moved would look like this: then "another version is current" is old. */
+function isStillToCome({ versionId, sinceMs }: Look, { stages }: SecretDescription, nowMs: number): boolean {
+  // The clock that stamped the event may be ahead of this one.
+  if (Math.abs(nowMs - sinceMs) >= SETTLES_WITHIN_MS) return false;
+  return stages.get(versionId)?.includes(PENDING) ?? true;
 }
 
 function optionsOf({ tags }: SecretDescription): SecretOptions | RekeyError {

@@ -5,7 +5,7 @@ import { sweep } from '../../../../shared/consumers/sweep.ts';
 import { deadlineIn } from '../../../../shared/operations/deadline.ts';
 import { RekeyError } from '../../../../shared/operations/errors.ts';
 import type { RekeyEvent } from '../../../../shared/operations/events.ts';
-import { CURRENT, type SecretDescription } from '../../../../shared/secrets/port.ts';
+import { CURRENT, PENDING, PREVIOUS, type SecretDescription } from '../../../../shared/secrets/port.ts';
 import { versionOf } from '../../functions/sync/messages.ts';
 import { createFakeCluster, type FakeCluster } from '../cluster/fake-cluster.ts';
 import { DATABASE, markedWith, mountOf, podOf, SECRET, silentLog, spcOf, T0, workloadOf } from './observations.ts';
@@ -40,11 +40,27 @@ describe('a look', () => {
   });
 
   test('86: at a version that is no longer current ends there', async () => {
-    secret = secretWith({ stages: new Map([[versionOf(3), [CURRENT]]]) });
+    secret = currentIs(3, [PREVIOUS]);
     expect(await look()).toEqual({ kind: 'superseded' });
     expect(prod.marked).toEqual([]);
     expect(events).toEqual([]);
   });
+
+  test.each([
+    ['pending', [PENDING]],
+    ['unknown', undefined],
+  ])(
+    '86: at a version that is still %s just after the event waits for a description that is not older',
+    async (_is, stages) => {
+      secret = currentIs(1, stages);
+      nowMs = T0 + 2 * MINUTE - 1;
+      expect(await look()).toEqual({ kind: 'look-again', look: LOOK, afterSeconds: 5 });
+      expect(prod.marked).toEqual([]);
+
+      nowMs = T0 + 2 * MINUTE;
+      expect(await look()).toEqual({ kind: 'superseded' });
+    },
+  );
 
   test('that finds work tells so once, marks, and asks for the next look', async () => {
     const outcome = await look();
@@ -379,6 +395,12 @@ function secretWith(over: Partial<SecretDescription> = {}): SecretDescription {
     deletedAtMs: undefined,
     ...over,
   };
+}
+
+/** Version 2, whose look it is, has these labels; undefined: none is known of it. */
+function currentIs(version: number, stagesOf2: readonly string[] | undefined): SecretDescription {
+  const of2: [string, readonly string[]][] = stagesOf2 === undefined ? [] : [[versionOf(2), stagesOf2]];
+  return secretWith({ stages: new Map([[versionOf(version), [CURRENT]], ...of2]) });
 }
 
 /** One Deployment whose one pod mounts that version. */
