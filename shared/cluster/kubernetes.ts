@@ -365,7 +365,14 @@ function reasonIn(body: unknown): string {
 /** An object of a kind that the client has no types for, as the JSON says. */
 interface CustomObject extends KubernetesObject {
   readonly metadata?: V1ObjectMeta;
-  readonly spec?: { readonly provider?: string; readonly parameters?: Readonly<Record<string, string>> };
+  readonly spec?: {
+    readonly provider?: string;
+    readonly parameters?: Readonly<Record<string, string>>;
+    readonly secretObjects?: readonly {
+      readonly secretName?: string;
+      readonly data?: readonly { readonly objectName?: string }[];
+    }[];
+  };
   readonly status?: {
     readonly podName?: string;
     readonly secretProviderClassName?: string;
@@ -380,6 +387,10 @@ function secretProviderClassOf({ metadata, spec }: CustomObject): SecretProvider
     name: metadata?.name ?? '',
     provider: spec?.provider ?? '',
     parameters: new Map(Object.entries(spec?.parameters ?? {})),
+    syncedSecrets: (spec?.secretObjects ?? []).map(({ secretName = '', data = [] }) => ({
+      name: secretName.trim(),
+      files: data.map(({ objectName = '' }) => objectName.trim()),
+    })),
   };
 }
 
@@ -449,6 +460,7 @@ function workloadOf(
     annotations: new Map(Object.entries(metadata?.annotations ?? {})),
     templateAnnotations: new Map(Object.entries(template?.metadata?.annotations ?? {})),
     secretProviderClasses: [...classesByVolume(template?.spec).values()],
+    secrets: secretsOf(template?.spec),
     replicas,
     rollout,
     markedAtMs: ours.length === 0 ? undefined : Math.max(...ours.map(({ time }) => msOf(time))),
@@ -476,6 +488,7 @@ function podOf({ metadata, spec, status }: V1Pod, owners: ReadonlyMap<string | u
     ready: status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false,
     terminating: metadata?.deletionTimestamp !== undefined,
     secretProviderClasses: [...new Set(classes.values())],
+    secrets: secretsOf(spec),
     containers: [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].map((container) =>
       containerOf(container, classes, statuses.get(container.name)),
     ),
@@ -495,6 +508,20 @@ function classesByVolume(spec: V1Pod['spec']): ReadonlyMap<string, string> {
     if (spc !== undefined) classes.set(name, spc);
   }
   return classes;
+}
+
+/** The Secrets that a pod refers to for variables (env, envFrom) and files (volumes), by name. */
+function secretsOf(spec: V1Pod['spec']): readonly string[] {
+  const containers = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])];
+  const names = [
+    ...containers.flatMap(({ env }) => (env ?? []).map(({ valueFrom }) => valueFrom?.secretKeyRef?.name)),
+    ...containers.flatMap(({ envFrom }) => (envFrom ?? []).map(({ secretRef }) => secretRef?.name)),
+    ...(spec?.volumes ?? []).flatMap(({ secret, projected }) => [
+      secret?.secretName,
+      ...(projected?.sources ?? []).map((source) => source.secret?.name),
+    ]),
+  ];
+  return [...new Set(names.filter((name) => name !== undefined))];
 }
 
 function containerOf(

@@ -12,6 +12,14 @@ export interface SecretProviderClass {
   /** `aws` for the AWS provider; the empty string when none is named. */
   readonly provider: string;
   readonly parameters: ReadonlyMap<string, string>;
+  readonly syncedSecrets: readonly SyncedSecret[];
+}
+
+/** A Kubernetes Secret that the driver writes what it mounted into: an entry of a class's `secretObjects`. */
+export interface SyncedSecret {
+  readonly name: string;
+  /** Names of the mounted files that it holds. */
+  readonly files: readonly string[];
 }
 
 export interface Workload {
@@ -25,6 +33,8 @@ export interface Workload {
   readonly templateAnnotations: ReadonlyMap<string, string>;
   /** Names of the classes that the pod template mounts; they are of the workload's own namespace. */
   readonly secretProviderClasses: readonly string[];
+  /** Names of the Kubernetes Secrets that the pod template takes variables or files from; Rekey reads none. */
+  readonly secrets: readonly string[];
   /** How many pods it should have. */
   readonly replicas: number;
   readonly rollout: Rollout;
@@ -59,6 +69,8 @@ export interface Pod {
   readonly terminating: boolean;
   /** Names of the classes that it mounts. */
   readonly secretProviderClasses: readonly string[];
+  /** Names of the Kubernetes Secrets that it takes variables or files from. */
+  readonly secrets: readonly string[];
   /** Init containers and sidecars too. */
   readonly containers: readonly Container[];
 }

@@ -25,6 +25,10 @@ export interface Consumer {
   readonly wave: number;
   /** Its live pods that use the secret, and what they prove. */
   readonly pods: readonly JudgedPod[];
+  /** Why it stays unproved when every record is right: part of what it has of the secret, no record tells about. */
+  readonly unprovable: string | undefined;
+  /** Why Rekey does not steer a workload that its owner left to Rekey. */
+  readonly leftAlone: string | undefined;
 }
 
 export interface JudgedPod {
@@ -78,7 +82,7 @@ export function secretsNamed({
 /** Who uses the secret in one cluster, and what each of their live pods proves about the marker's version. */
 export function consumersOf(secret: SecretIdentity, marker: Marker, snapshot: Snapshot): Consumers {
   const { cluster, classes, workloads } = snapshot;
-  const { uses, faults } = usesByClass(secret, classes, cluster.region);
+  const { uses, synced, faults } = usesByClass(secret, classes, cluster.region);
   const mounts = Map.groupBy(snapshot.mounts, ({ namespace, pod }) => `${namespace}/${pod}`);
   const live = snapshot.pods.filter(({ phase }) => phase !== 'Succeeded' && phase !== 'Failed');
   const podsByController = Map.groupBy(live, ({ namespace, name, controller }) =>
@@ -96,6 +100,14 @@ export function consumersOf(secret: SecretIdentity, marker: Marker, snapshot: Sn
         return found ? [[name, found.uses] as const] : [];
       }),
     );
+  /** What a pod, or a template of pods, has of the secret that no record tells about. */
+  const unrecorded = (one: Pick<Pod, 'namespace' | 'secrets'>): readonly string[] =>
+    one.secrets
+      .filter((name) => synced.has(`${one.namespace}/${name}`))
+      .map(
+        (name) =>
+          `has its environment from Secret ${name}, which the CSI driver updates on its own and no record tells about: restart it once that Secret is fresh, or mount files instead`,
+      );
   const judged = (pods: readonly Pod[], claimOf: (pod: Pod) => Claim | undefined): JudgedPod[] =>
     pods.flatMap((pod) => {
       const claim = claimOf(pod);
@@ -108,16 +120,25 @@ export function consumersOf(secret: SecretIdentity, marker: Marker, snapshot: Sn
     const named = isNamed(secret, workload, cluster.region);
     const used = usesIn(namespace, workload.secretProviderClasses);
     for (const [spc, to] of pinsOf(used)) pinned.push({ ...ref, why: `${spc} pins the secret to ${to}` });
-    if (!named && !follows(used)) continue;
+    const untold = unrecorded(workload);
+    if (!named && !follows(used) && untold.length === 0) continue;
 
     const steering = steeringOf(workload);
     for (const why of steering.faults) allFaults.push({ where: `${cluster.name}: ${kind} ${namespace}/${name}`, why });
     const id = idOf(kind, namespace, name);
     const pods = judged(podsByController.get(id) ?? [], (pod) =>
-      claim(marker, usesIn(namespace, pod.secretProviderClasses), named, steering.mode),
+      claim(marker, usesIn(namespace, pod.secretProviderClasses), named, steering.mode, unrecorded(pod)),
     );
     podsByController.delete(id);
-    consumers.push({ ref, workload, mode: steering.mode, wave: steering.wave, pods });
+    consumers.push({
+      ref,
+      workload,
+      mode: steering.mode,
+      wave: steering.wave,
+      pods,
+      unprovable: unprovableOf(pods) ?? untold.map((why) => `it ${why}`)[0],
+      leftAlone: named || follows(used) ? undefined : 'it mounts no class with the secret, so Rekey does not roll it',
+    });
   }
 
   for (const pods of podsByController.values()) {
@@ -130,13 +151,18 @@ export function consumersOf(secret: SecretIdentity, marker: Marker, snapshot: Sn
     const byWorkload = WORKLOAD_KINDS.includes(ref.kind as WorkloadKind);
     if (!byWorkload)
       for (const [spc, to] of pinsOf(used)) pinned.push({ ...ref, why: `${spc} pins the secret to ${to}` });
-    if (!follows(used)) continue;
+    const judgements = judged(pods, (pod) =>
+      claim(marker, usesIn(namespace, pod.secretProviderClasses), false, 'off', unrecorded(pod)),
+    );
+    if (judgements.length === 0) continue;
     consumers.push({
       ref,
       workload: undefined,
       mode: 'off',
       wave: DEFAULT_WAVE,
-      pods: judged(pods, (pod) => claim(marker, usesIn(namespace, pod.secretProviderClasses), false, 'off')),
+      pods: judgements,
+      unprovable: unprovableOf(judgements),
+      leftAlone: undefined,
     });
   }
   return { consumers, pinned, faults: allFaults };
@@ -146,6 +172,8 @@ type UsesByName = ReadonlyMap<string, readonly Use[]>;
 
 function usesByClass(secret: SecretIdentity, classes: readonly SecretProviderClass[], region: string) {
   const uses = new Map<string, { readonly spc: SecretProviderClass; readonly uses: readonly Use[] }>();
+  /** Namespace and name of each Kubernetes Secret that holds what follows the secret. */
+  const synced = new Set<string>();
   const faults: { where: string; why: string }[] = [];
   for (const spc of classes) {
     const parsed = objectsOf(spc, region);
@@ -154,21 +182,41 @@ function usesByClass(secret: SecretIdentity, classes: readonly SecretProviderCla
       faults.push({ where: `SecretProviderClass ${key}`, why: parsed.why });
       continue;
     }
-    const found = parsed.objects.flatMap((object) => useOf(object, secret) ?? []);
+    const found: Use[] = [];
+    const files = new Set<string>();
+    for (const object of parsed.objects) {
+      const use = useOf(object, secret);
+      if (use === undefined) continue;
+      found.push(use);
+      if (use.kind !== 'pinned') for (const id of object.ids) files.add(id);
+    }
     if (found.length > 0) uses.set(key, { spc, uses: found });
+    for (const one of spc.syncedSecrets)
+      if (one.files.some((file) => files.has(file))) synced.add(`${spc.namespace}/${one.name}`);
   }
-  return { uses, faults };
+  return { uses, synced, faults };
+}
+
+function unprovableOf(pods: readonly JudgedPod[]): string | undefined {
+  return pods.flatMap(({ verdict }) => (verdict.kind === 'unprovable' ? [verdict.why] : []))[0];
 }
 
 /** What a pod with these uses has to show; undefined when it does not use the secret, or only a pinned version. */
-function claim(marker: Marker, used: UsesByName, named: boolean, mode: Mode): Claim | undefined {
+function claim(
+  marker: Marker,
+  used: UsesByName,
+  named: boolean,
+  mode: Mode,
+  unprovable: readonly string[],
+): Claim | undefined {
   const all = [...used.values()].flat();
-  if (!named && !follows(used)) return undefined;
+  if (!named && !follows(used) && unprovable.length === 0) return undefined;
   return {
     marker,
     ids: new Map([...used].map(([spc, uses]) => [spc, uses.flatMap((use) => (use.kind === 'follows' ? use.ids : []))])),
     needsMarker: named || all.some(({ kind }) => kind === 'unrecorded'),
     rereads: mode === 'annotate',
+    unprovable,
   };
 }
 

@@ -10,13 +10,17 @@ export interface Claim {
   readonly needsMarker: boolean;
   /** The application reads its files again when they change, so that a mounted version is enough. */
   readonly rereads: boolean;
+  /** What the pod has of the secret that no record tells about, in words that follow its name. */
+  readonly unprovable: readonly string[];
 }
 
 export type Verdict =
   | { readonly kind: 'proved'; readonly proof: PodProof }
   /** It is on its way up, and what it mounted or will mount is right: to replace it would gain nothing. */
   | { readonly kind: 'starting'; readonly why: string }
-  /** In both, `why` is a sentence for a person that starts with the pod. */
+  /** All that is recorded is right, but not all is recorded: neither time nor another roll proves more. */
+  | { readonly kind: 'unprovable'; readonly why: string }
+  /** In all, `why` is a sentence for a person that starts with the pod. */
   | { readonly kind: 'unproved'; readonly why: string };
 
 /**
@@ -37,6 +41,8 @@ const SAME_WRITE_MS = 1_000;
 export function judgePod(pod: Pod, mounts: readonly Mount[], claim: Claim): Verdict {
   const doubt = doubtOf(pod, mounts, claim);
   if (doubt !== undefined) return { kind: doubt.kind, why: `pod ${pod.name} ${doubt.why}` };
+  if (claim.unprovable.length > 0)
+    return { kind: 'unprovable', why: `pod ${pod.name} ${claim.unprovable.join(', and ')}` };
   const startedAtMs = Math.max(
     0,
     ...pod.containers.map(({ state }) => (state.kind === 'started' ? state.startedAtMs : 0)),
@@ -52,7 +58,7 @@ export function judgePod(pod: Pod, mounts: readonly Mount[], claim: Claim): Verd
   };
 }
 
-type Doubt = Exclude<Verdict, { kind: 'proved' }>;
+type Doubt = Extract<Verdict, { kind: 'unproved' | 'starting' }>;
 
 const unproved = (why: string): Doubt => ({ kind: 'unproved', why });
 const starting = (why: string): Doubt => ({ kind: 'starting', why });

@@ -6,9 +6,12 @@ import { deadlineIn } from '../../shared/operations/deadline.ts';
 import { SecretValue } from '../../shared/secrets/secret-value.ts';
 import { startKubernetes } from '../sandbox/kubernetes/index.ts';
 import { createFakeCluster } from '../unit/shared/cluster/fake-cluster.ts';
-import { containerOf, DATABASE, mountOf, podOf, workloadOf } from '../unit/shared/consumers/observations.ts';
+import { containerOf, DATABASE, FILE, mountOf, podOf, workloadOf } from '../unit/shared/consumers/observations.ts';
 
-/** A cluster with shop/orders (mounts the class `database`, one pod) and bank/ledger (mounts nothing, one pod). */
+/**
+ * A cluster with shop/orders (mounts the class `database`, which is synced into the Secret `database-env`, one pod)
+ * and bank/ledger (mounts nothing, takes variables and files from Secrets, one pod).
+ */
 interface Fixture {
   readonly cluster: Cluster;
   /** Somebody else changes the workload. */
@@ -18,6 +21,9 @@ interface Fixture {
 }
 
 const MARKER = { annotation: 'rekey.dev/shop-database-AbCdEf', versionId: '00000002-0000-4000-8000-000000000000' };
+
+/** By one variable, by all variables, of an init container, as files, as some files among others. */
+const SECRETS = ['all', 'among', 'files', 'init', 'one'];
 
 describe.each<[string, () => Promise<Fixture>]>([
   ['the fake', fake],
@@ -43,6 +49,20 @@ describe.each<[string, () => Promise<Fixture>]>([
 
     expect(classes).toEqual([expect.objectContaining({ namespace: 'shop', name: 'database', provider: 'aws' })]);
     expect(classes[0]?.parameters.get('objects')).toContain('shop/database');
+  });
+
+  test('shows which Secrets the driver writes from which files of a class', async () => {
+    const [spc] = await cluster.secretProviderClasses(deadline());
+
+    expect(spc?.syncedSecrets).toEqual([{ name: 'database-env', files: ['shop_database'] }]);
+  });
+
+  test('shows the Secrets that a workload and its pods refer to, by name', async () => {
+    const [pod] = await cluster.pods(new Set(['bank']), deadline());
+
+    expect([...(await workload('ledger')).secrets].sort()).toEqual(SECRETS);
+    expect([...(pod?.secrets ?? [])].sort()).toEqual(SECRETS);
+    expect((await workload('orders')).secrets).toEqual([]);
   });
 
   test('shows the workloads of all namespaces, with the classes that their pods will mount', async () => {
@@ -148,10 +168,14 @@ async function fake(): Promise<Fixture> {
     name: 'ledger-1',
     controller: { kind: 'Deployment', name: 'ledger' },
     secretProviderClasses: [],
+    secrets: SECRETS,
     containers: [containerOf({ mounts: [] })],
   });
-  it.classes = [DATABASE];
-  it.workloads = [workloadOf(), workloadOf({ namespace: 'bank', name: 'ledger', secretProviderClasses: [] })];
+  it.classes = [{ ...DATABASE, syncedSecrets: [{ name: 'database-env', files: [FILE] }] }];
+  it.workloads = [
+    workloadOf(),
+    workloadOf({ namespace: 'bank', name: 'ledger', secretProviderClasses: [], secrets: SECRETS }),
+  ];
   it.pods = [orders, ledger];
   it.mounts = [mountOf(orders, 1)];
   return {
@@ -185,7 +209,13 @@ async function sandboxed(): Promise<Fixture> {
     apiVersion: 'secrets-store.csi.x-k8s.io/v1',
     kind: 'SecretProviderClass',
     metadata: { namespace: 'shop', name: 'database' },
-    spec: { provider: 'aws', parameters: Object.fromEntries(DATABASE.parameters) },
+    spec: {
+      provider: 'aws',
+      parameters: Object.fromEntries(DATABASE.parameters),
+      secretObjects: [
+        { secretName: 'database-env', type: 'Opaque', data: [{ objectName: 'shop_database', key: 'DATABASE' }] },
+      ],
+    },
   });
   kubernetes.apply(deployment('shop', 'orders', 'database'));
   kubernetes.apply(deployment('bank', 'ledger', undefined));
@@ -216,16 +246,35 @@ function deployment(namespace: string, name: string, spc: string | undefined, an
       template: {
         metadata: { labels: { app: name } },
         spec: {
-          volumes: spc === undefined ? [] : [{ name: 'secret', csi }],
+          volumes: spc === undefined ? SECRET_VOLUMES : [{ name: 'secret', csi }],
           containers: [
             {
               name: 'app',
               image: 'app:1',
-              ...(spc === undefined ? {} : { volumeMounts: [{ name: 'secret', mountPath: '/mnt/secret' }] }),
+              ...(spc === undefined
+                ? SECRET_VARIABLES
+                : { volumeMounts: [{ name: 'secret', mountPath: '/mnt/secret' }] }),
             },
           ],
+          ...(spc === undefined ? { initContainers: [MIGRATE] } : {}),
         },
       },
     },
   };
 }
+
+const SECRET_VOLUMES = [
+  { name: 'files', secret: { secretName: 'files', optional: true } },
+  {
+    name: 'among',
+    projected: { sources: [{ secret: { name: 'among', optional: true } }, { configMap: { name: 'x' } }] },
+  },
+];
+const SECRET_VARIABLES = {
+  env: [
+    { name: 'PLAIN', value: 'plain' },
+    { name: 'ONE', valueFrom: { secretKeyRef: { name: 'one', key: 'password', optional: true } } },
+  ],
+  envFrom: [{ secretRef: { name: 'all', optional: true } }],
+};
+const MIGRATE = { name: 'migrate', image: 'app:1', envFrom: [{ secretRef: { name: 'init', optional: true } }] };

@@ -41,6 +41,7 @@ const WORKLOAD = {
   annotations: new Map(),
   templateAnnotations: new Map(),
   secretProviderClasses: [],
+  secrets: [],
   replicas: 1,
   rollout: { observed: true, updated: 1, stopped: undefined, failure: undefined },
   markedAtMs: undefined,

@@ -1,7 +1,19 @@
 import { describe, expect, test } from '@jest/globals';
+import type { SecretProviderClass } from '../../../../shared/cluster/port.ts';
 import { consumersOf, namespacesUsing, secretsNamed } from '../../../../shared/consumers/consumers.ts';
 import { versionOf } from '../../functions/sync/messages.ts';
-import { DATABASE, MARKER, mountOf, podOf, SECRET, snapshotOf, spcOf, workloadOf } from './observations.ts';
+import {
+  containerOf,
+  DATABASE,
+  FILE,
+  MARKER,
+  mountOf,
+  podOf,
+  SECRET,
+  snapshotOf,
+  spcOf,
+  workloadOf,
+} from './observations.ts';
 
 const AT_2 = { annotation: MARKER, versionId: versionOf(2) };
 
@@ -131,6 +143,73 @@ describe('who uses a secret', () => {
     const { consumers } = found({ classes, workloads: [workloadOf()], pods: [unmarked, marked], mounts });
 
     expect(consumers[0]?.pods.map(({ verdict }) => verdict.kind)).toEqual(['unproved', 'proved']);
+  });
+});
+
+describe('90: a Kubernetes Secret that the driver keeps in step with the secret', () => {
+  const synced = (files: readonly string[], objects: unknown = [{ objectName: 'shop/database' }]) =>
+    spcOf(objects, { syncedSecrets: [{ name: 'database-env', files }] });
+  const SYNCED = synced([FILE]);
+  const inEnvironment = { secretProviderClasses: [], secrets: ['database-env'] };
+
+  test('makes a consumer of who refers to it without a class: named, left alone, proved by nothing', () => {
+    const pods = [podOf({ ...inEnvironment, containers: [containerOf({ mounts: [] })] })];
+
+    const { consumers } = found({ classes: [SYNCED], workloads: [workloadOf(inEnvironment)], pods });
+
+    expect(consumers).toEqual([
+      expect.objectContaining({
+        ref: expect.objectContaining({ name: 'orders' }),
+        leftAlone: expect.stringContaining('does not roll it'),
+        unprovable: expect.stringMatching(
+          /^pod orders-1 has its environment from Secret database-env.* restart it once/,
+        ),
+      }),
+    ]);
+    expect(consumers[0]?.pods[0]?.verdict.kind).toBe('unprovable');
+  });
+
+  test('keeps who mounts the class too from being proved by the mount', () => {
+    const pod = podOf({ secrets: ['database-env'] });
+    const workload = workloadOf({ secrets: ['database-env'] });
+
+    const { consumers } = found({ classes: [SYNCED], workloads: [workload], pods: [pod], mounts: [mountOf(pod, 2)] });
+
+    expect(consumers).toEqual([expect.objectContaining({ leftAlone: undefined })]);
+    expect(consumers[0]?.pods[0]?.verdict.kind).toBe('unprovable');
+  });
+
+  test('counts for pods of a Job too', () => {
+    const pods = [podOf({ ...inEnvironment, controller: { kind: 'Job', name: 'report-1' } })];
+
+    expect(found({ classes: [SYNCED], pods }).consumers).toEqual([
+      expect.objectContaining({
+        ref: expect.objectContaining({ kind: 'Job', name: 'report-1' }),
+        unprovable: expect.stringContaining('Secret database-env'),
+      }),
+    ]);
+  });
+
+  test.each<[string, SecretProviderClass]>([
+    ['a file of another secret', synced(['mail'], [{ objectName: 'shop/database' }, { objectName: 'mail' }])],
+    ['a pinned version', synced([FILE], [{ objectName: 'shop/database', objectVersion: 'v-1' }])],
+    ['the same name in another namespace', { ...SYNCED, namespace: 'bank' }],
+  ])('is not one that holds %s', (_name, spc) => {
+    expect(found({ classes: [spc], workloads: [workloadOf(inEnvironment)] }).consumers).toEqual([]);
+  });
+
+  test.each<[string, object]>([
+    ['an alias', { objectName: 'shop/database', objectAlias: 'db' }],
+    ['a field', { objectName: 'shop/database', jmesPath: [{ path: 'password', objectAlias: 'db' }] }],
+  ])('is known by %s of the secret', (_name, object) => {
+    const { consumers } = found({ classes: [synced(['db'], [object])], workloads: [workloadOf(inEnvironment)] });
+    expect(consumers).toHaveLength(1);
+  });
+
+  test('is known where the record is that of another secret, which stands by', () => {
+    const object = { objectName: 'shop/database', objectAlias: 'db', failoverObject: { objectName: 'shop/spare' } };
+    const spc = spcOf([object], { syncedSecrets: [{ name: 'database-env', files: ['db'] }] }, { failoverRegion: 'x' });
+    expect(found({ classes: [spc], workloads: [workloadOf(inEnvironment)] }).consumers).toHaveLength(1);
   });
 });
 

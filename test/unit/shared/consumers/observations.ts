@@ -23,6 +23,7 @@ export function spcOf(
     namespace: 'shop',
     name: 'database',
     provider: 'aws',
+    syncedSecrets: [],
     ...over,
     parameters: new Map(
       Object.entries({ objects: typeof objects === 'string' ? objects : JSON.stringify(objects), ...parameters }),
@@ -43,6 +44,7 @@ export function workloadOf(over: Partial<Workload> = {}): Workload {
     annotations: new Map(),
     templateAnnotations: new Map(),
     secretProviderClasses: ['database'],
+    secrets: [],
     replicas,
     rollout: { observed: true, updated: replicas, stopped: undefined, failure: undefined },
     markedAtMs: undefined,
@@ -76,6 +78,7 @@ export function podOf(over: Partial<Pod> = {}): Pod {
     ready: true,
     terminating: false,
     secretProviderClasses: ['database'],
+    secrets: [],
     containers: [containerOf()],
     ...over,
   };

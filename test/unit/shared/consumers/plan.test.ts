@@ -4,7 +4,19 @@ import { consumersOf } from '../../../../shared/consumers/consumers.ts';
 import { planSync, type Situation } from '../../../../shared/consumers/plan.ts';
 import { DEFAULT_OPTIONS } from '../../../../shared/secrets/tags.ts';
 import { versionOf } from '../../functions/sync/messages.ts';
-import { containerOf, MARKER, markedWith, mountOf, podOf, SECRET, snapshotOf, T0, workloadOf } from './observations.ts';
+import {
+  containerOf,
+  FILE,
+  MARKER,
+  markedWith,
+  mountOf,
+  podOf,
+  SECRET,
+  snapshotOf,
+  spcOf,
+  T0,
+  workloadOf,
+} from './observations.ts';
 
 const AT_2 = { annotation: MARKER, versionId: versionOf(2) };
 const CRASHING = [containerOf({ state: { kind: 'waiting', reason: 'CrashLoopBackOff' } })];
@@ -38,6 +50,9 @@ function annotated(seen: Seen, annotations: Record<string, string>): Seen {
   return { ...seen, workload: { ...seen.workload, annotations: new Map([...before, ...Object.entries(annotations)]) } };
 }
 
+/** `env` is a Kubernetes Secret that the driver syncs. */
+const classes = [spcOf([{ objectName: SECRET.name }], { syncedSecrets: [{ name: 'env', files: [FILE] }] })];
+
 function plan(fleet: Readonly<Record<string, Seen>>, over: Partial<Situation> = {}) {
   const workloads: Workload[] = [];
   const pods: Pod[] = [];
@@ -55,7 +70,7 @@ function plan(fleet: Readonly<Record<string, Seen>>, over: Partial<Situation> = 
       mounts.push(mountOf(pod, version));
     }
   }
-  const { consumers } = consumersOf(SECRET, AT_2, snapshotOf({ workloads, pods, mounts }));
+  const { consumers } = consumersOf(SECRET, AT_2, snapshotOf({ classes, workloads, pods, mounts }));
   const made = planSync({ consumers, marker: AT_2, options: DEFAULT_OPTIONS, unseen: [], nowMs: T0, ...over });
   return {
     verdict: made.verdict,
@@ -202,6 +217,32 @@ describe('mode annotate', () => {
       marks: ['b'],
       unproved: { a: expect.anything() },
     });
+  });
+});
+
+describe('90: with its environment from a synced Secret', () => {
+  const secrets = ['env'];
+  const sentence = expect.stringContaining('from Secret env');
+
+  test('a workload that mounts the class too is rolled once, and not proved by that', () => {
+    expect(plan({ a: { workload: { secrets }, pods: [[1, { secrets }]] } }).marks).toEqual(['a']);
+    const rolled: Seen = { marked: 2, workload: { secrets }, pods: [[2, { secrets, annotations: markedWith(2) }]] };
+    expect(plan({ a: rolled })).toMatchObject({ verdict: 'waiting', marks: [], proved: [], unproved: { a: sentence } });
+  });
+
+  test('one that mounts no class is named, never rolled and never proved, whatever becomes of it', () => {
+    const alone = { secrets, secretProviderClasses: [], containers: [containerOf({ mounts: [] })] };
+    const seen: Seen = { workload: { secrets, secretProviderClasses: [] }, pods: [[1, alone]] };
+    expect(plan({ a: seen })).toMatchObject({ verdict: 'waiting', marks: [], unproved: { a: sentence } });
+    const crashing: Seen = { ...seen, pods: [[1, { ...alone, containers: CRASHING, ready: false }]] };
+    expect(plan({ a: crashing })).toMatchObject({ verdict: 'waiting', marks: [], proved: [] });
+    const empty: Seen = { workload: { ...seen.workload, replicas: 0 } };
+    expect(plan({ a: empty })).toMatchObject({ verdict: 'waiting', unproved: { a: sentence } });
+  });
+
+  test('holds up no other one', () => {
+    const rolled: Seen = { marked: 2, workload: { secrets }, pods: [[2, { secrets, annotations: markedWith(2) }]] };
+    expect(plan({ a: inWave(0, rolled), b: OLD })).toMatchObject({ marks: ['b'] });
   });
 });
 

@@ -9,6 +9,7 @@ const CLAIM: Claim = {
   ids: new Map([['database', [FILE]]]),
   needsMarker: false,
   rereads: false,
+  unprovable: [],
 };
 
 function judge(pod: Pod, mounts: readonly Mount[] = [mountOf(pod, 2)], claim: Partial<Claim> = {}) {
@@ -57,6 +58,16 @@ describe('a pod is proved', () => {
     expect(judge(podOf({ annotations: markedWith(2) }), [], claim).kind).toBe('proved');
     expect(judge(podOf({ annotations: markedWith(1) }), [], claim).kind).toBe('unproved');
   });
+});
+
+test('a pod whose records are all right is not proved when part of what it has is not recorded', () => {
+  const pod = podOf();
+  const claim = { unprovable: ['has its environment from Secret env'] };
+  expect(judge(pod, [mountOf(pod, 2)], claim)).toEqual({
+    kind: 'unprovable',
+    why: 'pod orders-1 has its environment from Secret env',
+  });
+  expect(judge(pod, [mountOf(pod, 1)], claim).kind).toBe('unproved');
 });
 
 describe('a pod is on its way up, which a restart would not speed', () => {
