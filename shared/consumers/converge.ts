@@ -34,10 +34,13 @@ export const SWEEP_SECONDS = 900;
 
 /**
  * `superseded`: another version is current, and its own event follows. `gone`: the secret is deleted. `left-to-sweep`:
- * the passes that a sweep asked for are over, and the next sweep has asked for its own.
+ * the passes that a sweep asked for are over, and the next sweep has asked for its own. `unused`: no workload uses the
+ * secret, and nothing waits to hear so.
  */
 export type Outcome =
-  | { readonly kind: 'converged' | 'superseded' | 'gone' | 'held' | 'refused' | 'given-up' | 'left-to-sweep' }
+  | {
+      readonly kind: 'converged' | 'unused' | 'superseded' | 'gone' | 'held' | 'refused' | 'given-up' | 'left-to-sweep';
+    }
   | { readonly kind: 'look-again'; readonly look: Look; readonly afterSeconds: number };
 
 export interface ConvergeDeps {
@@ -126,6 +129,9 @@ async function act(
   });
 
   if (plan.verdict === 'converged') {
+    // AWSCURRENT moves in every secret of the account; of those that no cluster uses, only such a tag wants to hear.
+    const used = found.consumers.length > 0 || found.pinned.length > 0;
+    if (!used && options.retire !== 'converged') return { kind: 'unused' };
     const heard = await tell({
       type: 'Secret Converged',
       detail: { ...ofSecret, since, consumers: plan.proved, pinned: found.pinned },

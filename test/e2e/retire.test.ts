@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { RETIRE } from '../../infra/wiring.ts';
+import { RETIRE, SYNC } from '../../infra/wiring.ts';
 import { type Environment, startEnvironment } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
 import { Announcements } from './announcements.ts';
@@ -85,15 +85,39 @@ describe('retire', () => {
     }
   });
 
-  test.each([
-    ['tagged', { ...AT_ONCE, 'rekey:retire': 'next-rotation' }, 'rekey:retire says next-rotation'],
-    ['unknown', AT_ONCE, 'no consumer is known'],
-  ])('leaves the previous user alive when nothing else is wanted or proved: %s', async (name, tags, why) => {
-    const application = await createApplication(environment, name, { tags });
-    if (name === 'tagged') await deployed(application);
+  test('leaves the previous user alive until the next rotation where the tag asks for it', async () => {
+    const tags = { ...AT_ONCE, 'rekey:retire': 'next-rotation' };
+    const application = await createApplication(environment, 'tagged', { tags });
+    await deployed(application);
     const versionId = await rotate(environment, application);
-    expect(await left(versionId)).toEqual({ kind: 'leftAlone', why: expect.stringContaining(why) });
+    expect(await left(versionId)).toEqual({
+      kind: 'leftAlone',
+      why: expect.stringContaining('rekey:retire says next-rotation'),
+    });
     expect(await application.refusal(application.login('AWSPREVIOUS'))).toBeUndefined();
+  });
+
+  test('is not even asked about a user that no workload is known to use, and so leaves the previous one alive', async () => {
+    const application = await createApplication(environment, 'unknown', { tags: AT_ONCE });
+    const versionId = await rotate(environment, application);
+    const outcome = await eventually('the end of sync', () => {
+      const line = environment.aws.functions
+        .logs(SYNC.name)
+        .find((one) => one.includes(versionId) && one.includes('sync finished'));
+      return line === undefined ? undefined : JSON.parse(line).outcome;
+    });
+    expect(outcome).toBe('unused');
+    await environment.aws.idle();
+    expect(environment.aws.functions.logs(RETIRE.name).filter((line) => line.includes(versionId))).toEqual([]);
+    expect(await application.refusal(application.login('AWSPREVIOUS'))).toBeUndefined();
+  });
+
+  test('shuts the previous user of a secret without workloads out where the tag asks for it', async () => {
+    const tags = { ...AT_ONCE, 'rekey:retire': 'converged' };
+    const application = await createApplication(environment, 'alone', { tags });
+    const versionId = await rotate(environment, application);
+    await announcements.first('Secret Retired', application.secretArn, versionId);
+    expect(await application.refusal(application.login('AWSPREVIOUS'))).toMatch(REFUSED);
   });
 
   test('leaves the previous user alive while a workload is pinned to a version', async () => {

@@ -118,6 +118,33 @@ describe('a look', () => {
     ]);
   });
 
+  describe('at a secret that nobody uses', () => {
+    beforeEach(() => {
+      prod.workloads = [];
+      prod.pods = [];
+    });
+
+    test('88: ends without a word', async () => {
+      expect(await look()).toEqual({ kind: 'unused' });
+      expect(events).toEqual([]);
+    });
+
+    test('88: tells so when rekey:retire waits for it', async () => {
+      secret = secretWith({ tags: new Map([['rekey:retire', 'converged']]) });
+      expect(await look()).toEqual({ kind: 'converged' });
+      expect(events).toEqual([
+        { type: 'Secret Converged', detail: expect.objectContaining({ consumers: [], pinned: [] }) },
+      ]);
+    });
+
+    test('but in a version to which it is pinned, tells so', async () => {
+      prod.classes = [spcOf([{ objectName: 'shop/database', objectVersion: 'v-1' }], { name: 'frozen' })];
+      prod.workloads = [workloadOf({ name: 'archive', secretProviderClasses: ['frozen'] })];
+      expect(await look()).toEqual({ kind: 'converged' });
+      expect(types()).toEqual(['Secret Converged']);
+    });
+  });
+
   test('that comes to the end of the time allowed tells what is not proved, and asks for no more', async () => {
     nowMs = T0 + 30 * MINUTE;
 
