@@ -534,7 +534,8 @@ function containerOf(
     const subPath = Boolean(mount.subPath || mount.subPathExpr);
     return secretProviderClass === undefined ? [] : [{ secretProviderClass, subPath }];
   });
-  return { name, mounts, state: stateOf(status) };
+  const ended = status?.state?.terminated ?? status?.lastState?.terminated;
+  return { name, mounts, state: stateOf(status), restarts: status?.restartCount ?? 0, exitCode: ended?.exitCode };
 }
 
 function stateOf(status: V1ContainerStatus | undefined): ContainerState {

@@ -79,6 +79,10 @@ export interface Container {
   readonly name: string;
   readonly mounts: readonly ContainerMount[];
   readonly state: ContainerState;
+  /** How often it was started again. */
+  readonly restarts: number;
+  /** Of the last time that it ended; undefined when it never did. */
+  readonly exitCode: number | undefined;
 }
 
 export interface ContainerMount {

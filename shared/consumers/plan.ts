@@ -2,7 +2,7 @@ import type { Marker, Workload } from '../cluster/port.ts';
 import type { ConsumerProof, Unproved } from '../operations/events.ts';
 import type { SecretOptions, Window } from '../secrets/tags.ts';
 import type { Consumer } from './consumers.ts';
-import { failureOf } from './proof.ts';
+import { crashOf, failureOf } from './proof.ts';
 
 /** Everything a plan is made from: what was seen of all clusters, what the secret asks for, and the time. */
 export interface Situation {
@@ -191,8 +191,8 @@ function hasStalePods({ pods }: Consumer): boolean {
 function failureOfNewPods({ pods }: Consumer, { rollout }: Workload, marker: Marker): string | undefined {
   for (const { pod } of pods) {
     if (pod.annotations.get(marker.annotation) !== marker.versionId) continue;
-    const failure = failureOf(pod);
-    if (failure !== undefined) return `pod ${pod.name} cannot start: ${failure}`;
+    const failure = failureOf(pod) ?? crashOf(pod);
+    if (failure !== undefined) return `pod ${pod.name} ${failure.why}`;
   }
   // Until the controller has seen the newest template, its conditions are about an older one.
   if (rollout.observed && rollout.failure !== undefined) return `its controller reports ${rollout.failure}`;

@@ -66,7 +66,7 @@ const starting = (why: string): Doubt => ({ kind: 'starting', why });
 /** What speaks against the pod; what only a new pod can cure comes before what time will cure. */
 function doubtOf(pod: Pod, mounts: readonly Mount[], claim: Claim): Doubt | undefined {
   const failure = failureOf(pod);
-  if (failure !== undefined) return unproved(`cannot start: ${failure}`);
+  if (failure !== undefined) return unproved(failure.why);
   const doubts = [...claim.ids]
     .filter(([spc]) => pod.secretProviderClasses.includes(spc))
     .map(([spc, ids]) => doubtOfMount(pod, spc, ids, mounts, claim));
@@ -118,22 +118,44 @@ function doubtOfContainer(
   );
 }
 
+/** That a pod fails rather than just takes its time. */
+export interface Failure {
+  readonly way: 'crash' | 'image' | 'container';
+  readonly container: string;
+  /** In words that follow the pod's name. */
+  readonly why: string;
+}
+
 /** Reasons for which the kubelet keeps a container from running until something is changed. */
-const FAILURES = new Set([
-  'CrashLoopBackOff',
-  'ImagePullBackOff',
-  'ErrImagePull',
-  'ErrImageNeverPull',
-  'InvalidImageName',
-  'CreateContainerConfigError',
-  'CreateContainerError',
-  'RunContainerError',
+const FAILURES: ReadonlyMap<string, Failure['way']> = new Map([
+  ['CrashLoopBackOff', 'crash'],
+  ['ImagePullBackOff', 'image'],
+  ['ErrImagePull', 'image'],
+  ['ErrImageNeverPull', 'image'],
+  ['InvalidImageName', 'image'],
+  ['CreateContainerConfigError', 'container'],
+  ['CreateContainerError', 'container'],
+  ['RunContainerError', 'container'],
 ]);
 
-/** Why a pod's containers fail rather than just take their time. */
-export function failureOf(pod: Pod): string | undefined {
-  for (const { name, state } of pod.containers)
-    if (state.kind === 'waiting' && FAILURES.has(state.reason)) return `${state.reason} in container ${name}`;
+/** Why a pod's containers are kept from running. */
+export function failureOf(pod: Pod): Failure | undefined {
+  for (const { name, state } of pod.containers) {
+    const way = state.kind === 'waiting' ? FAILURES.get(state.reason) : undefined;
+    if (state.kind === 'waiting' && way !== undefined)
+      return { way, container: name, why: `cannot start: ${state.reason} in container ${name}` };
+  }
+  return undefined;
+}
+
+/** A pod that crashes has its container running again most of the time: it counts as failing until it is ready. */
+export function crashOf(pod: Pod): Failure | undefined {
+  if (pod.ready || pod.terminating) return undefined;
+  for (const { name, restarts, exitCode } of pod.containers) {
+    if (restarts === 0 && (exitCode ?? 0) === 0) continue;
+    const end = exitCode === undefined ? 'ended' : `ended with exit code ${exitCode}`;
+    return { way: 'crash', container: name, why: `crashes: container ${name} ${end}, restarts: ${restarts}` };
+  }
   return undefined;
 }
 

@@ -99,6 +99,8 @@ describe.each<[string, () => Promise<Fixture>]>([
         name: 'app',
         mounts: [{ secretProviderClass: 'database', subPath: false }],
         state: { kind: 'started', startedAtMs: expect.any(Number) },
+        restarts: 0,
+        exitCode: undefined,
       },
     ]);
     expect(await cluster.pods(new Set(), deadline())).toEqual([]);

@@ -171,7 +171,7 @@ describe('sync', () => {
     const versionId = await secret.put();
     const { detail } = await announcements.first('Sync Halted', secret.arn, versionId);
     expect(namesOf(detail['failed'])).toEqual(['canary']);
-    expect((detail['failed'] as Unproved[])[0]?.why).toMatch('CrashLoopBackOff');
+    expect((detail['failed'] as Unproved[])[0]?.why).toMatch(/CrashLoopBackOff|crashes/);
     expect(team.workload('other').metadata.resourceVersion).toBe(untouched);
     expect(team.pods('canary').filter((pod) => old.has(pod.metadata.name) && isReady(pod))).toHaveLength(2);
 

@@ -61,6 +61,8 @@ export function containerOf(over: Partial<Container> = {}): Container {
     name: 'app',
     mounts: [{ secretProviderClass: 'database', subPath: false }],
     state: { kind: 'started', startedAtMs: T0 + 1_000 },
+    restarts: 0,
+    exitCode: undefined,
     ...over,
   };
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Pod, Rollout, Workload } from '../../../../shared/cluster/port.ts';
+import type { Container, Pod, Rollout, Workload } from '../../../../shared/cluster/port.ts';
 import { consumersOf } from '../../../../shared/consumers/consumers.ts';
 import { planSync, type Situation } from '../../../../shared/consumers/plan.ts';
 import { DEFAULT_OPTIONS } from '../../../../shared/secrets/tags.ts';
@@ -170,6 +170,33 @@ describe('failing', () => {
       failed: ['b'],
       unproved: { b: `pod b-1 cannot start: ${reason} in container app`, c: expect.anything() },
     });
+  });
+
+  const between: readonly (readonly [string, Partial<Container>])[] = [
+    ['just ended with an error', { state: { kind: 'waiting', reason: 'Error' }, exitCode: 1 }],
+    ['running again', { restarts: 1, exitCode: 1 }],
+    ['running again after it ended without one', { restarts: 3, exitCode: 0 }],
+  ];
+
+  test.each(between)('92: a new pod met between two crashes halts everything: %s', (_name, container) => {
+    const pod = { annotations: markedWith(2), containers: [containerOf(container)] };
+    const crashing: Seen = { ...FAILING, pods: [[1], [2, { ...pod, ready: false }]] };
+    expect(plan({ a: DONE, b: crashing, c: OLD })).toMatchObject({
+      verdict: 'halted',
+      marks: [],
+      failed: ['b'],
+      unproved: { b: expect.stringMatching(/^pod b-1 crashes: container app ended with exit code/) },
+    });
+    // Ready again, or on its way out, it keeps nobody waiting.
+    expect(plan({ a: DONE, b: { ...DONE, pods: [[2, pod]] }, c: OLD }).marks).toEqual(['c']);
+    const leaving: Seen = {
+      ...DONE,
+      pods: [
+        [2, { annotations: markedWith(2) }],
+        [2, { ...pod, ready: false, terminating: true }],
+      ],
+    };
+    expect(plan({ a: DONE, b: leaving, c: OLD }).marks).toEqual(['c']);
   });
 
   test('92: a controller that gave up halts everything', () => {
