@@ -2,7 +2,7 @@ import type { Marker, Workload } from '../cluster/port.ts';
 import type { ConsumerProof, Unproved } from '../operations/events.ts';
 import type { SecretOptions, Window } from '../secrets/tags.ts';
 import type { Consumer } from './consumers.ts';
-import { crashOf, failureOf } from './proof.ts';
+import { crashOf, type Failure, failureOf } from './proof.ts';
 
 /** Everything a plan is made from: what was seen of all clusters, what the secret asks for, and the time. */
 export interface Situation {
@@ -45,7 +45,7 @@ type State =
   | { readonly kind: 'failing'; readonly why: string }
   /** Its pods change by another hand, or come up for the first time. */
   | { readonly kind: 'busy'; readonly why: string }
-  /** Rekey does not touch it. */
+  /** Rekey does not touch it, or can do no more about it: it keeps none of the others waiting. */
   | { readonly kind: 'left-alone'; readonly why: string };
 
 interface Standing {
@@ -120,9 +120,10 @@ function isRolling({ consumer, state }: Standing): boolean {
 
 type Due = { readonly consumer: Consumer; readonly workload: Workload };
 
-/** The smallest one that replaces its pods by itself: the least is at stake, and an answer comes. */
+/** The smallest healthy one that replaces its pods by itself: the least is at stake, and an answer comes. */
 function canaryFirst(left: Due, right: Due): number {
   return (
+    Number(!isHealthy(left.consumer)) - Number(!isHealthy(right.consumer)) ||
     Number(left.workload.rollout.stopped !== undefined) - Number(right.workload.rollout.stopped !== undefined) ||
     left.workload.replicas - right.workload.replicas ||
     compare(left.consumer.ref.cluster, right.consumer.ref.cluster) ||
@@ -130,6 +131,12 @@ function canaryFirst(left: Due, right: Due): number {
     compare(left.workload.name, right.workload.name) ||
     compare(left.workload.kind, right.workload.kind)
   );
+}
+
+/** What was broken before tells nothing about the version. */
+function isHealthy({ workload, pods }: Consumer): boolean {
+  const staying = pods.filter(({ pod }) => !pod.terminating);
+  return staying.length >= (workload?.replicas ?? 0) && staying.every(({ pod }) => pod.ready);
 }
 
 function compare(left: string, right: string): number {
@@ -158,7 +165,10 @@ function stateOf(consumer: Consumer, marker: Marker): State {
 
   if (workload.templateAnnotations.get(marker.annotation) === marker.versionId) {
     const failure = failureOfNewPods(consumer, workload, marker);
-    if (failure !== undefined) return { kind: 'failing', why: failure };
+    if (failure !== undefined)
+      return failure.isNew
+        ? { kind: 'failing', why: failure.why }
+        : { kind: 'left-alone', why: `${failure.why}; so do its pods from before, and the others go on` };
     const { stopped } = workload.rollout;
     return { kind: 'marked', why: stopped === undefined ? why : `${why}; its old pods stay because ${stopped}` };
   }
@@ -187,16 +197,31 @@ function hasStalePods({ pods }: Consumer): boolean {
   return pods.some(({ pod, verdict }) => verdict.kind === 'unproved' && !pod.terminating);
 }
 
-/** New pods are those made from the marked template. */
-function failureOfNewPods({ pods }: Consumer, { rollout }: Workload, marker: Marker): string | undefined {
-  for (const { pod } of pods) {
-    if (pod.annotations.get(marker.annotation) !== marker.versionId) continue;
-    const failure = failureOf(pod) ?? crashOf(pod);
-    if (failure !== undefined) return `pod ${pod.name} ${failure.why}`;
-  }
+/**
+ * New pods are those made from the marked template. What is wrong with them is new unless pods from before it are seen
+ * to fail in the same way.
+ */
+function failureOfNewPods(
+  { pods }: Consumer,
+  { rollout }: Workload,
+  marker: Marker,
+): { readonly why: string; readonly isNew: boolean } | undefined {
+  const seen = pods.map(({ pod }) => ({
+    pod,
+    isNew: pod.annotations.get(marker.annotation) === marker.versionId,
+    failure: failureOf(pod) ?? crashOf(pod),
+  }));
+  const before = seen.filter(({ isNew }) => !isNew);
+  const isKnown = (failure: Failure) =>
+    before.some(({ failure: old }) => old?.way === failure.way && old.container === failure.container);
+  const failing = seen.flatMap(({ pod, isNew, failure }) => (isNew && failure !== undefined ? [{ pod, failure }] : []));
+  const shown = failing.find(({ failure }) => !isKnown(failure)) ?? failing[0];
+  if (shown !== undefined) return { why: `pod ${shown.pod.name} ${shown.failure.why}`, isNew: !isKnown(shown.failure) };
   // Until the controller has seen the newest template, its conditions are about an older one.
-  if (rollout.observed && rollout.failure !== undefined) return `its controller reports ${rollout.failure}`;
-  return undefined;
+  if (!rollout.observed || rollout.failure === undefined) return undefined;
+  const staying = before.filter(({ pod }) => !pod.terminating);
+  const wasBroken = staying.length > 0 && staying.every(({ pod }) => !pod.ready);
+  return { why: `its controller reports ${rollout.failure}`, isNew: !wasBroken };
 }
 
 /**

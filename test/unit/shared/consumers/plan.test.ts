@@ -94,6 +94,14 @@ describe('the canary', () => {
     expect(plan({ a: ROLLING, b: OLD })).toMatchObject({ verdict: 'waiting', marks: [] });
   });
 
+  test('is rather a healthy one: what was broken before tells nothing about the version', () => {
+    const broken: Seen = { pods: [[1, { containers: CRASHING, ready: false }]] };
+    const short: Seen = { workload: { replicas: 2 }, pods: [[1]] };
+    const large: Seen = { workload: { replicas: 3 }, pods: [[1], [1], [1]] };
+    expect(plan({ a: broken, b: short, c: large }).marks).toEqual(['c']);
+    expect(plan({ a: inWave(0, broken), c: large }).marks).toEqual(['a']);
+  });
+
   test('once proved lets the others go, as many as allowed', () => {
     const others = { b: OLD, c: OLD, d: OLD };
     expect(plan({ a: DONE, ...others }).marks).toEqual(['b', 'c', 'd']);
@@ -214,6 +222,44 @@ describe('failing', () => {
   test('an old pod that crashes is not the fault of the version', () => {
     const crashing: Seen = { ...ROLLING, pods: [[1, { containers: CRASHING, ready: false }]] };
     expect(plan({ a: crashing }).verdict).toBe('waiting');
+  });
+
+  describe('92: of a workload whose pods from before the roll fail in the same way', () => {
+    const between = [containerOf({ restarts: 4, exitCode: 1 })];
+    const failing = (old: Partial<Pod>, now: Partial<Pod>, rollout: Partial<Rollout> = {}): Seen => ({
+      marked: 2,
+      rollout: { updated: 1, ...rollout },
+      pods: [
+        [1, { ready: false, ...old }],
+        [2, { ready: false, annotations: markedWith(2), ...now }],
+      ],
+    });
+    const gaveUp = { failure: 'ProgressDeadlineExceeded' };
+
+    test.each<[string, Seen]>([
+      ['crash', failing({ containers: CRASHING }, { containers: CRASHING })],
+      ['crash, met at different moments', failing({ containers: between }, { containers: CRASHING })],
+      ['crash, and the controller gives up', failing({ containers: CRASHING }, { containers: CRASHING }, gaveUp)],
+      ['are not ready either when the controller gives up', failing({}, {}, gaveUp)],
+    ])('is named, and halts nobody: they %s', (_name, seen) => {
+      expect(plan({ a: DONE, b: seen, c: OLD })).toMatchObject({
+        verdict: 'waiting',
+        marks: ['c'],
+        failed: [],
+        unproved: { b: expect.stringContaining('so do its pods from before') },
+      });
+    });
+
+    const elsewhere = [containerOf({ name: 'proxy', state: { kind: 'waiting', reason: 'CrashLoopBackOff' } })];
+    const noImage = [containerOf({ state: { kind: 'waiting', reason: 'ErrImagePull' } })];
+
+    test.each<[string, Seen]>([
+      ['another container', failing({ containers: elsewhere }, { containers: CRASHING })],
+      ['another reason', failing({ containers: noImage }, { containers: CRASHING })],
+      ['old pods that are ready', failing({ ready: true }, {}, gaveUp)],
+    ])('but %s halts', (_name, seen) => {
+      expect(plan({ a: DONE, b: seen, c: OLD })).toMatchObject({ verdict: 'halted', failed: ['b'] });
+    });
   });
 
   test('goes on by itself once the pods are healthy', () => {
