@@ -19,6 +19,7 @@ const deps: SweepDeps = {
   clusters: clusters.map((cluster) => createKubernetesCluster(createEksAccess(cluster, clock), clock)),
   lookAgain: (look, afterSeconds) => queue.send(lookAgainEvent(look), afterSeconds),
   clock,
+  random: Math.random,
   log,
 };
 

@@ -17,8 +17,16 @@ export interface SweepDeps {
   /** Asks sync for a look. @throws RekeyError QUEUE_UNAVAILABLE */
   readonly lookAgain: (look: Look, afterSeconds: number) => Promise<void>;
   readonly clock: Pick<Clock, 'now'>;
+  /** From 0 to below 1, as `Math.random`. */
+  readonly random: () => number;
   readonly log: Log;
 }
+
+/** How many secrets are described at the same time: well below what Secrets Manager allows an account in a second. */
+const CONCURRENCY = 8;
+
+/** To describe one secret and to ask for its look, each with all attempts of its client. */
+const NEEDED_MS = 20_000;
 
 /** The next sweep, or the one after it when that is late or fails, has looked before the last of them. */
 const PASSES = 2;
@@ -35,29 +43,53 @@ export async function sweep(deps: SweepDeps, deadline: Deadline): Promise<void> 
     deadline,
     deps.log,
   );
-  let asked = 0;
-  for (const secret of await secretsOf(snapshots, deps)) {
-    const next = nextLook(secret, snapshots, deps);
-    if (next === undefined) continue;
-    await deps.lookAgain(next.look, next.afterSeconds);
-    asked += 1;
-  }
+  const names = startingAnywhere([...new Set(snapshots.flatMap((one) => [...secretsNamed(one)]))], deps.random());
+  const seen = new Set<string>();
+  let [asked, leftOut] = [0, 0];
+  let failure: unknown;
+  const upcoming = names.values();
+  const work = async () => {
+    for (const name of upcoming) {
+      if (failure !== undefined || deadline.remainingMs() < NEEDED_MS) {
+        leftOut += 1;
+        continue;
+      }
+      try {
+        const secret = await describe(name, deps);
+        // One secret may be named in several ways.
+        if (secret === undefined || seen.has(secret.arn)) continue;
+        seen.add(secret.arn);
+        const next = nextLook(secret, snapshots, deps);
+        if (next === undefined) continue;
+        await deps.lookAgain(next.look, next.afterSeconds);
+        asked += 1;
+      } catch (thrown) {
+        failure ??= thrown;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, work));
+
   deps.log.info('swept', { clusters: snapshots.length, unseen: unseen.length, asked });
+  if (leftOut > 0) deps.log.warn('secrets are left to the next sweep', { leftOut });
+  if (failure !== undefined) throw failure;
 }
 
-/** By ARN: one secret may be named in several ways. */
-async function secretsOf(snapshots: readonly Snapshot[], deps: SweepDeps): Promise<Iterable<SecretDescription>> {
-  const names = new Set(snapshots.flatMap((snapshot) => [...secretsNamed(snapshot)]));
-  const secrets = new Map<string, SecretDescription>();
-  for (const name of names) {
-    try {
-      const secret = await deps.secrets.describe(name);
-      if (secret.deletedAtMs === undefined) secrets.set(secret.arn, secret);
-    } catch (thrown) {
-      deps.log.warn('a secret could not be described', { secret: name, error: thrown });
-    }
+/** The same list from another start, so that a sweep which comes to its end early does not always leave the same out. */
+function startingAnywhere(names: readonly string[], random: number): readonly string[] {
+  const start = Math.floor(random * names.length);
+  return [...names.slice(start), ...names.slice(0, start)];
+}
+
+/** Undefined when it is deleted or cannot be described. */
+async function describe(name: string, deps: SweepDeps): Promise<SecretDescription | undefined> {
+  try {
+    const secret = await deps.secrets.describe(name);
+    return secret.deletedAtMs === undefined ? secret : undefined;
+  } catch (thrown) {
+    deps.log.warn('a secret could not be described', { secret: name, error: thrown });
+    return undefined;
   }
-  return secrets.values();
 }
 
 /** What has to be marked is not kept waiting; of what only waits, this sweep has just seen all that there is. */

@@ -272,11 +272,13 @@ test('91: a bare pod that mounts the secret is named and not touched', async () 
   expect(kubernetes.get('pods', 'shop', 'shell')).toBeDefined();
 });
 
-test('88: a secret that no workload uses converges at once, with no consumer', async () => {
+test('88: a secret that no workload uses converges at once, and only a tag wants to hear of it', async () => {
   secret = secretAt(2);
-
   await pass(labelUpdated(secret));
+  expect(events).toEqual([]);
 
+  secret = { ...secret, tags: new Map([['rekey:retire', 'converged']]) };
+  await pass(labelUpdated(secret));
   expect(eventsOf('Secret Converged')[0]?.detail.consumers).toEqual([]);
   expect(queue).toEqual([]);
 });
@@ -321,11 +323,13 @@ test('a cluster that serves v1alpha1 alone is understood', async () => {
 });
 
 test('mode annotate restarts nothing and is proved once the driver has remounted', async () => {
+  const ownMarker = () => kubernetes.get('deployments', 'shop', 'orders')?.metadata.annotations?.[MARKER];
   await kubernetes.close();
   kubernetes = await startKubernetes({
     clusterName: 'prod',
     rotation: { enabled: true, pollMs: 100 },
-    readSecret: async () => ({ versionId: current(), value: 'mounted' }),
+    // As slow as in AWS: it has not remounted before the first pass.
+    readSecret: async () => ({ versionId: ownMarker() ?? versionOf(1), value: 'mounted' }),
   });
   kubernetes.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } });
   kubernetes.apply(secretProviderClass('database', 'shop/database'));
@@ -338,7 +342,7 @@ test('mode annotate restarts nothing and is proved once the driver has remounted
   await converged();
 
   expect(kubernetes.list('pods', 'shop').map(({ metadata }) => metadata.uid)).toEqual(pods);
-  expect(kubernetes.get('deployments', 'shop', 'orders')?.metadata.annotations?.[MARKER]).toBe(versionOf(2));
+  expect(ownMarker()).toBe(versionOf(2));
 });
 
 /** One delivery of one message. */

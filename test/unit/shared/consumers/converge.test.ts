@@ -391,7 +391,7 @@ async function swept() {
   const asked: { look: Look; afterSeconds: number }[] = [];
   const lookAgain = async (look: Look, afterSeconds: number) => void asked.push({ look, afterSeconds });
   const clusters = [prod.cluster, dr.cluster];
-  await sweep({ secrets, clusters, lookAgain, clock, log: silentLog }, deadlineIn(60_000, clock));
+  await sweep({ secrets, clusters, lookAgain, clock, random: Math.random, log: silentLog }, deadlineIn(60_000, clock));
   return asked;
 }
 
