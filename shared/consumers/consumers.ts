@@ -1,7 +1,7 @@
 import type { Marker, Mount, Pod, SecretProviderClass, Workload, WorkloadKind } from '../cluster/port.ts';
 import { WORKLOAD_KINDS } from '../cluster/port.ts';
 import type { ConsumerProof, ConsumerRef, Unproved } from '../operations/events.ts';
-import { objectsOf, refersTo, type SecretIdentity, type Use, useOf } from './matching.ts';
+import { mayUse, objectsOf, refersTo, type SecretIdentity, type Use, useOf } from './matching.ts';
 import { type Claim, judgePod, type Verdict } from './proof.ts';
 
 /** What one look at one cluster saw. */
@@ -55,7 +55,10 @@ export function namespacesUsing(
   secret: SecretIdentity,
   { cluster, classes, workloads }: Pick<Snapshot, 'cluster' | 'classes' | 'workloads'>,
 ): ReadonlySet<string> {
-  const byClass = [...usesByClass(secret, classes, cluster.region).uses.values()].map(({ spc }) => spc.namespace);
+  const { uses, unreadable } = usesByClass(secret, classes, cluster.region);
+  const byClass = [...[...uses.values()].map(({ spc }) => spc), ...unreadable.values()].map(
+    ({ namespace }) => namespace,
+  );
   const named = workloads.filter((one) => isNamed(secret, one, cluster.region)).map(({ namespace }) => namespace);
   return new Set([...byClass, ...named]);
 }
@@ -82,7 +85,7 @@ export function secretsNamed({
 /** Who uses the secret in one cluster, and what each of their live pods proves about the marker's version. */
 export function consumersOf(secret: SecretIdentity, marker: Marker, snapshot: Snapshot): Consumers {
   const { cluster, classes, workloads } = snapshot;
-  const { uses, synced, faults } = usesByClass(secret, classes, cluster.region);
+  const { uses, unreadable, synced, faults } = usesByClass(secret, classes, cluster.region);
   const mounts = Map.groupBy(snapshot.mounts, ({ namespace, pod }) => `${namespace}/${pod}`);
   const live = snapshot.pods.filter(({ phase }) => phase !== 'Succeeded' && phase !== 'Failed');
   const podsByController = Map.groupBy(live, ({ namespace, name, controller }) =>
@@ -101,13 +104,18 @@ export function consumersOf(secret: SecretIdentity, marker: Marker, snapshot: Sn
       }),
     );
   /** What a pod, or a template of pods, has of the secret that no record tells about. */
-  const unrecorded = (one: Pick<Pod, 'namespace' | 'secrets'>): readonly string[] =>
-    one.secrets
+  const unrecorded = (one: Pick<Pod, 'namespace' | 'secrets' | 'secretProviderClasses'>): readonly string[] => [
+    ...one.secretProviderClasses.flatMap((name) => {
+      const spc = unreadable.get(`${one.namespace}/${name}`);
+      return spc === undefined ? [] : [`mounts ${name}, which names the secret and cannot be read: ${spc.why}`];
+    }),
+    ...one.secrets
       .filter((name) => synced.has(`${one.namespace}/${name}`))
       .map(
         (name) =>
           `has its environment from Secret ${name}, which the CSI driver updates on its own and no record tells about: restart it once that Secret is fresh, or mount files instead`,
-      );
+      ),
+  ];
   const judged = (pods: readonly Pod[], claimOf: (pod: Pod) => Claim | undefined): JudgedPod[] =>
     pods.flatMap((pod) => {
       const claim = claimOf(pod);
@@ -137,7 +145,8 @@ export function consumersOf(secret: SecretIdentity, marker: Marker, snapshot: Sn
       wave: steering.wave,
       pods,
       unprovable: unprovableOf(pods) ?? untold.map((why) => `it ${why}`)[0],
-      leftAlone: named || follows(used) ? undefined : 'it mounts no class with the secret, so Rekey does not roll it',
+      leftAlone:
+        named || follows(used) ? undefined : 'it mounts no readable class with the secret, so Rekey does not roll it',
     });
   }
 
@@ -172,6 +181,8 @@ type UsesByName = ReadonlyMap<string, readonly Use[]>;
 
 function usesByClass(secret: SecretIdentity, classes: readonly SecretProviderClass[], region: string) {
   const uses = new Map<string, { readonly spc: SecretProviderClass; readonly uses: readonly Use[] }>();
+  /** Classes that may use the secret, and why nobody can say. */
+  const unreadable = new Map<string, { readonly namespace: string; readonly why: string }>();
   /** Namespace and name of each Kubernetes Secret that holds what follows the secret. */
   const synced = new Set<string>();
   const faults: { where: string; why: string }[] = [];
@@ -180,6 +191,9 @@ function usesByClass(secret: SecretIdentity, classes: readonly SecretProviderCla
     const key = `${spc.namespace}/${spc.name}`;
     if (parsed.kind === 'malformed') {
       faults.push({ where: `SecretProviderClass ${key}`, why: parsed.why });
+      if (!mayUse(spc, secret)) continue;
+      unreadable.set(key, { namespace: spc.namespace, why: parsed.why });
+      for (const { name } of spc.syncedSecrets) synced.add(`${spc.namespace}/${name}`);
       continue;
     }
     const found: Use[] = [];
@@ -194,7 +208,7 @@ function usesByClass(secret: SecretIdentity, classes: readonly SecretProviderCla
     for (const one of spc.syncedSecrets)
       if (one.files.some((file) => files.has(file))) synced.add(`${spc.namespace}/${one.name}`);
   }
-  return { uses, synced, faults };
+  return { uses, unreadable, synced, faults };
 }
 
 function unprovableOf(pods: readonly JudgedPod[]): string | undefined {

@@ -65,6 +65,11 @@ export function objectsOf(spc: SecretProviderClass, region: string): ClassObject
   return { kind: 'objects', objects };
 }
 
+/** Whether a class that cannot be read may use this secret: its ARN, in every form, holds its name. */
+export function mayUse(spc: SecretProviderClass, secret: SecretIdentity): boolean {
+  return (spc.parameters.get('objects') ?? '').includes(secret.name);
+}
+
 /** How an entry uses this secret; undefined when it is about another one. */
 export function useOf(object: SecretObject, secret: SecretIdentity): Use | undefined {
   const { failover } = object;
@@ -108,8 +113,9 @@ type Entry = Readonly<Record<string, unknown>>;
 function entriesOf(yaml: string): readonly Entry[] | string {
   let parsed: unknown;
   try {
-    // failsafe: every scalar stays the text that was written, as in the provider's Go strings.
-    parsed = parse(yaml, { schema: 'failsafe', maxAliasCount: MAX_ALIASES, logLevel: 'error' });
+    // failsafe: every scalar stays the text that was written, as in the provider's Go strings. Of two equal keys the
+    // last one counts, as in the provider's parser (sigs.k8s.io/yaml, not its UnmarshalStrict).
+    parsed = parse(yaml, { schema: 'failsafe', uniqueKeys: false, maxAliasCount: MAX_ALIASES, logLevel: 'error' });
   } catch (error) {
     const line = error instanceof YAMLParseError ? error.linePos?.[0].line : undefined;
     return `its objects are not valid YAML${line === undefined ? '' : ` (line ${line})`}`;

@@ -249,6 +249,65 @@ test('a class that cannot be read is reported by its name, and the others go on'
   expect(faults).toEqual([{ where: 'SecretProviderClass shop/broken', why: expect.any(String) }]);
 });
 
+describe('a class that cannot be read and names the secret', () => {
+  const broken = (objects: string) => [spcOf(objects)];
+  const BROKEN = '- objectName: "shop/database';
+
+  test.each<[string, string]>([
+    ['by its name', BROKEN],
+    ['by its ARN', `- objectName: "${SECRET.arn}`],
+    ['by its ARN without suffix', `objectName: ${SECRET.arn.slice(0, -7)}`],
+  ])('%s: who mounts it is named with the reason, not rolled and not proved', (_name, objects) => {
+    const pod = podOf();
+
+    const { consumers } = found({ classes: broken(objects), workloads: [workloadOf()], pods: [pod] });
+
+    expect(consumers).toEqual([
+      expect.objectContaining({
+        leftAlone: expect.stringContaining('does not roll it'),
+        unprovable: expect.stringMatching(
+          /^pod orders-1 mounts database, which names the secret and cannot be read: its/,
+        ),
+      }),
+    ]);
+    expect(consumers[0]?.pods[0]?.verdict.kind).toBe('unprovable');
+  });
+
+  test('beside one that can: the other one is rolled, and proves not the whole', () => {
+    const classes = [DATABASE, spcOf(BROKEN, { name: 'broken' })];
+    const both = { secretProviderClasses: ['database', 'broken'] };
+    const pod = podOf(both);
+
+    const { consumers } = found({ classes, workloads: [workloadOf(both)], pods: [pod], mounts: [mountOf(pod, 2)] });
+
+    expect(consumers).toEqual([expect.objectContaining({ leftAlone: undefined })]);
+    expect(consumers[0]?.pods[0]?.verdict.kind).toBe('unprovable');
+  });
+
+  test('its namespace is looked at', () => {
+    expect([...namespacesUsing(SECRET, snapshotOf({ classes: broken(BROKEN) }))]).toEqual(['shop']);
+  });
+
+  test('a Secret that the driver writes from it counts as one that holds the secret', () => {
+    const classes = [spcOf(BROKEN, { syncedSecrets: [{ name: 'database-env', files: ['x'] }] })];
+    const workload = workloadOf({ secretProviderClasses: [], secrets: ['database-env'] });
+
+    expect(found({ classes, workloads: [workload] }).consumers).toEqual([
+      expect.objectContaining({ unprovable: expect.stringContaining('Secret database-env') }),
+    ]);
+  });
+
+  test('mounted by nobody keeps nobody', () => {
+    expect(found({ classes: broken(BROKEN) }).consumers).toEqual([]);
+  });
+
+  test('is one whose text holds its name: another keeps nobody', () => {
+    const { consumers, faults } = found({ classes: broken('- objectName: "mail'), workloads: [workloadOf()] });
+    expect(consumers).toEqual([]);
+    expect(faults).toHaveLength(1);
+  });
+});
+
 test('pods are looked for where a class or a workload names the secret, and nowhere else', () => {
   const classes = [DATABASE, spcOf([{ objectName: 'bank/database' }], { namespace: 'bank' })];
   const workloads = [

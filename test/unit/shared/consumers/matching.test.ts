@@ -127,6 +127,10 @@ describe('with a failover Region', () => {
   });
 });
 
+test('of two equal keys the last one counts, as for the provider', () => {
+  expect(usesIn('- objectName: other\n  objectName: shop/database')).toEqual([follows('shop_database')]);
+});
+
 describe('a class that cannot be read is reported, and quoted to nobody', () => {
   test.each([
     ['no YAML', '- objectName: "hunter2', /not valid YAML \(line \d\)/],
@@ -136,7 +140,6 @@ describe('a class that cannot be read is reported, and quoted to nobody', () => 
     ['a list of texts', '- hunter2', /not a map/],
     ['no objectName', '- objectAlias: hunter2', /no objectName/],
     ['a list as objectName', '- objectName: [hunter2]', /no objectName/],
-    ['two equal keys', '- objectName: a\n  objectName: hunter2', /not valid YAML/],
   ])('%s', (_name, objects, why) => {
     const parsed = objectsOf(spcOf(objects), REGION);
 
