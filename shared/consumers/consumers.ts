@@ -145,8 +145,7 @@ export function consumersOf(secret: SecretIdentity, marker: Marker, snapshot: Sn
       wave: steering.wave,
       pods,
       unprovable: unprovableOf(pods) ?? untold.map((why) => `it ${why}`)[0],
-      leftAlone:
-        named || follows(used) ? undefined : 'it mounts no readable class with the secret, so Rekey does not roll it',
+      leftAlone: leftAloneOf(used, named, steering.mode),
     });
   }
 
@@ -223,15 +222,27 @@ function claim(
   mode: Mode,
   unprovable: readonly string[],
 ): Claim | undefined {
-  const all = [...used.values()].flat();
   if (!named && !follows(used) && unprovable.length === 0) return undefined;
   return {
     marker,
     ids: new Map([...used].map(([spc, uses]) => [spc, uses.flatMap((use) => (use.kind === 'follows' ? use.ids : []))])),
-    needsMarker: named || all.some(({ kind }) => kind === 'unrecorded'),
+    needsMarker: needsMarker(used, named),
     rereads: mode === 'annotate',
     unprovable,
   };
+}
+
+function leftAloneOf(used: UsesByName, named: boolean, mode: Mode): string | undefined {
+  if (!named && !follows(used)) return 'it mounts no readable class with the secret, so Rekey does not roll it';
+  // No new pod comes to carry the marker, and no record tells: it would wait for what cannot come.
+  if (mode === 'annotate' && needsMarker(used, named))
+    return 'rekey.dev/mode is annotate, where only a record of the driver can prove it: use restart';
+  return undefined;
+}
+
+/** Whether some use is recorded nowhere, so that only a pod made from the marked template proves it. */
+function needsMarker(used: UsesByName, named: boolean): boolean {
+  return named || [...used.values()].flat().some(({ kind }) => kind === 'unrecorded');
 }
 
 function follows(used: UsesByName): boolean {

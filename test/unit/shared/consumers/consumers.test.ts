@@ -213,6 +213,18 @@ describe('90: a Kubernetes Secret that the driver keeps in step with the secret'
   });
 });
 
+test('mode annotate where the record is that of another secret, which stands by, is left alone with the reason', () => {
+  const object = { objectName: 'shop/database', objectAlias: 'db', failoverObject: { objectName: 'shop/spare' } };
+  const classes = [spcOf([object], {}, { failoverRegion: 'eu-central-1' })];
+  const leftAlone = (mode: string) => {
+    const workloads = [workloadOf({ annotations: new Map([['rekey.dev/mode', mode]]) })];
+    return found({ classes, workloads }).consumers[0]?.leftAlone;
+  };
+
+  expect(leftAlone('annotate')).toMatch(/mode is annotate.*use restart/);
+  expect(leftAlone('restart')).toBeUndefined();
+});
+
 describe('how people steer it', () => {
   const steered = (annotations: Record<string, string>) =>
     found({ workloads: [workloadOf({ annotations: new Map(Object.entries(annotations)) })] });

@@ -293,6 +293,58 @@ describe('mode annotate', () => {
   });
 });
 
+describe('mode annotate where no record tells about the use', () => {
+  const named: Seen = annotated(
+    { workload: { secretProviderClasses: [] }, pods: [[1, { secretProviderClasses: [] }]] },
+    { 'rekey.dev/secrets': SECRET.name, 'rekey.dev/mode': 'annotate' },
+  );
+
+  test('is said at once, marked never, and keeps nobody waiting', () => {
+    expect(plan({ a: inWave(0, named), b: OLD })).toMatchObject({
+      marks: ['b'],
+      unproved: {
+        a: expect.stringMatching(/was not made from the marked template; rekey.dev\/mode is annotate, where/),
+      },
+    });
+  });
+
+  test('is proved by pods that were made from the marked template', () => {
+    const pods: Seen['pods'] = [[1, { secretProviderClasses: [], annotations: markedWith(2) }]];
+    expect(plan({ a: { ...named, pods } })).toMatchObject({ verdict: 'converged' });
+  });
+});
+
+test('the replicas change during the roll: those that are to come are waited for, those that go prove nothing', () => {
+  const made = [2, { annotations: markedWith(2) }] as const;
+  const grown: Seen = { marked: 2, workload: { replicas: 3 }, rollout: { updated: 1 }, pods: [made, [1]] };
+  expect(plan({ a: grown, b: OLD })).toMatchObject({ verdict: 'waiting', marks: [] });
+  expect(plan({ a: { ...grown, rollout: { updated: 2 }, pods: [made, made] }, b: OLD })).toMatchObject({
+    marks: [],
+    unproved: { a: '1 of its 3 pods are not there' },
+  });
+  expect(plan({ a: { ...grown, rollout: { updated: 3 }, pods: [made, made, made] }, b: OLD }).marks).toEqual(['b']);
+
+  const shrunk: Seen = { marked: 2, workload: { replicas: 1 }, pods: [made, [1, { terminating: true }]] };
+  expect(plan({ a: shrunk, b: OLD })).toMatchObject({
+    marks: [],
+    unproved: { a: expect.stringContaining('a-1 mounts') },
+  });
+  expect(plan({ a: { ...shrunk, pods: [made] }, b: OLD }).marks).toEqual(['b']);
+});
+
+test.each(['Rollout', 'Job', 'CronJob'])('91: the pods of a %s are named, and left alone', (kind) => {
+  const theirs = podOf({ name: 'theirs-1', controller: { kind, name: 'theirs' } });
+  const { consumers } = consumersOf(SECRET, AT_2, snapshotOf({ pods: [theirs], mounts: [mountOf(theirs, 1)] }));
+
+  expect(planSync({ consumers, marker: AT_2, options: DEFAULT_OPTIONS, unseen: [], nowMs: T0 })).toMatchObject({
+    verdict: 'waiting',
+    marks: [],
+    unproved: [
+      { kind, namespace: 'shop', name: 'theirs', why: expect.stringContaining(`Rekey does not restart a ${kind}`) },
+    ],
+  });
+});
+
 describe('90: with its environment from a synced Secret', () => {
   const secrets = ['env'];
   const sentence = expect.stringContaining('from Secret env');
