@@ -161,6 +161,7 @@ describe('sync', () => {
     const team = new Team(environment, 'halting').mounts(secret.name);
     team.runs('canary', { annotations: { 'rekey.dev/wave': '0' } });
     await team.runs('other').ready();
+    await environment.kubernetes.idle();
     const old = new Set(team.pods('canary').map(({ metadata }) => metadata.name));
     let broken = true;
     environment.kubernetes.behave(({ metadata: { name, namespace } }) =>
