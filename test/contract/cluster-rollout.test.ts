@@ -272,6 +272,80 @@ test('91: a bare pod that mounts the secret is named and not touched', async () 
   expect(kubernetes.get('pods', 'shop', 'shell')).toBeDefined();
 });
 
+test('91: the pods of an Argo Rollout and of a Job are named by what made them, and not touched', async () => {
+  kubernetes.apply({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'owner', namespace: 'shop' } });
+  // The sandbox serves neither kind: an object that it does serve lends its uid, so that what they own stays.
+  const { uid = '' } = kubernetes.get('configmaps', 'shop', 'owner')?.metadata ?? {};
+  const ownedBy = (apiVersion: string, kind: string, name: string) => ({
+    namespace: 'shop',
+    labels: { app: name },
+    ownerReferences: [{ apiVersion, kind, name, uid, controller: true }],
+  });
+  const template = { metadata: { labels: { app: 'web' } }, spec: podSpec('database') };
+  kubernetes.apply([
+    {
+      apiVersion: 'apps/v1',
+      kind: 'ReplicaSet',
+      metadata: { ...ownedBy('argoproj.io/v1alpha1', 'Rollout', 'web'), name: 'web-6d4' },
+      spec: { replicas: 1, selector: { matchLabels: { app: 'web' } }, template },
+    },
+    {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { ...ownedBy('batch/v1', 'Job', 'report-1'), name: 'report-1-x' },
+      spec: podSpec('database'),
+    },
+  ]);
+  await kubernetes.idle();
+  secret = secretAt(2);
+  const before = resourceVersions();
+
+  await pass(labelUpdated(secret));
+  await nextPass(30 * 60_000);
+
+  const { unproved } = eventsOf('Secret Not Converged')[0]?.detail ?? { unproved: [] };
+  expect(unproved.map(({ kind, name }) => `${kind} ${name}`).sort()).toEqual(['Job report-1', 'Rollout web']);
+  expect(resourceVersions()).toEqual(before);
+});
+
+test('90: an environment from a synced Secret is rolled with its mount once, and keeps the secret from converging', async () => {
+  const secretRef = { name: 'database-env', optional: true };
+  const { volumes, containers } = podSpec('database');
+  const env = (mounted: boolean, name: string) => ({
+    template: {
+      metadata: { labels: { app: name } },
+      spec: mounted
+        ? { volumes, containers: containers.map((one) => ({ ...one, envFrom: [{ secretRef }] })) }
+        : { containers: [{ name: 'app', image: 'app:1', envFrom: [{ secretRef }] }] },
+    },
+  });
+  const spc = secretProviderClass('database', 'shop/database');
+  const data = [{ objectName: 'shop_database', key: 'DATABASE' }];
+  const secretObjects = [{ secretName: 'database-env', type: 'Opaque', data }];
+  kubernetes.apply([
+    { ...spc, spec: { ...spc.spec, secretObjects } },
+    workload('Deployment', 'mounts-too', { spec: env(true, 'mounts-too') }),
+    workload('Deployment', 'only-env', { spec: env(false, 'only-env') }),
+  ]);
+  await kubernetes.idle();
+  secret = secretAt(2);
+
+  await pass(labelUpdated(secret));
+  for (let again = 0; again < 3; again++) {
+    await kubernetes.idle();
+    await nextPass();
+  }
+  expect(marked()).toEqual(['mounts-too']);
+  await nextPass(30 * 60_000);
+
+  expect(eventsOf('Secret Converged')).toEqual([]);
+  expect(eventsOf('Secret Not Converged')[0]?.detail.unproved).toEqual(
+    ['mounts-too', 'only-env'].map((name) =>
+      expect.objectContaining({ name, why: expect.stringContaining('has its environment from Secret database-env') }),
+    ),
+  );
+});
+
 test('88: a secret that no workload uses converges at once, and only a tag wants to hear of it', async () => {
   secret = secretAt(2);
   await pass(labelUpdated(secret));
