@@ -21,8 +21,6 @@ export function describeKubernetesApi(
   describe(`the Kubernetes API of ${name}`, () => {
     let api: KubernetesClient;
     let close: (() => Promise<void>) | undefined;
-    let counter = 0;
-    const namespaces: string[] = [];
 
     beforeAll(async () => {
       const started = await start();
@@ -31,18 +29,12 @@ export function describeKubernetesApi(
     });
 
     afterAll(async () => {
-      for (const namespace of namespaces) await api.send('DELETE', `/api/v1/namespaces/${namespace}`);
+      await api.deleteNamespaces();
       api.close();
       await close?.();
     });
 
-    async function namespace(): Promise<string> {
-      counter += 1;
-      const created = `contract-${process.pid}-${counter}`;
-      await api.create('/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: created } });
-      namespaces.push(created);
-      return created;
-    }
+    const namespace = () => api.createNamespace('contract');
 
     /** A fresh namespace with one paused Deployment, which no controller changes but for its status. */
     async function deployment(change: object = {}): Promise<{ namespace: string; path: string; body: Body }> {

@@ -50,6 +50,7 @@ export const APPLY = 'application/apply-patch+yaml';
 export class KubernetesClient {
   readonly #api: KubernetesApi;
   readonly #agent: Agent;
+  readonly #namespaces: string[] = [];
 
   constructor(api: KubernetesApi) {
     this.#api = api;
@@ -74,6 +75,18 @@ export class KubernetesClient {
 
   async patch(path: string, contentType: string, body: unknown): Promise<Answer> {
     return await this.send('PATCH', path, { body, contentType });
+  }
+
+  /** A fresh namespace, which goes with {@link deleteNamespaces}. @returns its name */
+  async createNamespace(prefix: string): Promise<string> {
+    const name = `${prefix}-${process.pid}-${this.#namespaces.length + 1}`;
+    this.#namespaces.push(name);
+    await this.create('/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
+    return name;
+  }
+
+  async deleteNamespaces(): Promise<void> {
+    for (const name of this.#namespaces) await this.send('DELETE', `/api/v1/namespaces/${name}`);
   }
 
   /** Reads events until enough of them have come; then the watch is ended. */

@@ -13,8 +13,6 @@ export function describeKubernetesWorkloads(
   describe(`workloads on ${name}`, () => {
     let api: KubernetesClient;
     let close: (() => Promise<void>) | undefined;
-    let counter = 0;
-    const namespaces: string[] = [];
 
     beforeAll(async () => {
       const started = await start();
@@ -23,18 +21,12 @@ export function describeKubernetesWorkloads(
     });
 
     afterAll(async () => {
-      for (const namespace of namespaces) await api.send('DELETE', `/api/v1/namespaces/${namespace}`);
+      await api.deleteNamespaces();
       api.close();
       await close?.();
     });
 
-    async function namespace(): Promise<string> {
-      counter += 1;
-      const created = `workloads-${process.pid}-${counter}`;
-      await api.create('/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: created } });
-      namespaces.push(created);
-      return created;
-    }
+    const namespace = () => api.createNamespace('workloads');
 
     /** Creates a workload in a namespace of its own and waits until it has rolled out. */
     async function workload(kind: Kind, spec: object, template: object = {}): Promise<Workload> {
