@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { Clock } from '../shared/operations/clock.ts';
 import { RekeyError } from '../shared/operations/errors.ts';
 import type { HostPolicy } from '../shared/secrets/database-host.ts';
 
@@ -8,6 +9,15 @@ export interface DatabaseConfig {
   /** PEM: the authorities that may vouch for a database. */
   readonly ca: string;
   readonly hosts: HostPolicy;
+}
+
+/** What an engine's adapter is made with. */
+export interface EngineOptions {
+  readonly clock: Clock;
+  /** PEM */
+  readonly ca: string;
+  /** For a sandbox on one machine only. */
+  readonly allowLoopback: boolean;
 }
 
 /** @throws RekeyError CONFIG_INVALID with all faults at once, at the cold start rather than during a rotation */

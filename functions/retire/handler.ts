@@ -1,16 +1,15 @@
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
-import { createPostgresEngine } from '../../shared/engines/postgres.ts';
 import { systemClock as clock } from '../../shared/operations/clock.ts';
 import { type Deadline, deadlineIn } from '../../shared/operations/deadline.ts';
 import { createEventBridgeAnnouncer } from '../../shared/operations/event-bridge.ts';
 import { createLogger } from '../../shared/operations/logger.ts';
 import { createSqsQueue } from '../../shared/operations/sqs.ts';
 import { type RetireDeps, retire } from '../../shared/rotation/retire.ts';
-import { POSTGRES } from '../../shared/secrets/engine-rules.ts';
 import { createSecretsManagerStore } from '../../shared/secrets/secrets-manager.ts';
 import { createRdsTopology } from '../../shared/topology/rds.ts';
 import { readDatabaseConfig } from '../database-config.ts';
 import { readRetireConfig } from './config.ts';
+import { databases } from './databases.ts';
 import { type ConvergedMessage, parseConvergedMessage, withTold } from './event.ts';
 import { SESSIONS_OPEN, sessionsOpenEvent } from './sessions-open.ts';
 
@@ -24,11 +23,11 @@ const queue = createSqsQueue(queueUrl);
 const announcer = createEventBridgeAnnouncer(eventBus, log);
 const deps: RetireDeps = {
   store: createSecretsManagerStore(),
-  engine: createPostgresEngine({ clock, ca, allowLoopback: hosts.allowLoopback }),
   topology: createRdsTopology(),
-  rules: POSTGRES,
+  databases: databases({ clock, ca, allowLoopback: hosts.allowLoopback }),
   hosts,
   clock,
+  log,
   rotationFunctions,
 };
 
@@ -62,7 +61,7 @@ async function retireOne(message: ConvergedMessage, deadline: Deadline): Promise
     case 'retired':
       await announcer.announce({
         type: 'Secret Retired',
-        detail: { secretArn, secretName, versionId, user: outcome.user, engine: deps.engine.name },
+        detail: { secretArn, secretName, versionId, user: outcome.user, engine: outcome.engine },
       });
       return;
     case 'tooEarly':

@@ -101,6 +101,15 @@ export const ERROR_CATALOGUE = {
     retryable: true,
     action: 'AWSCURRENT was not moved. Secrets Manager runs all steps again by itself.',
   },
+  STRATEGY_UNAVAILABLE: {
+    retryable: false,
+    action: 'Set the tag rekey:strategy to one that this kind of database knows (docs/engines.md), or remove it.',
+  },
+  STANDBY_MISSING: {
+    retryable: false,
+    action:
+      'The strategy user-pair needs the login of the second user: let Rekey make it (docs/strategies.md, "user-pair"), or store it as a version labelled REKEYSTANDBY.',
+  },
   ADMIN_SECRET_INVALID: {
     retryable: false,
     action: 'Let masterarn name the secret of an administrator of the same database server.',

@@ -57,7 +57,16 @@ interface FailureDetail {
 export type RekeyEvent =
   | {
       readonly type: 'Rotation Succeeded';
-      readonly detail: OfSecret & { readonly engine: string; readonly strategy: string };
+      readonly detail: OfSecret & {
+        readonly engine: string;
+        readonly strategy: string;
+        /** How long clients with the old password were refused; absent where the old one went on working. */
+        readonly gap?: {
+          readonly milliseconds: number;
+          /** `at-most`: since the new value was stored, because another process changed the password. */
+          readonly measured: 'exactly' | 'at-most';
+        };
+      };
     }
   | { readonly type: 'Rotation Failed'; readonly detail: OfSecret & FailureDetail & { readonly step: string } }
   | { readonly type: 'Sync Started'; readonly detail: OfSecret & { readonly consumers: readonly ConsumerRef[] } }

@@ -1,12 +1,19 @@
-import type { Credentials } from '../engines/port.ts';
+import type { Credentials, Login } from '../engines/port.ts';
 import { RekeyError } from '../operations/errors.ts';
 import { hostFault } from '../secrets/database-host.ts';
-import { parseBareLogin, parseDatabaseSecret } from '../secrets/database-secret.ts';
+import { type DatabaseSecret, parseBareLogin, parseDatabaseSecret } from '../secrets/database-secret.ts';
 import { CURRENT } from '../secrets/port.ts';
 import { parseSecretArn } from '../secrets/secret-arn.ts';
+import { accepts } from '../secrets/tags.ts';
 import type { Address, DatabaseResource } from '../topology/port.ts';
 import { type DatabaseServer, leadsTo, serverAt, serverOf, serverOfBoth } from '../topology/server.ts';
 import type { Rotation } from './strategy.ts';
+
+export interface Administrator {
+  readonly login: Credentials;
+  /** Of its secret: another one means another password. */
+  readonly versionId: string;
+}
 
 /**
  * The login of the administrator, at the address that takes writes, in the database of the application: the alternate
@@ -17,30 +24,92 @@ import type { Rotation } from './strategy.ts';
  * an address that the application's secret alone knows.
  * @throws RekeyError ADMIN_SECRET_INVALID, SECRET_VALUE_INVALID, SECRET_NOT_FOUND, HOST_NOT_ALLOWED, RDS_…
  */
-export async function administratorOf(rotation: Rotation): Promise<Credentials> {
+export async function administratorOf(rotation: Rotation): Promise<Administrator> {
   const { current, secretArn, store, rules, hosts } = rotation;
-  const { masterArn } = current;
-  if (masterArn === undefined)
-    throw new RekeyError('SECRET_VALUE_INVALID', `in ${secretArn}: "masterarn" is missing, alternating users need it`);
-  if (masterArn === secretArn) throw adminInvalid(rotation, 'it is the secret itself');
-  const [own, its] = [parseSecretArn(secretArn), parseSecretArn(masterArn)];
-  if (own?.accountId !== its?.accountId || own?.region !== its?.region)
-    throw adminInvalid(rotation, 'it belongs to another account or Region');
-
+  const masterArn = requireAdministratorNamed(rotation);
   const staged = await store.readStage(masterArn, CURRENT);
   if (!staged || staged.arn !== masterArn) throw adminInvalid(rotation, `it has no value labelled ${CURRENT}`);
+  const { versionId } = staged;
   const context = { what: `${CURRENT} of ${masterArn}`, rules, hosts };
   const { database } = current;
   const bare = parseBareLogin(staged.value, context);
-  if (bare) return { ...bare, ...writerOf(rotation, await managedServer(rotation, masterArn)), database };
+  if (bare)
+    return { versionId, login: { ...bare, ...writerOf(rotation, await managedServer(rotation, masterArn)), database } };
 
   const admin = parseDatabaseSecret(staged.value, context);
   if (admin.masterArn === secretArn) throw adminInvalid(rotation, 'its own masterarn points back');
   const { username, password, host, port } = admin;
-  if (host === current.host && port === current.port) return { username, password, host, port, database };
+  if (host === current.host && port === current.port)
+    return { versionId, login: { username, password, host, port, database } };
   const server = await serverOfBoth(admin, current, rotation.topology, rotation.deadline);
   if (!server) throw adminInvalid(rotation, ANOTHER_SERVER);
-  return { username, password, ...writerOf(rotation, server), database };
+  return { versionId, login: { username, password, ...writerOf(rotation, server), database } };
+}
+
+/** How long the administrator's own rotation may take from its setSecret to its finishSecret. */
+const ADMIN_ROTATION_DELAYS_MS = [500, 1_000, 2_000, 4_000, 8_000];
+
+/**
+ * Work as the administrator. Its secret may be rotated at this very moment: refused, it is read again until it has
+ * another value, and only then is that one tried. One login per credential.
+ * @throws RekeyError as {@link administratorOf}, LOGIN_REFUSED
+ */
+export async function asAdministrator<T>(rotation: Rotation, work: (admin: Credentials) => Promise<T>): Promise<T> {
+  let administrator = await administratorOf(rotation);
+  try {
+    return await work(administrator.login);
+  } catch (error) {
+    if (!isRefusalOf(administrator, error)) throw error;
+    for (const delayMs of ADMIN_ROTATION_DELAYS_MS) {
+      if (rotation.deadline.remainingMs() < 2 * delayMs) break;
+      await rotation.clock.sleep(delayMs);
+      const { versionId } = administrator;
+      administrator = await administratorOf(rotation);
+      if (administrator.versionId !== versionId) return work(administrator.login);
+    }
+    throw error;
+  }
+}
+
+/** An engine names the acting user in its refusal; the current user's refusal is thrown by the strategy itself. */
+const isRefusalOf = ({ login }: Administrator, error: unknown): boolean =>
+  error instanceof RekeyError && error.code === 'LOGIN_REFUSED' && error.message.includes(login.username);
+
+/**
+ * The last way out when the server knows none of the passwords: it was restored from a snapshot, or someone changed
+ * the password by hand. It takes a tag, because it gives whoever writes the secret the password of its user.
+ * @param refusal of the pending login
+ * @throws RekeyError LOGIN_REFUSED without the tag, without an administrator, or when it was not the password
+ */
+export async function resetByAdministrator(rotation: Rotation, pending: DatabaseSecret, refusal: Login): Promise<void> {
+  const { options, engine, deadline, log, secretArn } = rotation;
+  const { username, password } = pending;
+  const reason = refusal.kind === 'refused' ? refusal.reason : 'password';
+  const refused = `the database refuses user "${username}" with every password of ${secretArn}: ${reason}`;
+  if (reason !== 'password' || !accepts(options, 'admin-reset') || rotation.current.masterArn === undefined)
+    throw new RekeyError('LOGIN_REFUSED', refused);
+  await asAdministrator(rotation, async (acting) => {
+    if (acting.username === username) throw adminInvalid(rotation, `its user "${username}" is the one to be reset`);
+    await engine.setPassword({ acting, username, password }, deadline);
+  });
+  log.warn('the administrator reset the password, as the tag rekey:accept allows', { secretArn, user: username });
+}
+
+/**
+ * What can be said of `masterarn` without a call.
+ * @returns the ARN of the administrator's secret
+ * @throws RekeyError ADMIN_SECRET_INVALID, SECRET_VALUE_INVALID when there is none
+ */
+export function requireAdministratorNamed(rotation: Rotation): string {
+  const { secretArn, current } = rotation;
+  const { masterArn } = current;
+  if (masterArn === undefined)
+    throw new RekeyError('SECRET_VALUE_INVALID', `in ${secretArn}: "masterarn" is missing, this strategy needs it`);
+  if (masterArn === secretArn) throw adminInvalid(rotation, 'it is the secret itself');
+  const [own, its] = [parseSecretArn(secretArn), parseSecretArn(masterArn)];
+  if (own?.accountId !== its?.accountId || own?.region !== its?.region)
+    throw adminInvalid(rotation, 'it belongs to another account or Region');
+  return masterArn;
 }
 
 export function adminInvalid({ secretArn, current }: Rotation, why: string): RekeyError {

@@ -1,23 +1,11 @@
-import type { DatabaseEngine } from '../engines/port.ts';
-import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
-import type { OpenSession } from '../operations/events.ts';
-import type { HostPolicy } from '../secrets/database-host.ts';
-import { type DatabaseSecret, parseDatabaseSecret } from '../secrets/database-secret.ts';
-import type { EngineRules } from '../secrets/engine-rules.ts';
-import {
-  CURRENT,
-  PENDING,
-  PREVIOUS,
-  type SecretDescription,
-  type SecretStore,
-  versionWithStage,
-} from '../secrets/port.ts';
-import { parseTags, type SecretOptions } from '../secrets/tags.ts';
-import type { DatabaseTopology } from '../topology/port.ts';
-import { alternateOf, userPair } from './alternating-users.ts';
-import { type Rotation, requireCurrentLogin } from './strategy.ts';
+import { engineOf } from '../secrets/database-secret.ts';
+import { CURRENT, PENDING, PREVIOUS, type SecretDescription, versionWithStage } from '../secrets/port.ts';
+import { parseTags } from '../secrets/tags.ts';
+import { readStaged } from './secret-reader.ts';
+import { rotationOf } from './steps.ts';
+import type { Database, Retirement, Surroundings } from './strategy.ts';
 import { strategyFor } from './strategy-choice.ts';
 
 export interface RetireRequest {
@@ -32,77 +20,53 @@ export interface RetireRequest {
   readonly convergedAtMs: number;
 }
 
-export interface RetireDeps {
-  readonly store: SecretStore;
-  readonly engine: DatabaseEngine;
-  readonly topology: DatabaseTopology;
-  readonly rules: EngineRules;
-  readonly hosts: HostPolicy;
-  readonly clock: Pick<Clock, 'now'>;
+export interface RetireDeps extends Surroundings {
+  /** The kinds of database whose credentials can be retired; the secret says which of them it is for. */
+  readonly databases: readonly Database[];
   /** ARNs of the rotation functions whose next rotation lets a retired user in again. */
   readonly rotationFunctions: readonly string[];
 }
 
 export type RetireOutcome =
-  | { readonly kind: 'retired'; readonly user: string }
-  | { readonly kind: 'tooEarly'; readonly retryInSeconds: number }
-  /** Someone still works as the previous user: the second witness does not agree. */
-  | { readonly kind: 'sessionsOpen'; readonly user: string; readonly sessions: readonly OpenSession[] }
-  | { readonly kind: 'nothingToRetire'; readonly why: string }
-  /** Another version is current or on its way: its own convergence will ask again. */
-  | { readonly kind: 'superseded' }
-  /** The previous credential lives until the next rotation changes it. */
-  | { readonly kind: 'leftAlone'; readonly why: string };
+  | Exclude<Retirement, { kind: 'retired' }>
+  | (Extract<Retirement, { kind: 'retired' }> & { readonly engine: string })
+  | { readonly kind: 'tooEarly'; readonly retryInSeconds: number };
 
 /** The least time that the checks and one round with the database take. */
 const RETIRE_MS = 3_000;
 
 /**
- * Ends the previous user's ability to log in, once nothing needs it any more. The next rotation brings the user back.
- * May be repeated: what is disabled already is disabled again.
+ * Makes the previous credential useless, once nothing needs it any more. The next rotation brings its user back. May be
+ * repeated: what is useless already is made so again.
  * @throws RekeyError
  */
 export async function retire(request: RetireRequest, deps: RetireDeps, deadline: Deadline): Promise<RetireOutcome> {
   deadline.require(RETIRE_MS, 'retire');
-  const secret = await deps.store.describe(request.secretArn);
+  const { store, databases } = deps;
+  const secret = await store.describe(request.secretArn);
   const verdict = judge(request, secret, deps);
   if (verdict.kind !== 'proceed') return verdict;
 
-  const { store, engine, topology, rules, hosts } = deps;
-  const read = async (versionId: string, stage: string) => {
-    const value = await store.read(secret.arn, versionId);
-    return value && parseDatabaseSecret(value, { what: `${stage} of ${secret.arn}`, rules, hosts });
-  };
-  const current = await read(request.versionId, CURRENT);
-  if (!current) return { kind: 'superseded' };
-  if (strategyFor(current, verdict.options).name === 'single-user')
-    return { kind: 'nothingToRetire', why: 'a single user: the previous password was replaced in setSecret' };
+  const stored = await store.read(secret.arn, request.versionId);
+  if (!stored) return { kind: 'superseded' };
+  const kind = engineOf(stored.value, `${CURRENT} of ${secret.arn}`);
+  const database = databases.find(({ rules }) => rules.engines.includes(kind));
+  if (!database) return { kind: 'leftAlone', why: `nothing here knows the kind of database "${kind}"` };
 
-  const previous = verdict.previousVersion === undefined ? undefined : await read(verdict.previousVersion, PREVIOUS);
-  if (!previous) return { kind: 'nothingToRetire', why: `no version is labelled ${PREVIOUS}` };
-  const stray = strayFrom(current, previous, rules);
-  if (stray !== undefined) return stray;
-
-  const rotation: Rotation = { secretArn: secret.arn, current, store, engine, topology, rules, hosts, deadline };
-  const pair = await userPair(rotation);
-  // A writer lists the sessions of its own server alone: of those at a reader nobody could say that they have ended.
-  if (pair.admin.host !== current.host || pair.admin.port !== current.port)
-    return {
-      kind: 'leftAlone',
-      why: `the secret names ${current.host}, whose sessions ${pair.admin.host} does not show`,
-    };
-  // If the current user were refused, the previous one might be all that still works.
-  await requireCurrentLogin(rotation, pair.admin);
+  const rotation = await rotationOf(
+    secret,
+    { versionId: request.versionId, stored },
+    { ...deps, ...database },
+    deadline,
+  );
+  const strategy = await strategyFor(rotation, rotation.current);
+  const previous = await readStaged(rotation, PREVIOUS);
+  const { current } = rotation;
+  if (previous && (previous.host !== current.host || previous.port !== current.port))
+    return { kind: 'leftAlone', why: `${PREVIOUS} names another server` };
   const stillWanted = async () => judge(request, await store.describe(secret.arn), deps).kind === 'proceed';
-  const result = await engine.disableAlternate(pair, stillWanted, deadline);
-  switch (result.kind) {
-    case 'disabled':
-      return { kind: 'retired', user: pair.alternate };
-    case 'sessions-open':
-      return { kind: 'sessionsOpen', user: pair.alternate, sessions: result.sessions };
-    case 'not-wanted':
-      return { kind: 'superseded' };
-  }
+  const retirement = await strategy.retire(rotation, previous, stillWanted);
+  return retirement.kind === 'retired' ? { ...retirement, engine: database.engine.name } : retirement;
 }
 
 /** What the labels and tags say. */
@@ -110,9 +74,7 @@ function judge(
   request: RetireRequest,
   secret: SecretDescription,
   { clock, rotationFunctions }: RetireDeps,
-):
-  | RetireOutcome
-  | { readonly kind: 'proceed'; readonly options: SecretOptions; readonly previousVersion: string | undefined } {
+): RetireOutcome | { readonly kind: 'proceed' } {
   const leftAlone = (why: string): RetireOutcome => ({ kind: 'leftAlone', why });
   if (secret.arn !== request.secretArn) throw new RekeyError('EVENT_INVALID', 'secretArn is not the whole ARN');
   if (secret.deletedAtMs !== undefined) return leftAlone('the secret is scheduled for deletion');
@@ -134,16 +96,5 @@ function judge(
   const fromMs = Math.max(request.convergedAtMs + options.retireAfterMs, options.holdUntilMs ?? 0);
   const leftMs = fromMs - nowMs;
   if (leftMs > 0) return { kind: 'tooEarly', retryInSeconds: Math.ceil(leftMs / 1_000) };
-  return { kind: 'proceed', options, previousVersion: versionWithStage(secret, PREVIOUS) };
-}
-
-/** Only the other one of the two users at this very server may be disabled. */
-function strayFrom(current: DatabaseSecret, previous: DatabaseSecret, rules: EngineRules): RetireOutcome | undefined {
-  if (previous.host !== current.host || previous.port !== current.port)
-    return { kind: 'leftAlone', why: `${PREVIOUS} names another server` };
-  if (previous.username === current.username)
-    return { kind: 'nothingToRetire', why: `${PREVIOUS} names the same user as ${CURRENT}` };
-  if (previous.username !== alternateOf(current, rules))
-    return { kind: 'leftAlone', why: `${PREVIOUS} names a user that is not the alternate of the current one` };
-  return undefined;
+  return { kind: 'proceed' };
 }

@@ -1,16 +1,19 @@
 import { RekeyError } from '../operations/errors.ts';
-import { type DatabaseSecret, parseDatabaseSecret } from '../secrets/database-secret.ts';
+import type { DatabaseSecret } from '../secrets/database-secret.ts';
 import { PREVIOUS } from '../secrets/port.ts';
+import { administratorOf, resetByAdministrator } from './administrator.ts';
+import { readStaged } from './secret-reader.ts';
 import { type Rotation, requireCurrentLogin, requireLogin, type Strategy } from './strategy.ts';
 
 /**
  * One user changes its own password. From setSecret on, the old password is refused while AWSCURRENT still names it:
- * clients that connect in those seconds must retry. Use alternating users where that is too much.
+ * clients that connect in those seconds must retry. Use another strategy where that is too much.
  */
 export const singleUser: Strategy = {
   name: 'single-user',
+  hasGap: true,
 
-  nextUsername: (current) => current.username,
+  nextUsername: async ({ current }) => current.username,
 
   async check() {},
 
@@ -18,46 +21,55 @@ export const singleUser: Strategy = {
     if (await changedBy(rotation.current, rotation, pending)) return 'set';
     // Refused: an earlier attempt, or a sibling at this moment, has already changed the password. This order keeps
     // the normal case free of failed logins, which count towards a lockout.
-    const login = await rotation.engine.login(pending, rotation.deadline);
+    const login = await rotation.engine.login(pending, rotation.deadline, witnessOf(rotation));
     if (login.kind === 'accepted') return 'alreadySet';
     // AWS's functions try this as well: it helps when a wrong value was put into AWSCURRENT by hand.
     const previous = await previousOf(rotation);
     if (previous && (await changedBy(previous, rotation, pending))) return 'set';
-    throw new RekeyError(
-      'LOGIN_REFUSED',
-      `the database refuses user "${pending.username}" with the current, the pending and the previous password`,
-    );
+    await resetByAdministrator(rotation, pending, login);
+    return 'set';
   },
 
-  test: (rotation, pending) => requireLogin(rotation, pending),
+  test: (rotation, pending) => requireLogin(rotation, pending, witnessOf(rotation)),
 
   async preflight(rotation) {
-    await requireCurrentLogin(rotation);
+    await requireCurrentLogin(rotation, witnessOf(rotation));
     return [];
+  },
+
+  async retire() {
+    return { kind: 'nothingToRetire', why: 'a single user: the previous password was replaced in setSecret' };
   },
 };
 
-/** Whether the user could change its password over this login; false when the server refused the login itself. */
-async function changedBy(present: DatabaseSecret, { engine, deadline }: Rotation, pending: DatabaseSecret) {
+/** The administrator that the secret names, if any: a single user needs none. */
+export const witnessOf = (rotation: Rotation) => async () =>
+  rotation.current.masterArn === undefined ? undefined : (await administratorOf(rotation)).login;
+
+/** Whether the password could be changed over this login; false when the server refused the login itself. */
+async function changedBy(present: DatabaseSecret, rotation: Rotation, pending: DatabaseSecret) {
+  const { engine, deadline, current } = rotation;
+  const { username, password } = pending;
   try {
-    await engine.setOwnPassword(present, pending.password, deadline);
+    await engine.setPassword({ acting: present, username, password }, deadline);
     return true;
   } catch (error) {
-    if (error instanceof RekeyError && error.code === 'LOGIN_REFUSED') return false;
-    throw error;
+    if (!(error instanceof RekeyError)) throw error;
+    if (error.code === 'LOGIN_REFUSED') return false;
+    // The login is right, and may not change itself (Redis; RDS with rds.restrict_password_commands).
+    if (error.code !== 'PRIVILEGE_MISSING' || current.masterArn === undefined) throw error;
+    const { login: acting } = await administratorOf(rotation);
+    await engine.setPassword({ acting, username, password }, deadline);
+    return true;
   }
 }
 
 /** The previous login, where it is one of the same user at the same server: checked before any connection. */
-async function previousOf({ store, secretArn, current, rules, hosts }: Rotation): Promise<DatabaseSecret | undefined> {
-  const staged = await store.readStage(secretArn, PREVIOUS);
-  if (!staged) return undefined;
-  let previous: DatabaseSecret;
-  try {
-    previous = parseDatabaseSecret(staged.value, { what: `${PREVIOUS} of ${secretArn}`, rules, hosts });
-  } catch {
-    return undefined; // It is a last resort only: that it cannot be read is not why this rotation fails.
-  }
+async function previousOf(rotation: Rotation): Promise<DatabaseSecret | undefined> {
+  const { current } = rotation;
+  // It is a last resort only: that it cannot be read is not why this rotation fails.
+  const previous = await readStaged(rotation, PREVIOUS).catch(() => undefined);
+  if (previous === undefined) return undefined;
   const sameUser = previous.username === current.username;
   const sameServer = previous.host === current.host && previous.port === current.port;
   return sameUser && sameServer ? previous : undefined;

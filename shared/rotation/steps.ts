@@ -1,19 +1,15 @@
-import type { DatabaseEngine } from '../engines/port.ts';
-import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { asRekeyError, RekeyError } from '../operations/errors.ts';
 import type { Announcer } from '../operations/events.ts';
-import type { HostPolicy } from '../secrets/database-host.ts';
-import { type DatabaseSecret, parseDatabaseSecret, withLogin } from '../secrets/database-secret.ts';
-import type { EngineRules } from '../secrets/engine-rules.ts';
+import { type DatabaseSecret, withLogin } from '../secrets/database-secret.ts';
 import { generatePassword } from '../secrets/password.ts';
-import { CURRENT, PENDING, type SecretDescription, type SecretStore } from '../secrets/port.ts';
+import { CURRENT, PENDING, type SecretDescription, type StoredValue } from '../secrets/port.ts';
 import { parseSecretArn } from '../secrets/secret-arn.ts';
 import type { SecretValue } from '../secrets/secret-value.ts';
-import { parseTags, type SecretOptions } from '../secrets/tags.ts';
-import type { DatabaseTopology } from '../topology/port.ts';
+import { parseTags } from '../secrets/tags.ts';
 import { admit, plan, type Step } from './plan.ts';
-import { type Rotation, requireLogin, type Strategy } from './strategy.ts';
+import { readLogin } from './secret-reader.ts';
+import { type Database, type Rotation, requireLogin, type Strategy, type Surroundings } from './strategy.ts';
 import { strategyFor } from './strategy-choice.ts';
 
 export interface RotationRequest {
@@ -26,14 +22,13 @@ export interface RotationRequest {
   readonly rotationToken: SecretValue | undefined;
 }
 
-export interface RotationDeps {
-  readonly store: SecretStore;
-  readonly engine: DatabaseEngine;
-  readonly topology: DatabaseTopology;
-  readonly rules: EngineRules;
-  readonly hosts: HostPolicy;
+export interface RotationDeps extends Surroundings, Database {
   readonly announcer: Announcer;
-  readonly clock: Clock;
+  /**
+   * When this process changed the password of a version, in epoch milliseconds. A hint only: it makes the reported gap
+   * exact where the same process runs setSecret and finishSecret, as Lambda mostly arranges it.
+   */
+  readonly changedAt: Map<string, number>;
 }
 
 /** What a step did. Those that begin with `already` found their own traces and changed nothing. */
@@ -70,69 +65,97 @@ export async function runStep(request: RotationRequest, deps: RotationDeps, dead
     if (admission.kind === 'refused') throw admission.error;
     if (admission.kind === 'alreadyCurrent') return { kind: 'alreadyCurrent' };
 
-    const options = parseTags(secret.tags);
-    const current = await readCurrent(request, admission.currentVersion, deps);
-    strategy = strategyFor(current, options);
-    const { store, engine, topology, rules, hosts } = deps;
-    const rotation: Rotation = { secretArn: secret.arn, current, store, engine, topology, rules, hosts, deadline };
-    const outcome = await act({ request, deps, secret, options, strategy, rotation }, admission.currentVersion);
-    if (outcome.kind === 'promoted') await announceSuccess(secret, request, deps, strategy);
-    return outcome;
+    const versionId = admission.currentVersion;
+    const stored = await deps.store.read(secret.arn, versionId);
+    if (!stored) throw new RekeyError('CURRENT_MISSING', `version ${versionId} of ${secret.arn} has no value`);
+    const rotation = await rotationOf(secret, { versionId, stored }, deps, deadline);
+    // In setSecret a single user and one with two passwords part ways: there it must be known which it is.
+    const probe = request.step === 'setSecret' ? rotation.current : undefined;
+    strategy = await strategyFor(rotation, probe);
+    return await act({ request, deps, strategy, rotation });
   } catch (error) {
     await announceFailure(request, deps.announcer, error, strategy);
     throw error;
   }
 }
 
+/** What is stored under AWSCURRENT, and everything around it. */
+export async function rotationOf(
+  secret: SecretDescription,
+  current: { readonly versionId: string; readonly stored: StoredValue },
+  deps: Surroundings & Database,
+  deadline: Deadline,
+): Promise<Rotation> {
+  const { store, topology, hosts, clock, log, engine, rules } = deps;
+  const options = parseTags(secret.tags);
+  const context = { secretArn: secret.arn, options, store, topology, hosts, clock, log, engine, rules, deadline };
+  return {
+    ...context,
+    secretName: secret.name,
+    stages: secret.stages,
+    current: await readLogin(current.stored.value, CURRENT, context),
+    currentVersion: current.versionId,
+  };
+}
+
 interface Run {
   readonly request: RotationRequest;
   readonly deps: RotationDeps;
-  readonly secret: SecretDescription;
-  readonly options: SecretOptions;
   readonly strategy: Strategy;
   readonly rotation: Rotation;
 }
 
-async function act(run: Run, currentVersion: string): Promise<StepOutcome> {
-  const { request, deps, options, strategy, rotation } = run;
+interface Pending {
+  readonly login: DatabaseSecret;
+  readonly createdAtMs: number;
+}
+
+async function act(run: Run): Promise<StepOutcome> {
+  const { request, deps, strategy, rotation } = run;
+  const { options, current } = rotation;
   const { holdUntilMs } = options;
-  const nextUsername = strategy.nextUsername(rotation.current, deps.rules);
-  const pending = await readPending(request, deps);
+  const held = holdUntilMs !== undefined && holdUntilMs > deps.clock.now();
+  // Whether there is a value already, createSecret learns from the answer to its write; a hold ends only what has none.
+  const pending = request.step === 'createSecret' && !held ? undefined : await readPending(run);
+  const nextUsername = await strategy.nextUsername(rotation, request.step, pending?.login);
   const state = {
     secretArn: request.secretArn,
     versionId: request.versionId,
-    current: rotation.current,
+    current,
     nextUsername,
-    heldUntilMs: holdUntilMs !== undefined && holdUntilMs > deps.clock.now() ? holdUntilMs : undefined,
+    heldUntilMs: held ? holdUntilMs : undefined,
   };
 
-  const action = plan(request.step, { ...state, pending });
+  const action = plan(request.step, { ...state, pending: pending?.login });
   switch (action.kind) {
     case 'refuse':
       throw action.error;
     case 'create': {
       await strategy.check(rotation);
       const password = generatePassword(options, deps.rules);
-      const value = withLogin(rotation.current, { username: nextUsername, password });
+      const value = withLogin(current, { username: nextUsername, password });
       const { secretArn: secretId, versionId, rotationToken } = request;
-      if ((await deps.store.writePending({ secretId, versionId, value, rotationToken })) === 'stored')
-        return { kind: 'created' };
+      const version = { secretId, versionId, stage: PENDING, value, rotationToken } as const;
+      if ((await deps.store.writeVersion(version)) === 'stored') return { kind: 'created' };
       // A sibling attempt stored its value first: that one counts, if it follows from the current version.
-      const theirs = plan(request.step, { ...state, pending: await readPending(request, deps, VALUE_DELAYS_MS) });
+      const theirs = plan(request.step, { ...state, pending: (await readPending(run, VALUE_DELAYS_MS))?.login });
       if (theirs.kind === 'refuse') throw theirs.error;
       return { kind: 'alreadyCreated' };
     }
     case 'keep':
       return { kind: 'alreadyCreated' };
-    case 'set':
-      return { kind: await setOrWithdraw(run, action.pending) };
+    case 'set': {
+      const kind = await setOrWithdraw(run, action.pending);
+      if (kind === 'set') deps.changedAt.set(request.versionId, deps.clock.now());
+      return { kind };
+    }
     case 'test':
       await strategy.test(rotation, action.pending);
       return { kind: 'tested' };
     case 'preflight':
       return { kind: 'preflight', differences: await strategy.preflight(rotation) };
     case 'promote':
-      return await promote(run, action.pending, currentVersion);
+      return await promote(run, action.pending, pending?.createdAtMs ?? deps.clock.now());
   }
 }
 
@@ -146,65 +169,77 @@ async function setOrWithdraw({ strategy, rotation, request, deps }: Run, pending
   } catch (error) {
     if (error instanceof RekeyError && error.code === 'PASSWORD_REJECTED')
       // Where the label stays, the next try withdraws it: what must be heard is why the rotation failed.
-      await deps.store.withdrawPending(request.secretArn, request.versionId).catch(() => {});
+      await deps.store.withdrawLabel(request.secretArn, PENDING, request.versionId).catch(() => {});
     throw error;
   }
 }
 
-async function promote(
-  { rotation, request, deps }: Run,
-  pending: DatabaseSecret,
-  currentVersion: string,
-): Promise<StepOutcome> {
+async function promote(run: Run, pending: DatabaseSecret, createdAtMs: number): Promise<StepOutcome> {
+  const { rotation, request, deps, strategy } = run;
   const { secretArn, versionId } = request;
   // testSecret may have run hours ago: what is promoted has logged in just now.
   await requireLogin(rotation, pending);
   try {
-    await deps.store.moveCurrent(secretArn, { from: currentVersion, to: versionId });
+    await deps.store.moveCurrent(secretArn, { from: rotation.currentVersion, to: versionId });
   } catch (error) {
     if (!(error instanceof RekeyError) || error.code !== 'CURRENT_MOVED') throw error;
     // Moved by an earlier try whose answer was lost, or by someone else?
     const now = admit(await deps.store.describe(secretArn), versionId);
     if (now.kind !== 'alreadyCurrent') throw error;
   }
+  const movedAtMs = deps.clock.now();
+  const changedAtMs = deps.changedAt.get(versionId);
+  deps.changedAt.delete(versionId);
+  // The rotation is done: what is left can be left for the next one.
+  await strategy.tidy?.(rotation).catch((error: unknown) => deps.log.warn('could not tidy up', { secretArn, error }));
+  await announceSuccess(run, pending, {
+    milliseconds: movedAtMs - (changedAtMs ?? createdAtMs),
+    measured: changedAtMs === undefined ? 'at-most' : 'exactly',
+  });
   return { kind: 'promoted' };
-}
-
-async function readCurrent({ secretArn }: RotationRequest, versionId: string, deps: RotationDeps) {
-  const value = await deps.store.read(secretArn, versionId);
-  if (!value) throw new RekeyError('CURRENT_MISSING', `version ${versionId} of ${secretArn} has no value`);
-  return parseDatabaseSecret(value, { what: `${CURRENT} of ${secretArn}`, rules: deps.rules, hosts: deps.hosts });
 }
 
 /** @param delaysMs waits between tries; in createSecret, "no value yet" is the normal state and nothing waits for it */
 async function readPending(
-  { step, secretArn, versionId }: RotationRequest,
-  deps: RotationDeps,
+  { request: { step, secretArn, versionId }, deps, rotation }: Run,
   delaysMs = step === 'createSecret' ? [] : VALUE_DELAYS_MS,
-): Promise<DatabaseSecret | undefined> {
-  let value = await deps.store.read(secretArn, versionId);
+): Promise<Pending | undefined> {
+  let stored: StoredValue | undefined = await deps.store.read(secretArn, versionId);
   for (const delayMs of delaysMs) {
-    if (value) break;
+    if (stored) break;
     await deps.clock.sleep(delayMs);
-    value = await deps.store.read(secretArn, versionId);
+    stored = await deps.store.read(secretArn, versionId);
   }
-  if (!value) return undefined;
+  if (!stored) return undefined;
   try {
-    return parseDatabaseSecret(value, { what: `${PENDING} of ${secretArn}`, rules: deps.rules, hosts: deps.hosts });
+    return { login: await readLogin(stored.value, PENDING, rotation), createdAtMs: stored.createdAtMs };
   } catch (error) {
-    throw new RekeyError('PENDING_MISMATCH', asRekeyError(error).message);
+    const { code, message } = asRekeyError(error);
+    // Of the value itself; a server that cannot be asked about it says nothing of the value.
+    if (code !== 'SECRET_VALUE_INVALID' && code !== 'HOST_NOT_ALLOWED') throw error;
+    throw new RekeyError('PENDING_MISMATCH', message);
   }
 }
 
 async function announceSuccess(
-  { arn, name }: SecretDescription,
-  { versionId }: RotationRequest,
-  { announcer, engine }: RotationDeps,
-  strategy: Strategy,
+  { rotation, request, deps, strategy: chosen }: Run,
+  pending: DatabaseSecret,
+  gap: { readonly milliseconds: number; readonly measured: 'exactly' | 'at-most' },
 ): Promise<void> {
-  await announcer.announce({
+  // What `auto` came down to in setSecret; that it cannot be asked is no reason to be silent.
+  const strategy = await strategyFor(rotation, pending).catch(() => chosen);
+  const { secretArn, secretName, engine } = rotation;
+  const { versionId } = request;
+  await deps.announcer.announce({
     type: 'Rotation Succeeded',
-    detail: { secretArn: arn, secretName: name, versionId, engine: engine.name, strategy: strategy.name },
+    detail: {
+      secretArn,
+      secretName,
+      versionId,
+      engine: engine.name,
+      strategy: strategy.name,
+      ...(strategy.hasGap && { gap }),
+    },
   });
 }
 
@@ -226,6 +261,6 @@ async function announceFailure(
 /** For the person who is woken by it: is this an outage? */
 function whatStillWorks(step: Step, versionId: string, strategy: Strategy | undefined): string {
   if (step === 'createSecret') return `${CURRENT} works as before: the database was not touched.`;
-  if (strategy?.name === 'alternating-users') return `${CURRENT} works as before: only the other user was touched.`;
+  if (strategy?.hasGap === false) return `${CURRENT} works as before: its password was not touched.`;
   return `${CURRENT} works, unless a single user's password was already changed: then version ${versionId} (${PENDING}) has the one that works.`;
 }

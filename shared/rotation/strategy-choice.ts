@@ -1,17 +1,36 @@
+import type { DatabaseEngine } from '../engines/port.ts';
+import { RekeyError } from '../operations/errors.ts';
 import type { DatabaseSecret } from '../secrets/database-secret.ts';
-import type { SecretOptions } from '../secrets/tags.ts';
 import { alternatingUsers } from './alternating-users.ts';
+import { dualPassword } from './dual-password.ts';
 import { singleUser } from './single-user.ts';
-import type { Strategy } from './strategy.ts';
+import type { Rotation, Strategy, StrategyName } from './strategy.ts';
+import { userPair } from './user-pair.ts';
 
-/** The strategy of a secret. `auto` reads the JSON as AWS's own functions do. */
-export function strategyFor(current: DatabaseSecret, { strategy }: Pick<SecretOptions, 'strategy'>): Strategy {
-  switch (strategy) {
-    case 'single-user':
-      return singleUser;
-    case 'alternating-users':
-      return alternatingUsers;
-    case 'auto':
-      return current.masterArn === undefined ? singleUser : alternatingUsers;
-  }
+/**
+ * The strategy of a secret. `auto` reads the JSON as AWS's own functions do, and gives a single user two passwords
+ * where the server and its rights allow that.
+ * @param login whose rights decide that, known to work; undefined where nothing depends on the answer yet: a single
+ *   user and one with two passwords differ in setSecret alone
+ * @throws RekeyError STRATEGY_UNAVAILABLE
+ */
+export async function strategyFor(rotation: Rotation, login: DatabaseSecret | undefined): Promise<Strategy> {
+  const { engine, current, options } = rotation;
+  if (options.strategy !== 'auto') return named(options.strategy, engine);
+  if (current.masterArn !== undefined && engine.alternatingUsers) return alternatingUsers(engine.alternatingUsers);
+  const dual = engine.dualPassword;
+  if (!dual) return singleUser;
+  if (login === undefined || current.masterArn !== undefined) return dualPassword(dual);
+  return (await dual.mayKeepOld(login, rotation.deadline)) ? dualPassword(dual) : singleUser;
+}
+
+function named(name: StrategyName, engine: DatabaseEngine): Strategy {
+  const found = {
+    'single-user': () => singleUser,
+    'alternating-users': () => engine.alternatingUsers && alternatingUsers(engine.alternatingUsers),
+    'user-pair': () => engine.userPair && userPair(engine.userPair),
+    'dual-password': () => engine.dualPassword && dualPassword(engine.dualPassword),
+  }[name]();
+  if (found) return found;
+  throw new RekeyError('STRATEGY_UNAVAILABLE', `${engine.name} does not know the strategy ${name}`);
 }

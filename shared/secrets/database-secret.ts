@@ -61,11 +61,19 @@ export function parseDatabaseSecret(source: SecretValue, context: SecretContext)
     engine,
     host,
     port: parsePort(fields.get('port') ?? rules.defaultPort, what),
-    database: parseDatabaseName(text('dbname', rules.defaultDatabase), rules, what),
+    database: fields.has('dbname') ? parseDatabaseName(text('dbname'), rules, what) : rules.defaultDatabase,
     ...login,
     masterArn: fields.has('masterarn') ? parseMasterArn(text('masterarn'), what) : undefined,
     source,
   };
+}
+
+/**
+ * The kind of database that a secret is for, as its JSON says it.
+ * @throws RekeyError SECRET_VALUE_INVALID
+ */
+export function engineOf(source: SecretValue, what: string): string {
+  return textIn(readObject(source.expose(), what), 'engine', what);
 }
 
 /**

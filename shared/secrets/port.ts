@@ -4,6 +4,8 @@ import type { SecretValue } from './secret-value.ts';
 export const CURRENT = 'AWSCURRENT';
 export const PENDING = 'AWSPENDING';
 export const PREVIOUS = 'AWSPREVIOUS';
+/** Rekey's own: the login of the user of a pair that the next rotation will bring into use. */
+export const STANDBY = 'REKEYSTANDBY';
 
 /** What DescribeSecret says of a secret, without any value. */
 export interface SecretDescription {
@@ -22,6 +24,12 @@ export interface SecretDescription {
   readonly deletedAtMs: number | undefined;
 }
 
+export interface StoredValue {
+  readonly value: SecretValue;
+  /** Epoch milliseconds of when it was stored. */
+  readonly createdAtMs: number;
+}
+
 export interface StagedValue {
   readonly arn: string;
   readonly versionId: string;
@@ -29,7 +37,7 @@ export interface StagedValue {
 }
 
 /** The versionId that carries a label, if any. */
-export function versionWithStage(secret: SecretDescription, stage: string): string | undefined {
+export function versionWithStage(secret: Pick<SecretDescription, 'stages'>, stage: string): string | undefined {
   for (const [versionId, stages] of secret.stages) if (stages.includes(stage)) return versionId;
   return undefined;
 }
@@ -43,24 +51,25 @@ export interface SecretStore {
   describe(secretId: string): Promise<SecretDescription>;
 
   /** The value of exactly this version, or undefined while the version has a label but no value yet. */
-  read(secretId: string, versionId: string): Promise<SecretValue | undefined>;
+  read(secretId: string, versionId: string): Promise<StoredValue | undefined>;
 
   /** The value that carries a label, with its versionId and its secret's full ARN, or undefined when none does. */
   readStage(secretId: string, stage: string): Promise<StagedValue | undefined>;
 
   /**
-   * Stores the pending value under its token. The same value again is a no-op; another value under the same
-   * token answers `taken`: a sibling attempt won, read its value.
+   * Stores a value under a version id of the caller's, with one label and never AWSCURRENT. The same value again is a
+   * no-op; another value under the same id answers `taken`: a sibling attempt won, read its value.
    */
-  writePending(request: {
+  writeVersion(request: {
     readonly secretId: string;
     readonly versionId: string;
+    readonly stage: typeof PENDING | typeof STANDBY;
     readonly value: SecretValue;
     readonly rotationToken: SecretValue | undefined;
   }): Promise<'stored' | 'taken'>;
 
-  /** Takes AWSPENDING from this version, so that the next rotation begins with a new one. Gone already: a no-op. */
-  withdrawPending(secretId: string, versionId: string): Promise<void>;
+  /** Takes a label from this version. Gone already: a no-op. */
+  withdrawLabel(secretId: string, stage: typeof PENDING | typeof STANDBY, versionId: string): Promise<void>;
 
   /** Compare-and-swap of AWSCURRENT. @throws RekeyError CURRENT_MOVED when `from` no longer carries it. */
   moveCurrent(secretId: string, move: { readonly from: string; readonly to: string }): Promise<void>;

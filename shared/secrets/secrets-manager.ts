@@ -10,7 +10,7 @@ import {
 import { AWS_CLIENT } from '../operations/aws-client.ts';
 import { awsFailure, textField } from '../operations/aws-failure.ts';
 import { RekeyError } from '../operations/errors.ts';
-import { CURRENT, PENDING, type SecretStore } from './port.ts';
+import { CURRENT, type SecretStore } from './port.ts';
 import { SecretValue } from './secret-value.ts';
 
 export function createSecretsManagerStore(
@@ -37,7 +37,7 @@ export function createSecretsManagerStore(
       const answer = await valueIfAny(secretId, () =>
         client.send(new GetSecretValueCommand({ SecretId: secretId, VersionId: versionId })),
       );
-      return answer && textOf(answer, secretId);
+      return answer && { value: textOf(answer, secretId), createdAtMs: answer.CreatedDate?.getTime() ?? 0 };
     },
 
     async readStage(secretId, stage) {
@@ -53,7 +53,7 @@ export function createSecretsManagerStore(
       );
     },
 
-    async writePending({ secretId, versionId, value, rotationToken }) {
+    async writeVersion({ secretId, versionId, stage, value, rotationToken }) {
       return await translated('PutSecretValue', secretId, async () => {
         try {
           await client.send(
@@ -62,7 +62,7 @@ export function createSecretsManagerStore(
               ClientRequestToken: versionId,
               SecretString: value.expose(),
               // Without it, PutSecretValue would move AWSCURRENT.
-              VersionStages: [PENDING],
+              VersionStages: [stage],
               ...(rotationToken && { RotationToken: rotationToken.expose() }),
             }),
           );
@@ -74,13 +74,13 @@ export function createSecretsManagerStore(
       });
     },
 
-    async withdrawPending(secretId, versionId) {
+    async withdrawLabel(secretId, stage, versionId) {
       await translated('UpdateSecretVersionStage', secretId, async () => {
         try {
           await client.send(
             new UpdateSecretVersionStageCommand({
               SecretId: secretId,
-              VersionStage: PENDING,
+              VersionStage: stage,
               RemoveFromVersionId: versionId,
             }),
           );

@@ -13,7 +13,9 @@ export interface Window {
 /** What a secret's tags ask for. Defaults are in {@link DEFAULT_OPTIONS}. */
 export interface SecretOptions {
   /** `auto` is AWS's reading of the JSON: `masterarn` means alternating users, none means a single user. */
-  readonly strategy: 'auto' | 'single-user' | 'alternating-users';
+  readonly strategy: 'auto' | 'single-user' | 'alternating-users' | 'user-pair' | 'dual-password';
+  /** Risks that a person has taken on for this secret. */
+  readonly accept: ReadonlySet<Risk>;
   /** When the previous user may be disabled; undefined: once its consumers are proved, if there are any. */
   readonly retire: 'converged' | 'next-rotation' | undefined;
   /** Grace between convergence and retirement. */
@@ -31,12 +33,23 @@ export interface SecretOptions {
   readonly excludeCharacters: string;
 }
 
+/**
+ * `take-over`: on PostgreSQL 15, whoever holds one of two alternating users can become the other.
+ * `admin-reset`: when the server refuses every password that is known (a restored snapshot), the administrator sets one.
+ * `plaintext`: connections without TLS.
+ */
+export const RISKS = ['take-over', 'admin-reset', 'plaintext'] as const;
+export type Risk = (typeof RISKS)[number];
+
+export const accepts = ({ accept }: Pick<SecretOptions, 'accept'>, risk: Risk): boolean => accept.has(risk);
+
 const MINUTE_MS = 60_000;
 const UNIT_MS = { s: 1_000, m: MINUTE_MS, h: 60 * MINUTE_MS, d: 24 * 60 * MINUTE_MS } as const;
 const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
 
 export const DEFAULT_OPTIONS: SecretOptions = {
   strategy: 'auto',
+  accept: new Set(),
   retire: undefined,
   retireAfterMs: 5 * MINUTE_MS,
   maxParallel: 5,
@@ -58,7 +71,19 @@ interface TagRule {
 
 /** Tag values are limited to letters, digits, spaces and `+ - = . _ : / @`, so no list here needs a comma. */
 const RULES: ReadonlyMap<string, TagRule> = new Map<string, TagRule>([
-  ['strategy', oneOf('strategy', ['auto', 'single-user', 'alternating-users'])],
+  ['strategy', oneOf('strategy', ['auto', 'single-user', 'alternating-users', 'user-pair', 'dual-password'])],
+  [
+    'accept',
+    {
+      right: `${RISKS.map((risk) => `"${risk}"`).join(', ')}, separated by blanks`,
+      read: (value) => {
+        const accept = value.split(' ').filter(Boolean);
+        return accept.every((risk) => (RISKS as readonly string[]).includes(risk))
+          ? { accept: new Set(accept as Risk[]) }
+          : undefined;
+      },
+    },
+  ],
   ['retire', oneOf('retire', ['converged', 'next-rotation'])],
   ['retire-after', duration('retireAfterMs', '0s', '30d')],
   ['max-parallel', integer('maxParallel', 1, 1_000)],

@@ -38,8 +38,14 @@ export function secretStoreContract(name: string, start: () => Promise<SecretSto
       return [CURRENT, PENDING, PREVIOUS].map((stage) => versionWithStage(secret, stage));
     };
     const writePending = async (versionId: string, value: string) =>
-      await store.writePending({ secretId: arn, versionId, value: new SecretValue(value), rotationToken: undefined });
-    const storedValue = async (versionId: string) => (await store.read(arn, versionId))?.expose();
+      await store.writeVersion({
+        secretId: arn,
+        versionId,
+        stage: PENDING,
+        value: new SecretValue(value),
+        rotationToken: undefined,
+      });
+    const storedValue = async (versionId: string) => (await store.read(arn, versionId))?.value.expose();
 
     test('describes the ARN, the labels and the tags', async () => {
       const secret = await store.describe(arn);
@@ -124,16 +130,16 @@ export function secretStoreContract(name: string, start: () => Promise<SecretSto
     test('a withdrawn pending version has no label left, and its value can no longer be promoted by mistake', async () => {
       const pending = await harness.beginRotation(arn);
       await writePending(pending, 'second');
-      await store.withdrawPending(arn, pending);
+      await store.withdrawLabel(arn, PENDING, pending);
       expect(await stageHolders()).toEqual([current, undefined, undefined]);
     });
 
     test('withdrawing what is no longer pending changes nothing', async () => {
       const pending = await harness.beginRotation(arn);
       await writePending(pending, 'second');
-      await store.withdrawPending(arn, pending);
-      await store.withdrawPending(arn, pending);
-      await store.withdrawPending(arn, current);
+      await store.withdrawLabel(arn, PENDING, pending);
+      await store.withdrawLabel(arn, PENDING, pending);
+      await store.withdrawLabel(arn, PENDING, current);
       expect(await stageHolders()).toEqual([current, undefined, undefined]);
     });
 

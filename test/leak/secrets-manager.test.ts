@@ -47,7 +47,8 @@ const storeAt = (endpoint: string) => {
   return createSecretsManagerStore(client);
 };
 const write = (endpoint: string) =>
-  storeAt(endpoint).writePending({
+  storeAt(endpoint).writeVersion({
+    stage: 'AWSPENDING',
     secretId: ARN,
     versionId: VERSION,
     value: new SecretValue(JSON.stringify({ password: PASSWORD })),

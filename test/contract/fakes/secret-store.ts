@@ -5,6 +5,7 @@ import { SecretValue } from '../../../shared/secrets/secret-value.ts';
 
 interface Version {
   value: string | undefined;
+  createdAtMs: number;
   stages: Set<string>;
 }
 
@@ -34,7 +35,7 @@ export interface MemorySecrets {
 
 export const ROTATION_FUNCTION = 'arn:aws:lambda:eu-central-1:123456789012:function:rekey-rotation-postgres';
 
-export function createMemorySecrets(): MemorySecrets {
+export function createMemorySecrets(now: () => number = Date.now): MemorySecrets {
   const secrets = new Map<string, Secret>();
 
   const secret = (arn: string): Secret => {
@@ -68,8 +69,8 @@ export function createMemorySecrets(): MemorySecrets {
     },
 
     async read(arn, versionId) {
-      const value = usable(arn).versions.get(versionId)?.value;
-      return value === undefined ? undefined : new SecretValue(value);
+      const { value, createdAtMs } = usable(arn).versions.get(versionId) ?? { value: undefined, createdAtMs: 0 };
+      return value === undefined ? undefined : { value: new SecretValue(value), createdAtMs };
     },
 
     async readStage(arn, stage) {
@@ -80,18 +81,19 @@ export function createMemorySecrets(): MemorySecrets {
         : { arn, versionId, value: new SecretValue(value) };
     },
 
-    async writePending({ secretId, versionId, value }) {
+    async writeVersion({ secretId, versionId, stage, value }) {
       const of = usable(secretId);
-      const version = of.versions.get(versionId) ?? { value: undefined, stages: new Set() };
+      const version = of.versions.get(versionId) ?? { value: undefined, createdAtMs: 0, stages: new Set() };
       if (version.value !== undefined && version.value !== value.expose()) return 'taken';
+      if (version.value === undefined) version.createdAtMs = now();
       version.value = value.expose();
       of.versions.set(versionId, version);
-      move(of, PENDING, versionId);
+      move(of, stage, versionId);
       return 'stored';
     },
 
-    async withdrawPending(arn, versionId) {
-      usable(arn).versions.get(versionId)?.stages.delete(PENDING);
+    async withdrawLabel(arn, stage, versionId) {
+      usable(arn).versions.get(versionId)?.stages.delete(stage);
     },
 
     async moveCurrent(arn, { from, to }) {
@@ -112,7 +114,7 @@ export function createMemorySecrets(): MemorySecrets {
         arn,
         name,
         tags: new Map(Object.entries(tags)),
-        versions: new Map([[randomUUID(), { value, stages: new Set([CURRENT]) }]]),
+        versions: new Map([[randomUUID(), { value, createdAtMs: now(), stages: new Set([CURRENT]) }]]),
         rotationEnabled: true,
         rotationFunction: ROTATION_FUNCTION,
         owningService: undefined,
@@ -126,7 +128,7 @@ export function createMemorySecrets(): MemorySecrets {
       // An unfinished rotation is taken up again under its own token.
       if (pending !== undefined && pending !== holderOf(of, CURRENT)) return pending;
       const versionId = randomUUID();
-      of.versions.set(versionId, { value: undefined, stages: new Set() });
+      of.versions.set(versionId, { value: undefined, createdAtMs: now(), stages: new Set() });
       move(of, PENDING, versionId);
       return versionId;
     },
@@ -136,7 +138,7 @@ export function createMemorySecrets(): MemorySecrets {
       // A value put by hand while a rotation runs abandons that rotation.
       const pending = holderOf(of, PENDING);
       if (pending !== undefined) of.versions.get(pending)?.stages.delete(PENDING);
-      of.versions.set(versionId, { value, stages: new Set() });
+      of.versions.set(versionId, { value, createdAtMs: now(), stages: new Set() });
       move(of, CURRENT, versionId);
       return versionId;
     },

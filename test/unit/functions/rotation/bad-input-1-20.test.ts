@@ -115,7 +115,7 @@ describe('bad input 1 to 20: events that come at the wrong time', () => {
   test.each(STEPS)('12 %s for a version that lost AWSPENDING changes nothing', async (step) => {
     const { rig, arn, token } = begun();
     await rig.run('createSecret', arn, token);
-    await rig.secrets.store.withdrawPending(arn, token);
+    await rig.secrets.store.withdrawLabel(arn, 'AWSPENDING', token);
     const before = snapshotOf(rig.secrets, arn);
     await expect(rig.run(step, arn, token)).rejects.toMatchObject({ code: 'VERSION_NOT_PENDING', retryable: false });
     expect(snapshotOf(rig.secrets, arn)).toEqual(before);

@@ -42,7 +42,7 @@ describe('bad input 35, 36 and 41: the administrator', () => {
   test('a fitting administrator lets the pending value be stored for the other user', async () => {
     const { rig, appArn, token } = pairOf({});
     expect(await rig.run('createSecret', appArn, token)).toEqual({ kind: 'created' });
-    const pending = JSON.parse((await rig.secrets.store.read(appArn, token))?.expose() ?? '');
+    const pending = JSON.parse((await rig.secrets.store.read(appArn, token))?.value.expose() ?? '');
     expect(pending).toMatchObject({ username: 'app_clone', host: HOST });
     expect(pending.password).not.toBe('p');
   });
@@ -175,7 +175,7 @@ describe('bad input 37 to 40: the pending version', () => {
     const { rig, arn, token } = begun(username);
     await rig.run('createSecret', arn, token);
     const pending = await rig.secrets.store.read(arn, token);
-    expect(JSON.parse(pending?.expose() ?? '').username).toBe(alternate);
+    expect(JSON.parse(pending?.value.expose() ?? '').username).toBe(alternate);
   });
 
   test.each(['rds_superuser_clone', 'rdsadmin_clone'])(

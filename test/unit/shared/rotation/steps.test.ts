@@ -128,7 +128,7 @@ describe('a rotation of a single user', () => {
     database.failure = new RekeyError('PASSWORD_REJECTED', 'too simple');
     const store = {
       ...rig.deps.store,
-      withdrawPending: async () => {
+      withdrawLabel: async () => {
         throw new RekeyError('ACCESS_DENIED', 'UpdateSecretVersionStage');
       },
     };
@@ -172,10 +172,10 @@ describe('a rotation of a single user', () => {
   test('createSecret does not take a value that another hand stored meanwhile and that does not fit', async () => {
     const store: SecretStore = {
       ...rig.deps.store,
-      async writePending(request) {
+      async writeVersion(request) {
         const version = rig.secrets.secret(arn).versions.get(token);
         if (version) version.value = JSON.stringify({ ...base, username: 'postgres', password: 'theirs' });
-        return rig.deps.store.writePending(request);
+        return rig.deps.store.writeVersion(request);
       },
     };
     await expect(run('createSecret', { store })).rejects.toMatchObject({ code: 'PENDING_MISMATCH' });

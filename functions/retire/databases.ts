@@ -1,0 +1,9 @@
+import { createPostgresEngine } from '../../shared/engines/postgres.ts';
+import type { Database } from '../../shared/rotation/strategy.ts';
+import { POSTGRES } from '../../shared/secrets/engine-rules.ts';
+import type { EngineOptions } from '../database-config.ts';
+
+/** Every kind of database that has a previous credential to retire. */
+export const databases = (options: EngineOptions): readonly Database[] => [
+  { engine: createPostgresEngine(options), rules: POSTGRES },
+];

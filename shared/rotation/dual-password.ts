@@ -1,0 +1,71 @@
+import type { Credentials, DualPasswordEngine } from '../engines/port.ts';
+import { RekeyError } from '../operations/errors.ts';
+import type { DatabaseSecret } from '../secrets/database-secret.ts';
+import { asAdministrator, requireAdministratorNamed, resetByAdministrator } from './administrator.ts';
+import { witnessOf } from './single-user.ts';
+import { type Rotation, requireCurrentLogin, requireLogin, type Strategy } from './strategy.ts';
+
+/**
+ * One user with two passwords: the new one is added, and the old one goes on working until it is retired or the next
+ * rotation takes its place. AWSCURRENT logs in at every instant.
+ */
+export function dualPassword(engine: DualPasswordEngine): Strategy {
+  return {
+    name: 'dual-password',
+    hasGap: false,
+
+    nextUsername: async ({ current }) => current.username,
+
+    async check(rotation) {
+      if (rotation.current.masterArn !== undefined) requireAdministratorNamed(rotation);
+    },
+
+    async set(rotation, pending) {
+      try {
+        return (await addPassword(rotation, pending)) === 'added' ? 'set' : 'alreadySet';
+      } catch (error) {
+        if (!(error instanceof RekeyError && error.code === 'LOGIN_REFUSED')) throw error;
+        const login = await rotation.engine.login(pending, rotation.deadline, witnessOf(rotation));
+        if (login.kind === 'accepted') return 'alreadySet';
+        await resetByAdministrator(rotation, pending, login);
+        return 'set';
+      }
+    },
+
+    test: (rotation, pending) => requireLogin(rotation, pending, witnessOf(rotation)),
+
+    async preflight(rotation) {
+      await requireCurrentLogin(rotation, witnessOf(rotation));
+      const { current, deadline } = rotation;
+      if (current.masterArn === undefined && !(await engine.mayKeepOld(current, deadline)))
+        throw new RekeyError(
+          'PRIVILEGE_MISSING',
+          `"${current.username}" may not have a second password`,
+          'On MySQL 8.0.14 or later run: GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO the user; or use single-user.',
+        );
+      return [];
+    },
+
+    async retire(rotation, previous, stillWanted) {
+      const { current, deadline } = rotation;
+      if (!previous) return { kind: 'nothingToRetire', why: 'there is no previous version' };
+      if (previous.username !== current.username)
+        return { kind: 'leftAlone', why: 'the previous version names another user' };
+      await requireCurrentLogin(rotation, witnessOf(rotation));
+      // Sessions cannot be told apart by the password that they began with; they live on, whichever it was.
+      const discard = (acting: Credentials) => engine.discardOld({ acting, kept: current }, stillWanted, deadline);
+      const result =
+        current.masterArn === undefined ? await discard(current) : await asAdministrator(rotation, discard);
+      return result === 'discarded' ? { kind: 'retired', user: current.username } : { kind: 'superseded' };
+    },
+  };
+
+  async function addPassword(rotation: Rotation, { username, password }: DatabaseSecret) {
+    const { current, deadline } = rotation;
+    const change = { username, password, present: current };
+    if (current.masterArn === undefined) return engine.addPassword({ ...change, acting: current }, deadline);
+    // An administrator acts: whoever wrote this secret must know the password of the user that is changed.
+    await requireCurrentLogin(rotation, witnessOf(rotation));
+    return asAdministrator(rotation, (acting) => engine.addPassword({ ...change, acting }, deadline));
+  }
+}

@@ -1,0 +1,170 @@
+import { createHash } from 'node:crypto';
+import type { Credentials, UserPairEngine } from '../engines/port.ts';
+import { RekeyError } from '../operations/errors.ts';
+import { type DatabaseSecret, withLogin } from '../secrets/database-secret.ts';
+import { generatePassword } from '../secrets/password.ts';
+import { PREVIOUS, STANDBY, versionWithStage } from '../secrets/port.ts';
+import { resetByAdministrator } from './administrator.ts';
+import { readLogin, readStaged } from './secret-reader.ts';
+import { witnessOf } from './single-user.ts';
+import { loginRefused, pendingRefused, type Rotation, requireCurrentLogin, type Strategy } from './strategy.ts';
+
+/**
+ * Two users made beforehand take turns, each changing its own password: no administrator is needed, and neither can
+ * touch the other. AWSCURRENT logs in at every instant.
+ *
+ * The user that is not in use has its login under REKEYSTANDBY, where it was put when it was made or when the previous
+ * credential was retired, else under AWSPREVIOUS.
+ */
+export function userPair(engine: UserPairEngine): Strategy {
+  const compare = (rotation: Rotation, other: Credentials) =>
+    engine.peerDifferences(rotation.current, other, rotation.deadline);
+
+  return {
+    name: 'user-pair',
+    hasGap: false,
+
+    async nextUsername(rotation, step, pending) {
+      const vetted = step === 'testSecret' || step === 'finishSecret';
+      if (vetted && pending && pending.username !== rotation.current.username) return pending.username;
+      return (await standbyOf(rotation)).username;
+    },
+
+    async check() {},
+
+    async set(rotation, pending) {
+      const outcome = await changePassword(rotation, pending);
+      await requireSame(rotation, pending, () => compare(rotation, pending));
+      return outcome;
+    },
+
+    test: (rotation, pending) => requireSame(rotation, pending, () => compare(rotation, pending), witnessOf(rotation)),
+
+    async tidy({ store, secretArn, stages }) {
+      // It named the user that is current now, with the password before.
+      const versionId = versionWithStage({ stages }, STANDBY);
+      if (versionId !== undefined) await store.withdrawLabel(secretArn, STANDBY, versionId);
+    },
+
+    async preflight(rotation) {
+      await requireCurrentLogin(rotation, witnessOf(rotation));
+      let refused: RekeyError | undefined;
+      for await (const standby of standbyLogins(rotation)) {
+        const login = await rotation.engine.login(standby, rotation.deadline, witnessOf(rotation));
+        if (login.kind === 'accepted') return compare(rotation, standby);
+        refused = loginRefused(`the other login of the pair, "${standby.username}"`, login);
+      }
+      throw refused ?? standbyMissing(rotation);
+    },
+
+    async retire(rotation, previous, stillWanted) {
+      const { current, deadline, store, secretArn } = rotation;
+      if (!previous) return { kind: 'nothingToRetire', why: `no version is labelled ${PREVIOUS}` };
+      if (previous.username === current.username)
+        return { kind: 'nothingToRetire', why: `${PREVIOUS} names the same user as the current version` };
+      const user = previous.username;
+      await requireCurrentLogin(rotation);
+      let sessions: Awaited<ReturnType<UserPairEngine['ownSessions']>>;
+      try {
+        sessions = await engine.ownSessions(previous, deadline);
+      } catch (error) {
+        // Refused is what it is meant to be; that it still logs in with what the store has is for the next rotation.
+        if (error instanceof RekeyError && error.code === 'LOGIN_REFUSED') return { kind: 'retired', user };
+        throw error;
+      }
+      if (sessions.length > 0) return { kind: 'sessionsOpen', user, sessions };
+      if (!(await stillWanted())) return { kind: 'superseded' };
+
+      // Stored before the database hears of it. The id follows from the version that converged, so that a second try
+      // finds the password of the first.
+      const versionId = createHash('sha256').update(`standby ${rotation.currentVersion}`).digest('hex');
+      const value = withLogin(previous, {
+        username: user,
+        password: generatePassword(rotation.options, rotation.rules),
+      });
+      const stored = { secretId: secretArn, versionId, stage: STANDBY, value, rotationToken: undefined } as const;
+      let standby = value;
+      if ((await store.writeVersion(stored)) === 'taken') {
+        const theirs = await store.read(secretArn, versionId);
+        if (!theirs)
+          throw new RekeyError(
+            'SECRETS_MANAGER_UNAVAILABLE',
+            `version ${versionId} of ${secretArn} is not readable yet`,
+          );
+        standby = theirs.value;
+      }
+      const { password } = await readLogin(standby, STANDBY, rotation);
+      await rotation.engine.setPassword({ acting: previous, username: user, password }, deadline);
+      return { kind: 'retired', user };
+    },
+  };
+
+  async function changePassword(rotation: Rotation, pending: DatabaseSecret): Promise<'set' | 'alreadySet'> {
+    const { username, password } = pending;
+    for await (const acting of standbyLogins(rotation)) {
+      if (acting.username !== username) continue;
+      try {
+        await rotation.engine.setPassword({ acting, username, password }, rotation.deadline);
+        return 'set';
+      } catch (error) {
+        if (!(error instanceof RekeyError && error.code === 'LOGIN_REFUSED')) throw error;
+      }
+    }
+    const login = await rotation.engine.login(pending, rotation.deadline, witnessOf(rotation));
+    if (login.kind === 'accepted') return 'alreadySet';
+    await resetByAdministrator(rotation, pending, login);
+    return 'set';
+  }
+}
+
+/**
+ * The login of the user that is not in use, as it most likely is.
+ * @throws RekeyError STANDBY_MISSING
+ */
+async function standbyOf(rotation: Rotation): Promise<DatabaseSecret> {
+  for await (const login of standbyLogins(rotation)) return login;
+  throw standbyMissing(rotation);
+}
+
+const standbyMissing = ({ secretArn, current }: Rotation) =>
+  new RekeyError('STANDBY_MISSING', `no version of ${secretArn} names the other user of "${current.username}"`);
+
+/** The logins that the user which is not in use may have, the likeliest first. */
+async function* standbyLogins(rotation: Rotation): AsyncGenerator<DatabaseSecret> {
+  const { current, secretArn } = rotation;
+  for (const stage of [STANDBY, PREVIOUS]) {
+    const login = await readStaged(rotation, stage);
+    // After a rotation REKEYSTANDBY may name the user that came into use, if nothing took the label away.
+    if (login === undefined || login.username === current.username) continue;
+    // Checked before any connection: a login is never tried at a server that the current version does not name.
+    if (login.host !== current.host || login.port !== current.port || login.database !== current.database)
+      throw new RekeyError('STANDBY_MISSING', `${stage} of ${secretArn} is for another host, port or dbname`);
+    yield login;
+  }
+}
+
+/**
+ * @param compare what the two users differ in; it logs in as the pending user on the way
+ * @throws RekeyError PENDING_REFUSED, RIGHTS_DIFFER
+ */
+export async function requireSame(
+  rotation: Rotation,
+  pending: DatabaseSecret,
+  compare: () => Promise<readonly string[]>,
+  witness?: () => Promise<Credentials | undefined>,
+): Promise<void> {
+  let differences: readonly string[];
+  try {
+    differences = await compare();
+  } catch (error) {
+    const refused = error instanceof RekeyError && error.code === 'LOGIN_REFUSED';
+    if (!refused || witness === undefined) throw error;
+    const login = await rotation.engine.login(pending, rotation.deadline, witness);
+    throw login.kind === 'refused' ? pendingRefused(pending, login) : error;
+  }
+  if (differences.length > 0)
+    throw new RekeyError(
+      'RIGHTS_DIFFER',
+      `"${pending.username}" is not yet what "${rotation.current.username}" is: ${differences.join('; ')}`,
+    );
+}
