@@ -1,0 +1,176 @@
+import { connect, isIP } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { authPlugins, createConnection } from 'mysql2';
+import type { Deadline } from '../operations/deadline.ts';
+import { RekeyError } from '../operations/errors.ts';
+import type { SecretValue } from '../secrets/secret-value.ts';
+import { resolveHost } from './host-address.ts';
+import { translate, UnsafeAuthentication } from './mysql-errors.ts';
+import type { Credentials, ServerFacts } from './port.ts';
+
+export interface Trust {
+  /** PEM: the authorities that may vouch for a database. */
+  readonly ca: string;
+  /** For a sandbox on one machine only. */
+  readonly allowLoopback: boolean;
+}
+
+/** A method of authentication that the driver lacks: the answer to the server's challenge. */
+export type ChallengeResponse = (challenge: Buffer, password: SecretValue) => Buffer;
+
+export interface ConnectionOptions extends Trust {
+  /** By the name of the server's client plugin, e.g. `client_ed25519`. */
+  readonly methods?: Readonly<Record<string, ChallengeResponse>>;
+}
+
+/** One session. Failures are a ServerRefusal or a RekeyError, never the driver's error: that holds the statement. */
+export interface Connection {
+  /**
+   * Runs one or more statements in one round trip; one that is refused ends the row.
+   * Text is made with {@link quoteLiteral} and {@link quoteName} alone.
+   * @returns the rows of the last one
+   */
+  query<Row>(sql: string): Promise<readonly Row[]>;
+  /** Of the certificate that the server showed; undefined on a plaintext connection. */
+  readonly certificate: ServerFacts['certificate'];
+}
+
+const CONNECT_MS = 5_000;
+
+/**
+ * Sent with the first statements, to save a round trip, and before them: a statement that fails ends the row. What
+ * quotes mean depends on sql_mode and on the character set, which a server may impose, and on MySQL a lock on a
+ * user's record waits for a year by default.
+ */
+const START_OF_SESSION = "SET NAMES utf8mb4, SESSION sql_mode = '', SESSION lock_wait_timeout = 5";
+
+/** A name of any object, or one half of an account, whatever the sql_mode. */
+export const quoteName = (name: string): string => `\`${name.replaceAll('`', '``')}\``;
+
+/**
+ * A text, for the sql_mode that every session here has. Where a server would not know backslashes after all, it
+ * would read another text, but never beyond its end.
+ */
+export const quoteLiteral = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
+
+/**
+ * Opens a session, does the work, and closes it whatever happens. TLS with the host's name verified, 1.2 at least,
+ * and never a second attempt without it. In MySQL's protocol a server does not prove that it knows the password: one
+ * that accepts any cannot be told from a real one but by its certificate.
+ */
+export async function withConnection<T>(
+  credentials: Credentials,
+  { methods = {}, ...trust }: ConnectionOptions,
+  deadline: Deadline,
+  work: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  const { host, port, password, transport = { kind: 'verified' } } = credentials;
+  const where = `the database at ${host}`;
+  deadline.require(1_000, `a connection to ${where}`);
+  const verified = transport.kind === 'verified' ? { name: transport.serverName ?? host, ...transport } : undefined;
+  // The driver does not verify the name of a server that is known by its address alone.
+  if (verified !== undefined && isIP(verified.name) !== 0)
+    throw new RekeyError('HOST_NOT_ALLOWED', `a certificate cannot be verified for ${verified.name}`);
+  const address = await resolveHost(host, trust.allowLoopback, deadline);
+  const socket = connect({ host: address, port, noDelay: true });
+  const driver = createConnection({
+    // The address that was looked at, so that another answer of the resolver changes nothing; the name is for TLS.
+    stream: () => socket,
+    host: verified?.name ?? host,
+    user: credentials.username,
+    password: password.expose(),
+    database: credentials.database,
+    ...(verified && {
+      ssl: {
+        ca: verified.ca ?? trust.ca,
+        minVersion: 'TLSv1.2',
+        rejectUnauthorized: true,
+        verifyIdentity: true,
+      },
+    }),
+    // A server could otherwise ask for a file of ours.
+    flags: ['-LOCAL_FILES'],
+    authPlugins: {
+      ...(verified === undefined && noKeyFromTheWire()),
+      ...Object.fromEntries(
+        Object.entries(methods).map(([name, respond]) => [
+          name,
+          () => (challenge: Buffer) => respond(challenge, password),
+        ]),
+      ),
+    },
+    connectTimeout: Math.min(CONNECT_MS, deadline.remainingMs()),
+    connectAttributes: { program_name: 'rekey' },
+    multipleStatements: true,
+    charset: 'UTF8MB4_GENERAL_CI',
+    dateStrings: true,
+    disableEval: true,
+  });
+  const stream = () => (driver as unknown as { readonly stream: unknown }).stream;
+  let failed: unknown;
+  driver.on('error', (error: unknown) => {
+    failed ??= error; // told to the statement that waits, or to nobody
+  });
+  const timer = setTimeout(() => socket.destroy(), deadline.remainingMs());
+  try {
+    await new Promise<void>((resolve, reject) => {
+      driver.once('connect', () => resolve());
+      driver.once('error', reject);
+    }).catch((error: unknown) => {
+      throw translate(error, where, { certificateFault: certificateFaultOf(stream()) });
+    });
+    let preamble = `${START_OF_SESSION};\n`;
+    return await work({
+      certificate: certificateOf(stream()),
+      query<Row>(sql: string) {
+        const text = preamble + sql;
+        preamble = '';
+        return new Promise<readonly Row[]>((resolve, reject) => {
+          driver.query({ sql: text }, (error, rows, fields) => {
+            if (error) reject(translate(error, where));
+            else resolve(lastOf(rows, fields) as readonly Row[]);
+          });
+        });
+      },
+    });
+  } finally {
+    clearTimeout(timer);
+    // The goodbye has no answer: it is handed to the kernel, and the socket with it.
+    if (failed === undefined) driver.end(() => {});
+    socket.destroySoon();
+  }
+}
+
+/**
+ * Without TLS, caching_sha2_password and sha256_password encrypt the password with a key that the server sends, and
+ * anyone in between could send another: then only the methods that answer a challenge are left.
+ */
+function noKeyFromTheWire() {
+  const onServerPublicKey = () => {
+    throw new UnsafeAuthentication();
+  };
+  return {
+    caching_sha2_password: authPlugins.caching_sha2_password({ onServerPublicKey }),
+    sha256_password: authPlugins.sha256_password({ onServerPublicKey }),
+  };
+}
+
+/** The driver gives the rows of one statement as they are, and those of several as a list; a change has none. */
+function lastOf(rows: unknown, fields: unknown): readonly unknown[] {
+  const several = Array.isArray(fields) && (fields.length === 0 || fields[0] === undefined || Array.isArray(fields[0]));
+  const last: unknown = several && Array.isArray(rows) ? rows.at(-1) : rows;
+  return Array.isArray(last) ? last : [];
+}
+
+function certificateFaultOf(stream: unknown): string | undefined {
+  if (!(stream instanceof TLSSocket)) return undefined;
+  const fault: unknown = stream.authorizationError; // Node's types say Error; it is the error's code
+  return typeof fault === 'string' ? fault : undefined;
+}
+
+function certificateOf(stream: unknown): ServerFacts['certificate'] {
+  if (!(stream instanceof TLSSocket)) return undefined;
+  const { issuer, valid_to } = stream.getPeerCertificate();
+  const name = issuer?.CN ?? issuer?.O;
+  return { issuer: Array.isArray(name) ? name.join(', ') : (name ?? 'unknown'), validUntilMs: Date.parse(valid_to) };
+}
