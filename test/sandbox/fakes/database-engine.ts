@@ -1,10 +1,17 @@
-import type { Credentials, DatabaseEngine, Login, UserPair } from '../../../shared/engines/port.ts';
+import type {
+  AdministeredPair,
+  Credentials,
+  DatabaseEngine,
+  Login,
+  RefusalReason,
+  UserPair,
+} from '../../../shared/engines/port.ts';
 import { RekeyError } from '../../../shared/operations/errors.ts';
 import type { OpenSession } from '../../../shared/operations/events.ts';
 
 export interface FakeUser {
-  /** Undefined: no password, so no login. */
-  password: string | undefined;
+  /** The valid passwords, the newest first; none: no login. */
+  passwords: readonly string[];
   mayLogIn: boolean;
   expired: boolean;
   readonly rights: Set<string>;
@@ -13,7 +20,8 @@ export interface FakeUser {
 
 /** A database of users, passwords and rights in memory, simulated: it fulfils the contract suite of the real ones. */
 export interface FakeDatabase {
-  readonly engine: DatabaseEngine;
+  /** Knows every strategy. */
+  readonly engine: Required<DatabaseEngine>;
   readonly users: Map<string, FakeUser>;
   /** Adds a user that may log in, or replaces one. */
   addUser(name: string, user: { readonly password: string; readonly rights?: readonly string[] }): FakeUser;
@@ -21,6 +29,8 @@ export interface FakeDatabase {
   readonly irreconcilable: Set<string>;
   /** What the administrator lacks; while not empty, prepareAlternate refuses. */
   readonly missing: string[];
+  /** Users that may not have a second password, nor change their own. */
+  readonly powerless: Set<string>;
   /** Throws from every method but the catalogue of users while set, e.g. for a database that is down. */
   failure: RekeyError | undefined;
   /** Method names in the order they were called. */
@@ -31,6 +41,7 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
   const users = new Map<string, FakeUser>();
   const irreconcilable = new Set<string>();
   const missing: string[] = [];
+  const powerless = new Set<string>();
   const calls: string[] = [];
 
   function begin(method: string): void {
@@ -38,22 +49,28 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
     if (database.failure !== undefined) throw database.failure;
   }
 
-  function answer({ username, password }: Credentials, seesReason: boolean): Login {
+  function refusalOf({ username, password }: Credentials): RefusalReason | undefined {
     const user = users.get(username);
-    if (user === undefined) return { kind: 'refused', reason: seesReason ? 'no-such-user' : 'password' };
-    if (user.expired) return { kind: 'refused', reason: seesReason ? 'expired' : 'password' };
-    if (user.password !== password.expose()) return { kind: 'refused', reason: 'password' };
-    return user.mayLogIn ? { kind: 'accepted' } : { kind: 'refused', reason: 'not-permitted' };
+    if (user === undefined) return 'no-such-user';
+    if (user.expired) return 'expired';
+    if (!user.passwords.includes(password.expose())) return 'password';
+    return user.mayLogIn ? undefined : 'locked';
   }
 
   function actingAs(credentials: Credentials): FakeUser {
     const user = users.get(credentials.username);
-    if (user === undefined || answer(credentials, false).kind === 'refused')
+    if (user === undefined || refusalOf(credentials) !== undefined)
       throw new RekeyError('LOGIN_REFUSED', `the database at ${credentials.host} refused ${credentials.username}`);
     return user;
   }
 
-  function compare({ current, alternate }: UserPair): readonly string[] {
+  function userNamed(username: string): FakeUser {
+    const user = users.get(username);
+    if (user === undefined) throw new RekeyError('USERNAME_INVALID', `${username} does not exist`);
+    return user;
+  }
+
+  function compare({ current, alternate }: Pick<UserPair, 'current' | 'alternate'>): readonly string[] {
     const other = users.get(alternate);
     if (other === undefined) return [`${alternate} does not exist`];
     const wanted = users.get(current)?.rights ?? new Set();
@@ -63,68 +80,149 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
     ];
   }
 
-  function requireDistinct({ admin, current, alternate }: UserPair): void {
+  function requireDistinct({ admin, current, alternate }: AdministeredPair): void {
     if (new Set([admin.username, current, alternate]).size < 3)
       throw new RekeyError('USERNAME_INVALID', 'the administrator and the two users must be three different users');
-    if (!users.has(current)) throw new RekeyError('USERNAME_INVALID', `${current} does not exist`);
+    userNamed(current);
   }
 
-  const engine: DatabaseEngine = {
+  function requirePower({ username }: Credentials): void {
+    if (powerless.has(username))
+      throw new RekeyError('PRIVILEGE_MISSING', `${username} may not`, `GRANT it TO ${username}`);
+  }
+
+  /** @throws RekeyError RIGHTS_DIFFER */
+  function makeEqual({ current, alternate }: AdministeredPair, password: string): void {
+    const wanted = [...userNamed(current).rights];
+    const differing = wanted.filter((right) => irreconcilable.has(right));
+    if (differing.length > 0) throw new RekeyError('RIGHTS_DIFFER', differing.join('; '));
+    const { sessions } = users.get(alternate) ?? { sessions: [] };
+    users.set(alternate, {
+      passwords: [password],
+      mayLogIn: true,
+      expired: false,
+      rights: new Set(wanted),
+      sessions,
+    });
+  }
+
+  function prepare(pair: AdministeredPair, password: string): void {
+    requireDistinct(pair);
+    actingAs(pair.admin);
+    if (missing.length > 0) throw new RekeyError('PRIVILEGE_MISSING', 'not permitted', missing.join(' '));
+    makeEqual(pair, password);
+  }
+
+  const engine: Required<DatabaseEngine> = {
     name,
 
-    async login(credentials, _deadline, witness) {
+    async login(credentials, _deadline, witness): Promise<Login> {
       begin('login');
-      return answer(credentials, witness !== undefined && answer(witness, false).kind === 'accepted');
+      const reason = refusalOf(credentials);
+      if (reason === undefined) return { kind: 'accepted' };
+      const witnessed = witness && (await witness());
+      const known = witnessed !== undefined && refusalOf(witnessed) === undefined;
+      return { kind: 'refused', reason: known ? reason : 'password' };
     },
 
-    async setOwnPassword(present, password) {
-      begin('setOwnPassword');
-      actingAs(present).password = password.expose();
+    async setPassword({ acting, username, password }) {
+      begin('setPassword');
+      actingAs(acting);
+      requirePower(acting);
+      userNamed(username).passwords = [password.expose()];
     },
 
-    async prepareAlternate(pair, password) {
-      begin('prepareAlternate');
-      requireDistinct(pair);
-      actingAs(pair.admin);
-      if (missing.length > 0) throw new RekeyError('PRIVILEGE_MISSING', 'not permitted', missing.join(' '));
-      const wanted = [...(users.get(pair.current)?.rights ?? [])];
-      const differing = wanted.filter((right) => irreconcilable.has(right));
-      if (differing.length > 0) throw new RekeyError('RIGHTS_DIFFER', differing.join('; '));
-      const { sessions } = users.get(pair.alternate) ?? { sessions: [] };
-      users.set(pair.alternate, {
-        password: password.expose(),
-        mayLogIn: true,
-        expired: false,
-        rights: new Set(wanted),
-        sessions,
-      });
+    async inspect(observer, names) {
+      begin('inspect');
+      actingAs(observer);
+      return {
+        version: 'Fake 1.0',
+        certificate: { issuer: 'Fake CA', validUntilMs: Date.UTC(2099, 0, 1) },
+        readOnly: false,
+        sessions: names.flatMap((user) => (users.get(user)?.sessions ?? []).map((session) => ({ ...session, user }))),
+        passwordPolicy: [],
+      };
     },
 
-    async differences(pair) {
-      begin('differences');
-      requireDistinct(pair);
-      actingAs(pair.admin);
-      return compare(pair);
+    alternatingUsers: {
+      observer: 'either-user',
+
+      async prepareAlternate(pair, password) {
+        begin('prepareAlternate');
+        prepare(pair, password.expose());
+      },
+
+      async differences(pair, observer) {
+        begin('differences');
+        userNamed(pair.current);
+        actingAs(observer);
+        return compare(pair);
+      },
+
+      async missingForAlternate(pair) {
+        begin('missingForAlternate');
+        requireDistinct(pair);
+        actingAs(pair.admin);
+        return [...missing];
+      },
+
+      async disableAlternate(pair, stillWanted) {
+        begin('disableAlternate');
+        requireDistinct(pair);
+        actingAs(pair.admin);
+        if (!(await stillWanted())) return { kind: 'not-wanted' };
+        const user = users.get(pair.alternate);
+        if (user === undefined) return { kind: 'disabled' };
+        if (user.sessions.length > 0) return { kind: 'sessions-open', sessions: [...user.sessions] };
+        user.mayLogIn = false;
+        user.passwords = [];
+        return { kind: 'disabled' };
+      },
     },
 
-    async missingForAlternate(pair) {
-      begin('missingForAlternate');
-      requireDistinct(pair);
-      actingAs(pair.admin);
-      return [...missing];
+    userPair: {
+      async peerDifferences(current, other) {
+        begin('peerDifferences');
+        actingAs(current);
+        actingAs(other);
+        return compare({ current: current.username, alternate: other.username });
+      },
+
+      async ownSessions(user) {
+        begin('ownSessions');
+        return [...actingAs(user).sessions];
+      },
+
+      async createPeer(pair, password) {
+        begin('createPeer');
+        prepare(pair, password.expose());
+      },
     },
 
-    async disableAlternate(pair, stillWanted) {
-      begin('disableAlternate');
-      requireDistinct(pair);
-      actingAs(pair.admin);
-      if (!(await stillWanted())) return { kind: 'not-wanted' };
-      const user = users.get(pair.alternate);
-      if (user === undefined) return { kind: 'disabled' };
-      if (user.sessions.length > 0) return { kind: 'sessions-open', sessions: [...user.sessions] };
-      user.mayLogIn = false;
-      user.password = undefined;
-      return { kind: 'disabled' };
+    dualPassword: {
+      async mayKeepOld(user) {
+        begin('mayKeepOld');
+        actingAs(user);
+        return !powerless.has(user.username);
+      },
+
+      async addPassword({ acting, username, present, password }) {
+        begin('addPassword');
+        actingAs(acting);
+        const user = userNamed(username);
+        if (user.passwords.includes(password.expose())) return 'alreadyAdded';
+        requirePower(acting);
+        user.passwords = [password.expose(), present.password.expose()];
+        return 'added';
+      },
+
+      async discardOld({ acting, kept }, stillWanted) {
+        begin('discardOld');
+        actingAs(acting);
+        if (!(await stillWanted())) return 'not-wanted';
+        userNamed(kept.username).passwords = [kept.password.expose()];
+        return 'discarded';
+      },
     },
   };
 
@@ -132,12 +230,19 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
     engine,
     users,
     addUser(username, { password, rights = [] }) {
-      const user: FakeUser = { password, mayLogIn: true, expired: false, rights: new Set(rights), sessions: [] };
+      const user: FakeUser = {
+        passwords: [password],
+        mayLogIn: true,
+        expired: false,
+        rights: new Set(rights),
+        sessions: [],
+      };
       users.set(username, user);
       return user;
     },
     irreconcilable,
     missing,
+    powerless,
     failure: undefined,
     calls,
   };

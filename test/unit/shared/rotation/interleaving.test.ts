@@ -4,7 +4,7 @@ import { RekeyError } from '../../../../shared/operations/errors.ts';
 import { STEPS } from '../../../../shared/rotation/plan.ts';
 import { CURRENT, PENDING } from '../../../../shared/secrets/port.ts';
 import { createFakeDatabase } from '../../../sandbox/fakes/database-engine.ts';
-import { createRig } from './rig.ts';
+import { createRig, likePostgres } from './rig.ts';
 
 /** Several invocations at once, with every call to a port in an order that fast-check picks and can replay. */
 
@@ -14,7 +14,7 @@ function begin(strategy: 'single-user' | 'alternating-users') {
   const database = createFakeDatabase('postgres');
   database.addUser('admin', { password: 'a' });
   database.addUser('app', { password: 'old', rights: ['read'] });
-  const rig = createRig(database.engine);
+  const rig = createRig(likePostgres(database));
   const masterarn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }));
   const value = { ...base, username: 'app', password: 'old', ...(strategy === 'alternating-users' && { masterarn }) };
   const arn = rig.secrets.create('app/db', JSON.stringify(value));
@@ -24,7 +24,7 @@ function begin(strategy: 'single-user' | 'alternating-users') {
     const staged = await rig.secrets.store.readStage(arn, stage);
     if (!staged) return false;
     const { username, password } = JSON.parse(staged.value.expose());
-    return database.users.get(username)?.password === password;
+    return database.users.get(username)?.passwords.includes(password) ?? false;
   };
   const expectAWayIn = async () => {
     const current = await logsIn(CURRENT);
@@ -36,6 +36,7 @@ function begin(strategy: 'single-user' | 'alternating-users') {
     new Proxy(port, {
       get(target, member) {
         const method: unknown = Reflect.get(target, member);
+        if (typeof method === 'object' && method !== null) return inTurn(method, scheduler);
         if (typeof method !== 'function') return method;
         return async (...args: unknown[]) => {
           await scheduler.schedule(Promise.resolve(), String(member));

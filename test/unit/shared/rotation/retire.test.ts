@@ -1,11 +1,12 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
-import { systemClock } from '../../../../shared/operations/clock.ts';
+import type { DatabaseEngine } from '../../../../shared/engines/port.ts';
+import { type Clock, systemClock } from '../../../../shared/operations/clock.ts';
 import { deadlineIn } from '../../../../shared/operations/deadline.ts';
 import { STEPS } from '../../../../shared/rotation/plan.ts';
 import { type RetireDeps, type RetireRequest, retire } from '../../../../shared/rotation/retire.ts';
 import { ROTATION_FUNCTION } from '../../../contract/fakes/secret-store.ts';
 import { createFakeDatabase, type FakeDatabase } from '../../../sandbox/fakes/database-engine.ts';
-import { createRig, type Rig } from './rig.ts';
+import { createRig, likePostgres, type Rig } from './rig.ts';
 
 const base = { engine: 'postgres', host: 'db.example' };
 const CONVERGED_AT_MS = Date.UTC(2027, 0, 1);
@@ -21,7 +22,7 @@ async function rotated(app: Record<string, unknown>, tags: Record<string, string
   database = createFakeDatabase('postgres');
   database.addUser('admin', { password: 'a' });
   database.addUser('app', { password: 'old', rights: ['read'] });
-  rig = createRig(database.engine);
+  rig = createRig(likePostgres(database));
   const masterarn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }));
   arn = rig.secrets.create(
     'app/db',
@@ -38,20 +39,22 @@ function ask(request: Partial<RetireRequest> = {}, deps: Partial<RetireDeps> = {
     { secretArn: arn, versionId, consumersProved: true, pinnedUses: false, convergedAtMs: CONVERGED_AT_MS, ...request },
     {
       ...rig.deps,
-      clock: { now: () => CONVERGED_AT_MS + 5 * MINUTE_MS },
+      databases: [rig.deps],
+      clock: at(CONVERGED_AT_MS + 5 * MINUTE_MS),
       rotationFunctions: [ROTATION_FUNCTION],
       ...deps,
     },
     deadlineIn(30_000, systemClock),
   );
 }
+const at = (nowMs: number): Clock => ({ ...systemClock, now: () => nowMs });
 const previousLogsIn = () => database.users.get('app')?.mayLogIn;
 
 describe('the previous user, once its consumers have converged', () => {
   beforeEach(() => rotated({}));
 
   test('can no longer log in, while the current one can', async () => {
-    expect(await ask()).toEqual({ kind: 'retired', user: 'app' });
+    expect(await ask()).toEqual({ kind: 'retired', user: 'app', engine: 'postgres' });
     expect(previousLogsIn()).toBe(false);
     expect(database.users.get('app_clone')?.mayLogIn).toBe(true);
   });
@@ -65,11 +68,11 @@ describe('the previous user, once its consumers have converged', () => {
 
   test('retired again is retired', async () => {
     await ask();
-    expect(await ask()).toEqual({ kind: 'retired', user: 'app' });
+    expect(await ask()).toEqual({ kind: 'retired', user: 'app', engine: 'postgres' });
   });
 
   test('lives through the grace', async () => {
-    const clock = { now: () => CONVERGED_AT_MS + 3.5 * MINUTE_MS };
+    const clock = at(CONVERGED_AT_MS + 3.5 * MINUTE_MS);
     expect(await ask({}, { clock })).toEqual({ kind: 'tooEarly', retryInSeconds: 90 });
     expect(previousLogsIn()).toBe(true);
     expect(database.calls).toEqual([]);
@@ -105,14 +108,18 @@ describe('the previous user, once its consumers have converged', () => {
   });
 
   test('is left to a rotation that begins at the last moment', async () => {
-    const engine: RetireDeps['engine'] = {
+    const { alternatingUsers } = database.engine;
+    const engine: DatabaseEngine = {
       ...database.engine,
-      disableAlternate: async (pair, stillWanted, deadline) => {
-        rig.secrets.beginRotation(arn);
-        return await database.engine.disableAlternate(pair, stillWanted, deadline);
+      alternatingUsers: {
+        ...alternatingUsers,
+        disableAlternate: async (pair, stillWanted, deadline) => {
+          rig.secrets.beginRotation(arn);
+          return await alternatingUsers.disableAlternate(pair, stillWanted, deadline);
+        },
       },
     };
-    expect(await ask({}, { engine })).toEqual({ kind: 'superseded' });
+    expect(await ask({}, { databases: [{ ...rig.deps, engine }] })).toEqual({ kind: 'superseded' });
     expect(previousLogsIn()).toBe(true);
   });
 
@@ -171,7 +178,7 @@ describe('retirement by tag', () => {
   test('rekey:retire=converged retires without a known consumer, but not against a pinned one', async () => {
     await rotated({}, { 'rekey:retire': 'converged' });
     expect(await ask({ consumersProved: false, pinnedUses: true })).toMatchObject({ kind: 'leftAlone' });
-    expect(await ask({ consumersProved: false })).toEqual({ kind: 'retired', user: 'app' });
+    expect(await ask({ consumersProved: false })).toEqual({ kind: 'retired', user: 'app', engine: 'postgres' });
   });
 
   test('rekey:retire-after is the grace', async () => {
@@ -184,7 +191,11 @@ describe('retirement by tag', () => {
     rig.secrets.secret(arn).tags.set('rekey:hold', '2027-01-02');
     expect(await ask()).toEqual({ kind: 'tooEarly', retryInSeconds: (24 * 60 - 5) * 60 });
     expect(previousLogsIn()).toBe(true);
-    expect(await ask({}, { clock: { now: () => Date.UTC(2027, 0, 2) } })).toEqual({ kind: 'retired', user: 'app' });
+    expect(await ask({}, { clock: at(Date.UTC(2027, 0, 2)) })).toEqual({
+      kind: 'retired',
+      user: 'app',
+      engine: 'postgres',
+    });
   });
 
   test('a tag that is not understood stops it', async () => {

@@ -8,16 +8,33 @@ import { type RotationDeps, runStep, type StepOutcome } from '../../../../shared
 import { POSTGRES } from '../../../../shared/secrets/engine-rules.ts';
 import { createMemorySecrets, type MemorySecrets } from '../../../contract/fakes/secret-store.ts';
 import { createMemoryTopology, type MemoryTopology } from '../../../contract/fakes/topology.ts';
+import type { FakeDatabase } from '../../../sandbox/fakes/database-engine.ts';
 
 /** A database that nothing may connect to. */
-export const untouchable = new Proxy({} as DatabaseEngine, {
-  get: (_, member) => {
-    if (member === 'name') return 'postgres';
-    return () => {
-      throw new Error(`${String(member)} of the database was called`);
+export const untouchable: DatabaseEngine = {
+  ...forbidden({ name: 'postgres' }, ['login', 'setPassword', 'inspect']),
+  alternatingUsers: forbidden({ observer: 'either-user' }, [
+    'prepareAlternate',
+    'differences',
+    'missingForAlternate',
+    'disableAlternate',
+  ]),
+};
+
+function forbidden<Known extends object, Method extends string>(known: Known, methods: readonly Method[]) {
+  const calls = methods.map((method) => {
+    const refuse = (): never => {
+      throw new Error(`${method} of the database was called`);
     };
-  },
-});
+    return [method, refuse] as const;
+  });
+  return { ...known, ...(Object.fromEntries(calls) as Record<Method, () => never>) };
+}
+
+/** An engine that knows alternating users and pairs, and no second password. */
+export function likePostgres({ engine: { dualPassword: _, ...engine } }: FakeDatabase): DatabaseEngine {
+  return engine;
+}
 
 export interface Rig {
   readonly secrets: MemorySecrets;
@@ -42,6 +59,8 @@ export function createRig(engine: DatabaseEngine = untouchable): Rig {
     announcer: { announce: async (event) => events.push(event) > 0 },
     // Waiting for a value that became visible late costs no time here.
     clock: { ...systemClock, sleep: async () => {} },
+    log: { info: () => {}, warn: () => {} },
+    changedAt: new Map(),
   };
   return {
     secrets,
