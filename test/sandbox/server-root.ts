@@ -8,6 +8,9 @@ export type ServerRoot = 'bookworm' | 'sid' | 'sid-mariadb';
 
 const ROOTS = fileURLToPath(new URL('../../.cache/servers/', import.meta.url));
 
+/** All that a server knows of our environment: a locale of this machine, say, is not there. */
+const PATH = 'PATH=/usr/sbin:/usr/bin';
+
 /** Where the script leaves an empty, initialised data directory of the SQL server in a root. */
 export const DATA_TEMPLATE = 'srv/template';
 
@@ -34,7 +37,7 @@ export async function folderInRoot(root: ServerRoot, prefix: string): Promise<Fo
   return {
     path,
     inside: path.slice(base.length),
-    enter: (command) => ['chroot', base, ...command],
+    enter: (command) => ['chroot', base, 'env', '-i', PATH, ...command],
     outside: (file) => join(base, file),
   };
 }
