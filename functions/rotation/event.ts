@@ -4,24 +4,31 @@ import type { RotationRequest } from '../../shared/rotation/steps.ts';
 import { parseSecretArn } from '../../shared/secrets/secret-arn.ts';
 import { SecretValue } from '../../shared/secrets/secret-value.ts';
 
+export type RotationEvent =
+  | { readonly kind: 'step'; readonly request: RotationRequest }
+  /** A person's question or order: `{"preflight": "<ARN>"}`, `{"createPeer": "<ARN>"}`. */
+  | { readonly kind: (typeof ORDERS)[number]; readonly secretArn: string };
+
+const ORDERS = ['preflight', 'createPeer'] as const;
+
 /**
- * The event that Secrets Manager sends. Keys that are not known are ignored: it may add some.
- * @param functionArn of this function: it rotates only secrets of its own account and Region
+ * The event that Secrets Manager sends, or a person. Keys that are not known are ignored: Secrets Manager may add some.
+ * @param functionArn of this function: it works only on secrets of its own account and Region
  * @throws RekeyError EVENT_INVALID naming the key that is wrong; RotationToken proves who writes and is never quoted
  */
-export function parseRotationEvent(event: unknown, functionArn: string): RotationRequest {
+export function parseRotationEvent(event: unknown, functionArn: string): RotationEvent {
   if (typeof event !== 'object' || event === null || Array.isArray(event)) throw invalid('it is not an object');
   const fields = new Map<string, unknown>(Object.entries(event));
+  const order = fields.has('Step') ? undefined : ORDERS.find((known) => fields.has(known));
+  if (order) return { kind: order, secretArn: ownSecret(fields.get(order), order, functionArn) };
+  return { kind: 'step', request: parseStep(fields, functionArn) };
+}
 
+function parseStep(fields: ReadonlyMap<string, unknown>, functionArn: string): RotationRequest {
   const step = STEPS.find((known) => known === fields.get('Step'));
   if (!step) throw invalid(`Step must be ${STEPS.join(', ')}`);
 
-  const secretArn = fields.get('SecretId');
-  const parsed = typeof secretArn === 'string' ? parseSecretArn(secretArn) : undefined;
-  if (typeof secretArn !== 'string' || !parsed) throw invalid('SecretId must be the whole ARN of a secret');
-  const [, , , region, accountId] = functionArn.split(':');
-  if (parsed.region !== region || parsed.accountId !== accountId)
-    throw invalid('SecretId must be of the account and Region of this function');
+  const secretArn = ownSecret(fields.get('SecretId'), 'SecretId', functionArn);
 
   const versionId = fields.get('ClientRequestToken');
   if (typeof versionId !== 'string' || !/^[\x21-\x7e]{32,64}$/.test(versionId))
@@ -37,6 +44,15 @@ export function parseRotationEvent(event: unknown, functionArn: string): Rotatio
     versionId,
     rotationToken: rotationToken === undefined ? undefined : new SecretValue(rotationToken),
   };
+}
+
+function ownSecret(value: unknown, key: string, functionArn: string): string {
+  const parsed = typeof value === 'string' ? parseSecretArn(value) : undefined;
+  if (typeof value !== 'string' || !parsed) throw invalid(`${key} must be the whole ARN of a secret`);
+  const [, , , region, accountId] = functionArn.split(':');
+  if (parsed.region !== region || parsed.accountId !== accountId)
+    throw invalid(`${key} must be of the account and Region of this function`);
+  return value;
 }
 
 function invalid(fault: string): RekeyError {

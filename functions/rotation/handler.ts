@@ -1,19 +1,21 @@
 import type { Context } from 'aws-lambda';
 import { systemClock as clock } from '../../shared/operations/clock.ts';
-import { deadlineIn } from '../../shared/operations/deadline.ts';
+import { type Deadline, deadlineIn } from '../../shared/operations/deadline.ts';
 import { asRekeyError } from '../../shared/operations/errors.ts';
 import { createEventBridgeAnnouncer } from '../../shared/operations/event-bridge.ts';
 import { createLogger } from '../../shared/operations/logger.ts';
+import { createPeer, type PeerOutcome } from '../../shared/rotation/create-peer.ts';
+import { type PreflightReport, preflight } from '../../shared/rotation/preflight.ts';
 import { type RotationDeps, runStep } from '../../shared/rotation/steps.ts';
 import type { Database } from '../../shared/rotation/strategy.ts';
 import { createSecretsManagerStore } from '../../shared/secrets/secrets-manager.ts';
 import { createRdsTopology } from '../../shared/topology/rds.ts';
 import { type EngineOptions, readDatabaseConfig } from '../database-config.ts';
-import { parseRotationEvent } from './event.ts';
+import { parseRotationEvent, type RotationEvent } from './event.ts';
 
 /**
- * What Lambda calls for one kind of database: one of the four steps for one secret. Secrets Manager looks only at
- * whether it throws.
+ * What Lambda calls for one kind of database: one of the four steps for one secret, of which Secrets Manager only looks
+ * at whether it throws; or what a person asks, who gets an answer.
  */
 export function rotationHandler(serviceName: string, connect: (options: EngineOptions) => Database) {
   const log = createLogger(serviceName);
@@ -29,21 +31,43 @@ export function rotationHandler(serviceName: string, connect: (options: EngineOp
     changedAt: new Map(),
   };
 
-  return async function handler(event: unknown, context: Context): Promise<void> {
+  return async function handler(event: unknown, context: Context): Promise<PreflightReport | PeerOutcome | undefined> {
     const startedAtMs = clock.now();
     let lines = log;
     try {
-      const request = parseRotationEvent(event, context.invokedFunctionArn);
-      const { step, secretArn, versionId } = request;
-      lines = log.with({ step, secretArn, versionId });
-      lines.info('step started');
+      const parsed = parseRotationEvent(event, context.invokedFunctionArn);
       const deadline = deadlineIn(context.getRemainingTimeInMillis(), clock);
-      const outcome = await runStep(request, { ...deps, log: lines }, deadline);
-      lines.info('step finished', { outcome, ms: clock.now() - startedAtMs });
+      lines = log.with(about(parsed));
+      lines.info('started');
+      const { outcome, answer } = await carryOut(parsed, { ...deps, log: lines }, deadline);
+      lines.info('finished', { outcome, ms: clock.now() - startedAtMs });
+      return answer;
     } catch (error) {
-      lines.error('step failed', { error, ms: clock.now() - startedAtMs });
+      lines.error('failed', { error, ms: clock.now() - startedAtMs });
       // Lambda logs what is thrown: a foreign error may quote a statement.
       throw asRekeyError(error);
     }
   };
+}
+
+function about(event: RotationEvent) {
+  if (event.kind !== 'step') return { order: event.kind, secretArn: event.secretArn };
+  const { step, secretArn, versionId } = event.request;
+  return { step, secretArn, versionId };
+}
+
+/** @returns what is logged, and what a person who asked is answered */
+async function carryOut(event: RotationEvent, deps: RotationDeps, deadline: Deadline) {
+  switch (event.kind) {
+    case 'step':
+      return { outcome: await runStep(event.request, deps, deadline), answer: undefined };
+    case 'preflight': {
+      const report = await preflight(event.secretArn, deps, deadline);
+      return { outcome: { works: report.works }, answer: report };
+    }
+    case 'createPeer': {
+      const outcome = await createPeer(event.secretArn, deps, deadline);
+      return { outcome, answer: outcome };
+    }
+  }
 }

@@ -105,6 +105,10 @@ export const ERROR_CATALOGUE = {
     retryable: false,
     action: 'Set the tag rekey:strategy to one that this kind of database knows (docs/engines.md), or remove it.',
   },
+  ROTATION_RUNNING: {
+    retryable: true,
+    action: 'Wait until the rotation that has begun is over, or end it (docs/errors.md, VERSION_NOT_PENDING), then ask again.',
+  },
   STANDBY_MISSING: {
     retryable: false,
     action:

@@ -1,4 +1,4 @@
-import type { AdministeredPair, AlternatingUsersEngine, Credentials } from '../engines/port.ts';
+import type { AdministeredPair, AlternatingUsersEngine, Credentials, UserPair } from '../engines/port.ts';
 import { RekeyError } from '../operations/errors.ts';
 import { type DatabaseSecret, nameFault } from '../secrets/database-secret.ts';
 import type { EngineRules } from '../secrets/engine-rules.ts';
@@ -25,7 +25,7 @@ export function alternatingUsers(engine: AlternatingUsersEngine): Strategy {
 
     async set(rotation, pending) {
       await asAdministrator(rotation, async (admin) => {
-        const pair = pairOf(rotation, admin);
+        const pair = administeredPair(rotation, admin);
         await requireOwnership(rotation, admin);
         // Always whole: that pending logs in already does not show that its rights were finished, and reconciling what
         // is the same changes nothing.
@@ -41,18 +41,20 @@ export function alternatingUsers(engine: AlternatingUsersEngine): Strategy {
         return requireSame(
           rotation,
           pending,
-          () => engine.differences(pairOf(rotation), pending, rotation.deadline),
+          () => engine.differences(userPairOf(rotation), pending, rotation.deadline),
           witness,
         );
       await requireLogin(rotation, pending, witness);
       await requireSame(rotation, pending, () =>
-        asAdministrator(rotation, (admin) => engine.differences(pairOf(rotation, admin), admin, rotation.deadline)),
+        asAdministrator(rotation, (admin) =>
+          engine.differences(administeredPair(rotation, admin), admin, rotation.deadline),
+        ),
       );
     },
 
     preflight: (rotation) =>
       asAdministrator(rotation, async (admin) => {
-        const pair = pairOf(rotation, admin);
+        const pair = administeredPair(rotation, admin);
         await requireCurrentLogin(rotation, async () => admin);
         const missing = await engine.missingForAlternate(pair, rotation.deadline);
         if (missing.length > 0)
@@ -78,7 +80,7 @@ export function alternatingUsers(engine: AlternatingUsersEngine): Strategy {
           kind: 'leftAlone',
           why: `the secret names ${current.host}, whose sessions ${admin.host} does not show`,
         };
-      const pair = pairOf(rotation, admin);
+      const pair = administeredPair(rotation, admin);
       // If the current user were refused, the previous one might be all that still works.
       await requireCurrentLogin(rotation, async () => admin);
       const result = await engine.disableAlternate(pair, stillWanted, deadline);
@@ -106,17 +108,19 @@ export function alternateOf(current: Pick<DatabaseSecret, 'username'>, rules: En
 }
 
 /** @throws RekeyError ADMIN_SECRET_INVALID when the administrator is one of the two */
-function pairOf(rotation: Rotation, admin: Credentials): AdministeredPair;
-function pairOf(rotation: Rotation): Omit<AdministeredPair, 'admin'>;
-function pairOf(rotation: Rotation, admin?: Credentials): Omit<AdministeredPair, 'admin'> {
-  const { current, rules, options } = rotation;
-  const alternate = alternateOf(current, rules);
+export function administeredPair(rotation: Rotation, admin: Credentials): AdministeredPair {
+  const pair = userPairOf(rotation);
   // One user as its own administrator would lock itself out half-way.
-  if (admin !== undefined && [current.username, alternate].includes(admin.username))
+  if ([pair.current, pair.alternate].includes(admin.username))
     throw adminInvalid(rotation, `its user "${admin.username}" is one of the two that take turns`);
-  const acceptTakeOver = accepts(options, 'take-over');
-  return { ...(admin && { admin }), current: current.username, alternate, database: current.database, acceptTakeOver };
+  return { ...pair, admin, acceptTakeOver: accepts(rotation.options, 'take-over') };
 }
+
+const userPairOf = ({ current, rules }: Rotation): UserPair => ({
+  current: current.username,
+  alternate: alternateOf(current, rules),
+  database: current.database,
+});
 
 /**
  * Whoever wrote this secret must know the password of the user whose rights the other one is about to get. A database

@@ -3,8 +3,8 @@ import { RekeyError } from '../operations/errors.ts';
 import { engineOf } from '../secrets/database-secret.ts';
 import { CURRENT, PENDING, PREVIOUS, type SecretDescription, versionWithStage } from '../secrets/port.ts';
 import { parseTags } from '../secrets/tags.ts';
+import { rotationOf } from './rotation.ts';
 import { readStaged } from './secret-reader.ts';
-import { rotationOf } from './steps.ts';
 import type { Database, Retirement, Surroundings } from './strategy.ts';
 import { strategyFor } from './strategy-choice.ts';
 

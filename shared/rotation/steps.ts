@@ -3,11 +3,12 @@ import { asRekeyError, RekeyError } from '../operations/errors.ts';
 import type { Announcer } from '../operations/events.ts';
 import { type DatabaseSecret, withLogin } from '../secrets/database-secret.ts';
 import { generatePassword } from '../secrets/password.ts';
-import { CURRENT, PENDING, type SecretDescription, type StoredValue } from '../secrets/port.ts';
+import { CURRENT, PENDING, type StoredValue } from '../secrets/port.ts';
 import { parseSecretArn } from '../secrets/secret-arn.ts';
 import type { SecretValue } from '../secrets/secret-value.ts';
-import { parseTags } from '../secrets/tags.ts';
 import { admit, plan, type Step } from './plan.ts';
+import { type PreflightReport, preflightOf, requirePassed } from './preflight.ts';
+import { rotationOf } from './rotation.ts';
 import { readLogin } from './secret-reader.ts';
 import { type Database, type Rotation, requireLogin, type Strategy, type Surroundings } from './strategy.ts';
 import { strategyFor } from './strategy-choice.ts';
@@ -34,8 +35,8 @@ export interface RotationDeps extends Surroundings, Database {
 /** What a step did. Those that begin with `already` found their own traces and changed nothing. */
 export type StepOutcome =
   | { readonly kind: 'created' | 'alreadyCreated' | 'set' | 'alreadySet' | 'tested' | 'promoted' | 'alreadyCurrent' }
-  /** A lone testSecret: the configuration works; a rotation would first reconcile `differences`. */
-  | { readonly kind: 'preflight'; readonly differences: readonly string[] };
+  /** A lone testSecret: a rotation would work. */
+  | { readonly kind: 'preflight'; readonly report: PreflightReport };
 
 /** The least time that reading the secret and one round with the database take; below it nothing is begun. */
 const STEP_MS = 3_000;
@@ -77,25 +78,6 @@ export async function runStep(request: RotationRequest, deps: RotationDeps, dead
     await announceFailure(request, deps.announcer, error, strategy);
     throw error;
   }
-}
-
-/** What is stored under AWSCURRENT, and everything around it. */
-export async function rotationOf(
-  secret: SecretDescription,
-  current: { readonly versionId: string; readonly stored: StoredValue },
-  deps: Surroundings & Database,
-  deadline: Deadline,
-): Promise<Rotation> {
-  const { store, topology, hosts, clock, log, engine, rules } = deps;
-  const options = parseTags(secret.tags);
-  const context = { secretArn: secret.arn, options, store, topology, hosts, clock, log, engine, rules, deadline };
-  return {
-    ...context,
-    secretName: secret.name,
-    stages: secret.stages,
-    current: await readLogin(current.stored.value, CURRENT, context),
-    currentVersion: current.versionId,
-  };
 }
 
 interface Run {
@@ -152,8 +134,11 @@ async function act(run: Run): Promise<StepOutcome> {
     case 'test':
       await strategy.test(rotation, action.pending);
       return { kind: 'tested' };
-    case 'preflight':
-      return { kind: 'preflight', differences: await strategy.preflight(rotation) };
+    case 'preflight': {
+      const report = await preflightOf(rotation);
+      requirePassed(report);
+      return { kind: 'preflight', report };
+    }
     case 'promote':
       return await promote(run, action.pending, pending?.createdAtMs ?? deps.clock.now());
   }

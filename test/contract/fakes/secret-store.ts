@@ -29,6 +29,8 @@ export interface MemorySecrets {
   beginRotation(arn: string): string;
   /** A person's put-secret-value: AWSCURRENT moves to the new version. */
   put(arn: string, value: string): string;
+  /** A version under a label of its own. */
+  label(arn: string, stage: string, value: string): string;
   /** Direct access, to build states that no sequence of calls leads to. */
   secret(arn: string): Secret;
 }
@@ -140,6 +142,13 @@ export function createMemorySecrets(now: () => number = Date.now): MemorySecrets
       if (pending !== undefined) of.versions.get(pending)?.stages.delete(PENDING);
       of.versions.set(versionId, { value, createdAtMs: now(), stages: new Set() });
       move(of, CURRENT, versionId);
+      return versionId;
+    },
+    label(arn, stage, value) {
+      const of = secret(arn);
+      const versionId = randomUUID();
+      of.versions.set(versionId, { value, createdAtMs: now(), stages: new Set() });
+      move(of, stage, versionId);
       return versionId;
     },
   };

@@ -64,18 +64,26 @@ describe('bad input 1 to 20: events that are not one of Secrets Manager', () => 
   test('13 keys that are not known are ignored', () => {
     const event = { ...good, Padding: 'x'.repeat(256 * 1024), RotationToken: undefined };
     expect(parseRotationEvent(event, FUNCTION_ARN)).toEqual({
-      step: 'createSecret',
-      secretArn: ARN,
-      versionId: TOKEN,
-      rotationToken: undefined,
+      kind: 'step',
+      request: { step: 'createSecret', secretArn: ARN, versionId: TOKEN, rotationToken: undefined },
     });
   });
 
   test('13 a RotationToken is taken along and cannot be printed', () => {
     const token = 'a0b1c2d3-'.repeat(5);
-    const request = parseRotationEvent({ ...good, RotationToken: token }, FUNCTION_ARN);
-    expect(request.rotationToken?.expose()).toBe(token);
-    expect(JSON.stringify(request)).not.toContain(token);
+    const event = parseRotationEvent({ ...good, RotationToken: token }, FUNCTION_ARN);
+    expect(event.kind === 'step' && event.request.rotationToken?.expose()).toBe(token);
+    expect(JSON.stringify(event)).not.toContain(token);
+  });
+
+  test.each(['preflight', 'createPeer'])('a person may ask for %s of a secret of this account and Region', (order) => {
+    expect(parseRotationEvent({ [order]: ARN }, FUNCTION_ARN)).toEqual({ kind: order, secretArn: ARN });
+    for (const wrong of ['app/db', ARN.replace('123456789012', '210987654321'), null, { arn: ARN }, `${ARN}\n`])
+      expect(() => parseRotationEvent({ [order]: wrong }, FUNCTION_ARN)).toThrow('EVENT_INVALID');
+  });
+
+  test('an event with a step is a step, whatever else it asks for', () => {
+    expect(parseRotationEvent({ ...good, createPeer: ARN }, FUNCTION_ARN).kind).toBe('step');
   });
 });
 

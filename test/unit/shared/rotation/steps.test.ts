@@ -194,9 +194,9 @@ describe('a rotation of a single user', () => {
 
   test('a lone testSecret logs in as the current user and changes nothing', async () => {
     const before = [snapshotOf(rig.secrets, arn), passwords()];
-    expect(await run('testSecret')).toEqual({ kind: 'preflight', differences: [] });
+    expect(await run('testSecret')).toMatchObject({ kind: 'preflight', report: { works: true, wouldReconcile: [] } });
     expect([snapshotOf(rig.secrets, arn), passwords()]).toEqual(before);
-    expect(database.calls).toEqual(['login']);
+    expect(database.calls).toEqual(['inspect', 'login']);
   });
 
   test('a lone testSecret tells that the current user cannot log in', async () => {
@@ -260,7 +260,10 @@ describe('a rotation of alternating users', () => {
 
   test('a lone testSecret says what a rotation would reconcile and changes nothing', async () => {
     const before = [snapshotOf(rig.secrets, arn), passwords()];
-    expect(await run('testSecret')).toEqual({ kind: 'preflight', differences: ['app_clone does not exist'] });
+    expect(await run('testSecret')).toMatchObject({
+      kind: 'preflight',
+      report: { works: true, wouldReconcile: ['app_clone does not exist'] },
+    });
     expect([snapshotOf(rig.secrets, arn), passwords()]).toEqual(before);
   });
 
