@@ -1,0 +1,177 @@
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import type { DatabaseEngine, ServerFacts } from '../../../../shared/engines/port.ts';
+import { systemClock } from '../../../../shared/operations/clock.ts';
+import { deadlineIn } from '../../../../shared/operations/deadline.ts';
+import { RekeyError } from '../../../../shared/operations/errors.ts';
+import { type PreflightReport, preflight } from '../../../../shared/rotation/preflight.ts';
+import { createFakeDatabase, type FakeDatabase } from '../../../sandbox/fakes/database-engine.ts';
+import { createRig, type Rig, snapshotOf } from './rig.ts';
+
+const base = { engine: 'postgres', host: 'db.example', dbname: 'shop' };
+
+let database: FakeDatabase;
+let rig: Rig;
+let arn: string;
+
+function begin(app: Record<string, unknown> = {}, tags: Record<string, string> = {}) {
+  database = createFakeDatabase('postgres');
+  database.addUser('admin', { password: 'a' });
+  database.addUser('app', { password: 'old', rights: ['read'] });
+  rig = createRig(database.engine);
+  const admin = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }), {
+    'rekey:admin-for': 'app/db',
+  });
+  const masterarn = 'masterarn' in app ? { masterarn: admin } : {};
+  arn = rig.secrets.create(
+    'app/db',
+    JSON.stringify({ ...base, username: 'app', password: 'old', ...app, ...masterarn }),
+    tags,
+  );
+}
+
+const look = (engine: DatabaseEngine = database.engine): Promise<PreflightReport> =>
+  preflight(arn, { ...rig.deps, engine }, deadlineIn(30_000, systemClock));
+const verdicts = ({ checks }: PreflightReport) =>
+  checks.map(({ what, verdict, code }) => [what, verdict, code].filter(Boolean).join(' '));
+const inspecting = (facts: Partial<ServerFacts>): DatabaseEngine => ({
+  ...database.engine,
+  inspect: async (...asked) => ({ ...(await database.engine.inspect(...asked)), ...facts }),
+});
+
+describe('a preflight', () => {
+  beforeEach(() => begin());
+
+  test('says that a rotation would work, and how', async () => {
+    const report = await look();
+    expect(report).toMatchObject({
+      works: true,
+      engine: 'postgres',
+      strategy: 'dual-password',
+      server: { version: 'Fake 1.0' },
+    });
+    expect(report.betterStrategy).toBeUndefined();
+    expect(verdicts(report)).toEqual([
+      'tags passed',
+      'secret passed',
+      'server passed',
+      'certificate passed',
+      'strategy passed',
+      'rights passed',
+    ]);
+  });
+
+  test('changes nothing, in the store and in the database', async () => {
+    begin({ masterarn: '' });
+    const before = [snapshotOf(rig.secrets, arn), JSON.stringify([...database.users])];
+    await look();
+    expect([snapshotOf(rig.secrets, arn), JSON.stringify([...database.users])]).toEqual(before);
+  });
+
+  test('lists what a rotation would reconcile', async () => {
+    begin({ masterarn: '' });
+    expect((await look()).wouldReconcile).toEqual(['app_clone does not exist']);
+  });
+
+  test('names the statements that the administrator lacks', async () => {
+    begin({ masterarn: '' });
+    database.missing.push('GRANT app TO admin WITH ADMIN OPTION;');
+    const report = await look();
+    expect(report.works).toBe(false);
+    expect(report.checks.at(-1)).toMatchObject({
+      what: 'rights',
+      code: 'PRIVILEGE_MISSING',
+      action: expect.stringContaining('GRANT app TO admin WITH ADMIN OPTION;'),
+    });
+  });
+
+  test('knows a better strategy for a single user that may have two passwords', async () => {
+    begin({}, { 'rekey:strategy': 'single-user' });
+    expect(await look()).toMatchObject({ works: true, betterStrategy: { strategy: 'dual-password' } });
+    database.powerless.add('app');
+    expect(await look()).toMatchObject({ works: true, betterStrategy: { strategy: 'user-pair' } });
+  });
+
+  test('says who is connected now', async () => {
+    const session = { applicationName: 'shop', clientAddress: '10.0.0.7', since: '2027-01-01T00:00:00Z' };
+    database.users.get('app')?.sessions.push(session);
+    expect((await look()).sessions).toEqual([{ ...session, user: 'app' }]);
+  });
+
+  test.each([
+    [31, 'passed'],
+    [30, 'passed'],
+    [29, 'warning'],
+  ])('a certificate that is valid for %i more days is %s', async (days, verdict) => {
+    const nowMs = Date.UTC(2027, 0, 1);
+    const engine = inspecting({ certificate: { issuer: 'CA', validUntilMs: nowMs + days * 86_400_000 } });
+    const deps = { ...rig.deps, engine, clock: { ...systemClock, now: () => nowMs } };
+    const report = await preflight(arn, deps, deadlineIn(30_000, systemClock));
+    expect(verdicts(report)).toContain(`certificate ${verdict}`);
+    expect(report.server?.certificate?.daysLeft).toBe(days);
+  });
+
+  test('a connection without TLS is a warning', async () => {
+    expect(verdicts(await look(inspecting({ certificate: undefined })))).toContain('certificate warning');
+  });
+
+  test('a server that takes no writes fails it', async () => {
+    expect(verdicts(await look(inspecting({ readOnly: true })))).toContain('server failed DATABASE_READ_ONLY');
+  });
+
+  test.each(['DATABASE_UNREACHABLE', 'DATABASE_TLS', 'LOGIN_REFUSED'] as const)(
+    '%s ends it, and what was not looked at is unknown',
+    async (code) => {
+      database.failure = new RekeyError(code, 'so');
+      const report = await look();
+      expect(report.works).toBe(false);
+      expect(verdicts(report).slice(2)).toEqual([
+        `server failed ${code}`,
+        'certificate unknown',
+        'strategy unknown',
+        'rights unknown',
+      ]);
+    },
+  );
+
+  test('tags that do not parse are named, and nothing is connected to', async () => {
+    begin({}, { 'rekey:retier': 'converged' });
+    const report = await look();
+    expect(report.checks).toContainEqual(
+      expect.objectContaining({ code: 'TAG_INVALID', message: expect.stringContaining('rekey:retier') }),
+    );
+    expect(database.calls).toEqual([]);
+  });
+
+  test('a value that cannot be rotated is named by its key', async () => {
+    begin({ port: 'http' });
+    expect((await look()).checks).toContainEqual(
+      expect.objectContaining({ code: 'SECRET_VALUE_INVALID', message: expect.stringContaining('"port"') }),
+    );
+    expect(database.calls).toEqual([]);
+  });
+
+  test('a strategy that this kind of database does not know fails it', async () => {
+    begin({}, { 'rekey:strategy': 'user-pair' });
+    const { userPair: _, ...engine } = database.engine;
+    expect(verdicts(await look(engine))).toContain('strategy failed STRATEGY_UNAVAILABLE');
+  });
+
+  test('a rotation that is stuck, and one that is not switched on, are warnings', async () => {
+    rig.secrets.beginRotation(arn);
+    rig.secrets.secret(arn).rotationEnabled = undefined;
+    const report = await look();
+    expect(report.works).toBe(true);
+    expect(verdicts(report).slice(0, 2)).toEqual(['secret warning', 'pending warning']);
+  });
+
+  test('a secret that another service rotates fails it', async () => {
+    rig.secrets.secret(arn).owningService = 'rds';
+    expect(verdicts(await look())).toContain('secret failed SECRET_MANAGED');
+  });
+
+  test('no password is in the report', async () => {
+    begin({ masterarn: '', password: 'hunter2-old' });
+    database.addUser('app', { password: 'hunter2-old' });
+    expect(JSON.stringify(await look())).not.toContain('hunter2');
+  });
+});
