@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { cp, rm } from 'node:fs/promises';
+import { cp } from 'node:fs/promises';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { type Certificate, type CertificateAuthority, createAuthority } from './certificates.ts';
-import { type Account, giveAway, startServerProcess } from './server-process.ts';
+import { type Account, giveAway, removedOnFailure, startServerProcess } from './server-process.ts';
 import { DATA_TEMPLATE, folderInRoot, type ServerRoot } from './server-root.ts';
 
 export interface MysqlFamilyOptions {
@@ -56,63 +56,61 @@ export async function startMysqlFamily(flavour: MysqlFlavour, options: MysqlFami
   const authority = createAuthority();
   const superuser = { username: 'root', password: randomBytes(12).toString('hex') };
   const admin = { username: 'rekey_admin', password: randomBytes(12).toString('hex') };
-  const folder = await folderInRoot(flavour.root, 'rekey-');
-  const caFile = await giveAway(folder.path, 'ca.crt', authority.certificate);
-  await cp(folder.outside(DATA_TEMPLATE), `${folder.path}/data`, { recursive: true }).catch(async (error) => {
-    await rm(folder.path, { recursive: true, force: true });
-    throw error;
-  });
-  const settings: Record<string, string> = {
-    user: 'root',
-    'bind-address': '127.0.0.1',
-    datadir: `${folder.inside}/data`,
-    socket: `${folder.inside}/socket`,
-    'pid-file': `${folder.inside}/data/pid`,
-    tmpdir: folder.inside,
-    'init-file': `${folder.inside}/init.sql`,
-    'general-log': 'ON',
-    'general-log-file': `${folder.inside}/general.log`,
-    'innodb-buffer-pool-size': '32M',
-    'innodb-flush-log-at-trx-commit': '0',
-    'innodb-doublewrite': 'OFF',
-    ...options.settings,
-  };
   const { tls = () => authority.issue(['localhost', '127.0.0.1']) } = options;
-  if (tls !== 'off') {
-    const { certificate, key } = tls(authority);
-    await giveAway(folder.path, 'server.crt', certificate);
-    await giveAway(folder.path, 'server.key', key);
-    settings['ssl-cert'] = `${folder.inside}/server.crt`;
-    settings['ssl-key'] = `${folder.inside}/server.key`;
-    settings['ssl-ca'] = `${folder.inside}/ca.crt`;
-    // A server with TLS takes no connection without it, so that a client which falls back is caught.
-    settings['require-secure-transport'] ??= 'ON';
-  }
-  // Run before the first connection is taken: the server is never there with the template's empty password.
-  const statements = [
-    `ALTER USER 'root'@'localhost' IDENTIFIED BY '${superuser.password}'`,
-    'CREATE DATABASE app',
-    ...flavour.accounts(admin),
-    ...(options.readOnly ? [flavour.readOnly] : []),
-  ];
-  await giveAway(folder.path, 'init.sql', statements.map((statement) => `${statement};\n`).join(''));
-  const [program = '', ...own] = flavour.command;
-  const server = await startServerProcess({
-    name: flavour.name,
-    folder: folder.path,
-    command: (port) =>
-      folder.enter([
-        program,
-        '--no-defaults',
-        ...own,
-        ...Object.entries(settings).map(([name, value]) => `--${name}=${value}`),
-        ...(tls === 'off' ? [flavour.withoutTls] : []),
-        `--port=${port}`,
-      ]),
-    ready: /(mysqld|mariadbd): ready for connections/,
-    gaveUp: /\[ERROR\].*Aborting/,
-    signal: 'KILL',
-    logFiles: ['general.log'],
+  const folder = await folderInRoot(flavour.root, 'rekey-');
+  const { server, caFile } = await removedOnFailure(folder.path, async () => {
+    const caFile = await giveAway(folder.path, 'ca.crt', authority.certificate);
+    await cp(folder.outside(DATA_TEMPLATE), `${folder.path}/data`, { recursive: true });
+    const give = async (name: string, content: string) => {
+      await giveAway(folder.path, name, content);
+      return `${folder.inside}/${name}`;
+    };
+    // Run before the first connection is taken: the server is never there with the template's empty password.
+    const statements = [
+      `ALTER USER 'root'@'localhost' IDENTIFIED BY '${superuser.password}'`,
+      'CREATE DATABASE app',
+      ...flavour.accounts(admin),
+      ...(options.readOnly ? [flavour.readOnly] : []),
+    ];
+    const settings: Record<string, string> = {
+      user: 'root',
+      'bind-address': '127.0.0.1',
+      datadir: `${folder.inside}/data`,
+      socket: `${folder.inside}/socket`,
+      'pid-file': `${folder.inside}/data/pid`,
+      tmpdir: folder.inside,
+      'init-file': await give('init.sql', statements.map((statement) => `${statement};\n`).join('')),
+      'general-log': 'ON',
+      'general-log-file': `${folder.inside}/general.log`,
+      'innodb-buffer-pool-size': '32M',
+      'innodb-flush-log-at-trx-commit': '0',
+      'innodb-doublewrite': 'OFF',
+    };
+    if (tls !== 'off') {
+      const { certificate, key } = tls(authority);
+      settings['ssl-cert'] = await give('server.crt', certificate);
+      settings['ssl-key'] = await give('server.key', key);
+      settings['ssl-ca'] = `${folder.inside}/ca.crt`;
+      // A server with TLS takes no connection without it, so that a client which falls back is caught.
+      settings['require-secure-transport'] = 'ON';
+    }
+    const [program = '', ...own] = flavour.command;
+    const variables = Object.entries({ ...settings, ...options.settings }).map(([name, value]) => `--${name}=${value}`);
+    const server = await startServerProcess({
+      name: flavour.name,
+      folder: folder.path,
+      command: (port) =>
+        folder.enter([
+          ...[program, '--no-defaults', ...own, ...variables],
+          ...(tls === 'off' ? [flavour.withoutTls] : []),
+          `--port=${port}`,
+        ]),
+      ready: /(mysqld|mariadbd): ready for connections/,
+      gaveUp: /\[ERROR\].*Aborting/,
+      signal: 'KILL',
+      logFiles: ['general.log'],
+    });
+    return { server, caFile };
   });
 
   async function connect(account: Account, database?: string): Promise<Connection> {

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { createClient } from '@redis/client';
 import { type Certificate, type CertificateAuthority, createAuthority } from './certificates.ts';
-import { type Account, giveAway, startServerProcess } from './server-process.ts';
+import { type Account, giveAway, removedOnFailure, startServerProcess } from './server-process.ts';
 import { folderInRoot, rootIsInstalled, type ServerRoot } from './server-root.ts';
 
 export const REDIS_SERVERS = [
@@ -56,7 +57,8 @@ function newClient(port: number, account: Account, tls: boolean) {
   });
 }
 
-const titleOf = ({ kind, version }: RedisServerId) => `${kind === 'valkey' ? 'Valkey' : 'Redis'} ${version}`;
+/** E.g. `Valkey 9`. */
+export const redisName = ({ kind, version }: RedisServerId) => `${kind === 'valkey' ? 'Valkey' : 'Redis'} ${version}`;
 
 const rootOf = ({ version }: RedisServerId): ServerRoot => (version === 7 ? 'bookworm' : 'sid');
 
@@ -70,43 +72,49 @@ export async function startRedis(options: RedisOptions): Promise<RedisServer> {
   const authority = createAuthority();
   const superuser = { username: 'default', password: randomBytes(12).toString('hex') };
   const admin = { username: 'rekey_admin', password: randomBytes(12).toString('hex') };
-  const folder = await folderInRoot(rootOf(options), 'rekey-');
-  const caFile = await giveAway(folder.path, 'ca.crt', authority.certificate);
-  const users = [
-    `user ${superuser.username} on >${superuser.password} ~* &* +@all`,
-    `user ${admin.username} on >${admin.password} resetchannels -@all +@connection +acl +info`,
-    ...(options.users ?? []),
-  ];
-  const aclFile = await giveAway(folder.path, 'users.acl', `${users.join('\n')}\n`);
-  const settings: Record<string, string> = {
-    bind: '127.0.0.1',
-    dir: folder.inside,
-    aclfile: `${folder.inside}/users.acl`,
-    save: '',
-    appendonly: 'no',
-    ...options.settings,
-  };
   const { tls = () => authority.issue(['localhost', '127.0.0.1']) } = options;
-  if (tls !== 'off') {
-    const { certificate, key } = tls(authority);
-    await giveAway(folder.path, 'server.crt', certificate);
-    await giveAway(folder.path, 'server.key', key);
-    settings['tls-cert-file'] = `${folder.inside}/server.crt`;
-    settings['tls-key-file'] = `${folder.inside}/server.key`;
-    settings['tls-ca-cert-file'] = `${folder.inside}/ca.crt`;
-    settings['tls-auth-clients'] ??= 'no';
-  }
-  const directives = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
-  // A server with TLS has no port without it, so that a client which falls back is caught.
-  const ports = (port: number) =>
-    tls === 'off' ? ['--port', String(port)] : ['--port', '0', '--tls-port', String(port)];
-  const server = await startServerProcess({
-    name: titleOf(options),
-    folder: folder.path,
-    command: (port) => folder.enter([`${options.kind}-server`, ...directives, ...ports(port)]),
-    ready: /Ready to accept connections/,
-    gaveUp: /FATAL CONFIG|Failed|Aborting|aborting|exiting/,
-    signal: 'KILL',
+  const folder = await folderInRoot(rootOf(options), 'rekey-');
+  const { server, caFile } = await removedOnFailure(folder.path, async () => {
+    const caFile = await giveAway(folder.path, 'ca.crt', authority.certificate);
+    const give = async (name: string, content: string) => {
+      await giveAway(folder.path, name, content);
+      return `${folder.inside}/${name}`;
+    };
+    const users = [
+      `user ${superuser.username} on >${superuser.password} ~* &* +@all`,
+      `user ${admin.username} on >${admin.password} resetchannels -@all +@connection +acl +info`,
+      ...(options.users ?? []),
+    ];
+    const settings: Record<string, string> = {
+      bind: '127.0.0.1',
+      dir: folder.inside,
+      aclfile: await give('users.acl', `${users.join('\n')}\n`),
+      save: '',
+      appendonly: 'no',
+    };
+    if (tls !== 'off') {
+      const { certificate, key } = tls(authority);
+      settings['tls-cert-file'] = await give('server.crt', certificate);
+      settings['tls-key-file'] = await give('server.key', key);
+      settings['tls-ca-cert-file'] = `${folder.inside}/ca.crt`;
+      settings['tls-auth-clients'] = 'no';
+    }
+    const directives = Object.entries({ ...settings, ...options.settings }).flatMap(([name, value]) => [
+      `--${name}`,
+      value,
+    ]);
+    // A server with TLS has no port without it, so that a client which falls back is caught.
+    const ports = (port: number) =>
+      tls === 'off' ? ['--port', String(port)] : ['--port', '0', '--tls-port', String(port)];
+    const server = await startServerProcess({
+      name: redisName(options),
+      folder: folder.path,
+      command: (port) => folder.enter([`${options.kind}-server`, ...directives, ...ports(port)]),
+      ready: /Ready to accept connections/,
+      gaveUp: /FATAL CONFIG|Failed|Aborting|aborting|exiting/,
+      signal: 'KILL',
+    });
+    return { server, caFile };
   });
 
   async function connect(account: Account): Promise<RedisClient> {
@@ -124,7 +132,7 @@ export async function startRedis(options: RedisOptions): Promise<RedisServer> {
     caFile,
     superuser,
     admin,
-    aclFile,
+    aclFile: join(folder.path, 'users.acl'),
     log: server.log,
     connect,
     async run(...command) {

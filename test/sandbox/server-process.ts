@@ -127,3 +127,13 @@ export async function giveAway(folder: string, name: string, content: string, ac
   if (account.uid !== undefined && account.gid !== undefined) await chown(path, account.uid, account.gid);
   return path;
 }
+
+/** The folder goes when what is done with it fails. */
+export async function removedOnFailure<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { UnixAccount } from './server-process.ts';
 
 /** The Debian systems below .cache/servers that `npm run servers` makes; scripts/servers/install.sh says what is in each. */
 export type ServerRoot = 'bookworm' | 'sid' | 'sid-mariadb';
@@ -24,8 +25,8 @@ export interface FolderInRoot {
   readonly path: string;
   /** As a server in the root sees it. */
   readonly inside: string;
-  /** The same command, run in the root. */
-  enter(command: readonly string[]): readonly string[];
+  /** The same command, run in the root; by an account that it need not know by name, if not by root. */
+  enter(command: readonly string[], account?: UnixAccount): readonly string[];
   /** A file of the root, as we see it. */
   outside(path: string): string;
 }
@@ -37,7 +38,10 @@ export async function folderInRoot(root: ServerRoot, prefix: string): Promise<Fo
   return {
     path,
     inside: path.slice(base.length),
-    enter: (command) => ['chroot', base, 'env', '-i', PATH, ...command],
+    enter: (command, { uid, gid } = {}) => {
+      const account = uid === undefined ? [] : [`--userspec=${uid}:${gid}`];
+      return ['chroot', ...account, base, 'env', '-i', PATH, ...command];
+    },
     outside: (file) => join(base, file),
   };
 }
