@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Credentials, DatabaseEngine, UserPair } from '../../shared/engines/port.ts';
 import { createPostgresEngine } from '../../shared/engines/postgres.ts';
 import { systemClock } from '../../shared/operations/clock.ts';
@@ -7,7 +7,8 @@ import { deadlineIn } from '../../shared/operations/deadline.ts';
 import { safeError } from '../../shared/operations/logger.ts';
 import { SecretValue } from '../../shared/secrets/secret-value.ts';
 import { createAuthority } from '../sandbox/certificates.ts';
-import { POSTGRES_VERSIONS, type PostgresServer, startPostgres } from '../sandbox/postgres.ts';
+import { describeEachServer } from '../sandbox/describe-server.ts';
+import { POSTGRES_VERSIONS, type PostgresServer, postgresIsInstalled, startPostgres } from '../sandbox/postgres.ts';
 
 const CANARY = 'hunter2-canary';
 const soon = () => deadlineIn(30_000, systemClock);
@@ -19,7 +20,7 @@ function shownAs(error: unknown): string {
   return [...views.map(String), JSON.stringify(safeError(error))].join('\n');
 }
 
-describe.each(POSTGRES_VERSIONS)('a password that PostgreSQL %i is told of', (version) => {
+describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a password that PostgreSQL %s is told of', (version) => {
   let server: PostgresServer;
   let engine: DatabaseEngine;
 

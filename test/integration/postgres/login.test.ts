@@ -9,7 +9,14 @@ import { systemClock } from '../../../shared/operations/clock.ts';
 import { deadlineIn } from '../../../shared/operations/deadline.ts';
 import { SecretValue } from '../../../shared/secrets/secret-value.ts';
 import { createAuthority, EXPIRED } from '../../sandbox/certificates.ts';
-import { POSTGRES_VERSIONS, type PostgresOptions, type PostgresServer, startPostgres } from '../../sandbox/postgres.ts';
+import { describeEachServer } from '../../sandbox/describe-server.ts';
+import {
+  POSTGRES_VERSIONS,
+  type PostgresOptions,
+  type PostgresServer,
+  postgresIsInstalled,
+  startPostgres,
+} from '../../sandbox/postgres.ts';
 
 /* Numbers are entries of the catalogue of bad input. */
 
@@ -24,7 +31,7 @@ const credentialsAt = (server: PostgresServer, username: string, password: strin
   password: new SecretValue(password),
 });
 
-describe.each(POSTGRES_VERSIONS)('logging in to PostgreSQL %i', (version) => {
+describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to PostgreSQL %s', (version) => {
   let server: PostgresServer;
   let engine: DatabaseEngine;
   let count = 0;

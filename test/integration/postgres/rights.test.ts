@@ -6,14 +6,15 @@ import { disableLogin } from '../../../shared/engines/postgres-pair.ts';
 import { systemClock } from '../../../shared/operations/clock.ts';
 import { deadlineIn } from '../../../shared/operations/deadline.ts';
 import { SecretValue } from '../../../shared/secrets/secret-value.ts';
-import { POSTGRES_VERSIONS, type PostgresServer, startPostgres } from '../../sandbox/postgres.ts';
+import { describeEachServer } from '../../sandbox/describe-server.ts';
+import { POSTGRES_VERSIONS, type PostgresServer, postgresIsInstalled, startPostgres } from '../../sandbox/postgres.ts';
 
 /* M numbers: the measured failures of AWS's rotation functions. */
 
 const PASSWORD = 'password-1';
 const soon = () => deadlineIn(30_000, systemClock);
 
-describe.each(POSTGRES_VERSIONS)('the rights of two users on PostgreSQL %i', (version) => {
+describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two users on PostgreSQL %s', (version) => {
   let server: PostgresServer;
   let engine: DatabaseEngine;
   let count = 0;

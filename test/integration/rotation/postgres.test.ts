@@ -1,13 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { systemClock } from '../../../shared/operations/clock.ts';
 import { deadlineIn } from '../../../shared/operations/deadline.ts';
 import { retire } from '../../../shared/rotation/retire.ts';
 import { CURRENT, PREVIOUS } from '../../../shared/secrets/port.ts';
 import { ROTATION_FUNCTION } from '../../contract/fakes/secret-store.ts';
-import { POSTGRES_VERSIONS, type PostgresServer } from '../../sandbox/postgres.ts';
+import { describeEachServer } from '../../sandbox/describe-server.ts';
+import { POSTGRES_VERSIONS, type PostgresServer, postgresIsInstalled } from '../../sandbox/postgres.ts';
 import { type Application, canRead, createApplication, startLoggingPostgres } from './real-database.ts';
 
-describe.each(POSTGRES_VERSIONS)('rotation on PostgreSQL %i', (version) => {
+describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('rotation on PostgreSQL %s', (version) => {
   let server: PostgresServer;
   beforeAll(async () => {
     server = await startLoggingPostgres(version);
