@@ -1,0 +1,150 @@
+import { createHash } from 'node:crypto';
+import { RekeyError } from '../operations/errors.ts';
+import type { SecretValue } from '../secrets/secret-value.ts';
+import { type Command, type Connection, fieldsIn, type Greeting, type Reply, SET_ONE } from './redis-connection.ts';
+import { refusalAsRekeyError, ServerRefusal } from './redis-errors.ts';
+
+/** A user as ACL GETUSER shows it. */
+export interface AclUser {
+  readonly name: string;
+  /** Whether it may log in at all. */
+  readonly on: boolean;
+  /** Any password is taken. */
+  readonly noPassword: boolean;
+  /** SHA-256, hexadecimal. */
+  readonly passwords: readonly string[];
+}
+
+/** What the server keeps of a password. Given as `#…`, the password itself is in no command, and so in no record of one. */
+export const hashOf = (password: SecretValue): string => createHash('sha256').update(password.expose()).digest('hex');
+
+export const getUser = (name: string): Command => ['ACL', 'GETUSER', name];
+
+/** @returns undefined where there is no such user */
+export function userIn(name: string, reply: Reply): AclUser | undefined {
+  if (reply === null) return undefined;
+  const fields = fieldsIn(reply);
+  const texts = (field: string): readonly string[] => {
+    const value = fields.get(field);
+    return Array.isArray(value) ? value.map(String) : [];
+  };
+  const flags = texts('flags');
+  return { name, on: flags.includes('on'), noPassword: flags.includes('nopass'), passwords: texts('passwords') };
+}
+
+/** Redis itself takes any other name. @throws RekeyError USERNAME_INVALID */
+export function requireUserName(name: string): void {
+  if (name === '' || /[\s\0]/.test(name))
+    throw new RekeyError('USERNAME_INVALID', 'the user name is empty, or has a blank or a NUL in it');
+}
+
+/** What whoever changes a password must be allowed to run. */
+const RIGHTS = '+multi +exec +info +acl|whoami +acl|getuser +acl|setuser +acl|save +acl|list +config|rewrite';
+
+/** One who acts: every refusal is a failure, with what would cure it. */
+export interface Acting {
+  readonly username: string;
+  readonly host: string;
+}
+
+/** @throws RekeyError */
+export function accepted(answer: Reply | undefined, { username, host }: Acting): Reply {
+  if (answer === undefined) return null;
+  if (!(answer instanceof ServerRefusal)) return answer;
+  if (answer.kind === 'no-right')
+    throw new RekeyError(
+      'PRIVILEGE_MISSING',
+      `${username} may not change the passwords of users at ${host}`,
+      `Run: ACL SETUSER ${username} ${RIGHTS} (whoever has these can give itself every other right: let only an administrator have them, and name it in masterarn)`,
+    );
+  throw refusalAsRekeyError(answer, `the database at ${host}, asked by ${username},`);
+}
+
+/** @throws RekeyError USERNAME_INVALID, AUTHENTICATION_UNSAFE */
+export function requireUser(name: string, reply: Reply): AclUser {
+  const user = userIn(name, reply);
+  // ACL SETUSER would create it.
+  if (user === undefined) throw new RekeyError('USERNAME_INVALID', `the user "${name}" does not exist`);
+  if (user.noPassword)
+    throw new RekeyError('AUTHENTICATION_UNSAFE', `the server lets the user "${name}" in with any password`, SET_ONE);
+  return user;
+}
+
+/**
+ * Each node has users of its own: they are neither replicated nor shared within a cluster. A password that is changed
+ * on one node alone is refused by the others, after the next fail-over if not before.
+ * @param replication the answer to INFO replication
+ * @throws RekeyError DATABASE_READ_ONLY, DATABASE_UNSUPPORTED
+ */
+export function requireOnlyNode({ greeting }: Connection, replication: Reply, host: string): void {
+  if (isReplica(greeting)) throw new RekeyError('DATABASE_READ_ONLY', `the database at ${host} is a replica`);
+  const replicas = Number(/^connected_slaves:(\d+)/m.exec(String(replication))?.[1] ?? 0);
+  if (greeting.mode === 'standalone' && replicas === 0) return;
+  const what = replicas === 0 ? `runs in ${greeting.mode} mode` : `has replicas (${replicas})`;
+  throw new RekeyError(
+    'DATABASE_UNSUPPORTED',
+    `the database at ${host} ${what}, and every node has users and passwords of its own`,
+    'Rekey changes one server alone: rotate this user where all of its nodes are changed together.',
+  );
+}
+
+export const isReplica = ({ role }: Greeting): boolean => role === 'replica' || role === 'slave';
+
+/** What makes the users outlive a restart; undefined where the server has no file to keep them in. */
+export type Save = readonly ['ACL', 'SAVE'] | readonly ['CONFIG', 'REWRITE'] | undefined;
+
+/**
+ * Finds out by doing it: only so is it known beforehand that it is permitted, and that the file can be written.
+ * @throws RekeyError PRIVILEGE_MISSING, DATABASE_ERROR, DATABASE_UNSUPPORTED
+ */
+export async function wayToSave({ send }: Connection, acting: Acting): Promise<Save> {
+  const [aclFile] = await send(['ACL', 'SAVE']);
+  if (!isRefusal(aclFile, 'no-acl-file')) {
+    accepted(aclFile, acting);
+    return ['ACL', 'SAVE'];
+  }
+  const [users] = await send(['ACL', 'LIST']);
+  // CONFIG REWRITE writes quotes as they are, and the server refuses to start with the file (seen in Redis 7.0, 8.0
+  // and Valkey 9.1).
+  if (/["']/.test(String(accepted(users, acting))))
+    throw new RekeyError(
+      'DATABASE_UNSUPPORTED',
+      `a user of the database at ${acting.host} has a quote in its name or its rules, which its configuration file cannot keep`,
+      'Let the server keep its users in an ACL file (aclfile), or remove that user: with CONFIG REWRITE it would not start again.',
+    );
+  const [configFile] = await send(['CONFIG', 'REWRITE']);
+  if (isRefusal(configFile, 'no-config-file')) return undefined;
+  accepted(configFile, acting);
+  return ['CONFIG', 'REWRITE'];
+}
+
+const isRefusal = (answer: Reply | undefined, kind: ServerRefusal['kind']): boolean =>
+  answer instanceof ServerRefusal && answer.kind === kind;
+
+/**
+ * Changes the passwords of a user and saves them, with nothing in between: of a transaction that does not reach the
+ * server to its end, nothing is done.
+ * @param modifiers of ACL SETUSER; one that removes a password which is gone makes the server refuse them all
+ * @returns the user as it was just before, or undefined where such a password was gone
+ * @throws RekeyError
+ */
+export async function changePasswords(
+  { send }: Connection,
+  name: string,
+  modifiers: readonly string[],
+  save: Save,
+  acting: Acting,
+): Promise<AclUser | undefined> {
+  const commands: readonly Command[] = [
+    getUser(name),
+    ['ACL', 'SETUSER', name, ...modifiers],
+    ...(save === undefined ? [] : [save]),
+  ];
+  const answers = await send(['MULTI'], ...commands, ['EXEC']);
+  const results = answers.map((answer) => accepted(answer, acting)).at(-1);
+  const [before = null, changed, ...saved] = Array.isArray(results) ? results : [];
+  for (const answer of saved) accepted(answer, acting);
+  if (isRefusal(changed, 'password-gone')) return undefined;
+  accepted(changed, acting);
+  return requireUser(name, accepted(before, acting));
+}

@@ -1,0 +1,47 @@
+import { isIP } from 'node:net';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
+import type { Credentials, ServerFacts } from './port.ts';
+
+/** Which servers may be believed. */
+export interface Trust {
+  /** PEM: the authorities that may vouch for a database. */
+  readonly ca: string;
+  /** For a sandbox on one machine only. */
+  readonly allowLoopback: boolean;
+}
+
+/**
+ * Options of Node's `tls.connect` for a connection to an address that was looked up before: the certificate must be
+ * good for the name that people wrote, not for the address. Undefined where a person asked for plaintext.
+ * @param seen is given the certificate once its name was found right
+ */
+export function tlsOptions(
+  { host, transport }: Credentials,
+  trust: Trust,
+  seen: (certificate: PeerCertificate) => void,
+) {
+  if (transport?.kind === 'plaintext') return undefined;
+  const name = transport?.serverName ?? host;
+  return {
+    ca: transport?.ca ?? trust.ca,
+    minVersion: 'TLSv1.2',
+    rejectUnauthorized: true,
+    ...(isIP(name) === 0 ? { servername: name } : {}), // RFC 6066: no address there
+    checkServerIdentity(_: string, certificate: PeerCertificate) {
+      const fault = checkServerIdentity(name, certificate);
+      if (fault === undefined) seen(certificate);
+      return fault;
+    },
+  } as const;
+}
+
+export function certificateFacts({ issuer, valid_to }: PeerCertificate): ServerFacts['certificate'] {
+  return { issuer: [issuer.O, issuer.CN].filter(Boolean).join(', '), validUntilMs: Date.parse(valid_to) };
+}
+
+/** Codes of OpenSSL's certificate checks, as Node names them, and of its TLS stack. */
+const TLS_CODE =
+  /^(ERR_TLS_|ERR_SSL_|CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERROR_IN_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_|HOSTNAME_MISMATCH|EPROTO)/;
+
+/** Whether an error with this code says that there is no trustworthy connection, rather than none at all. */
+export const isTlsFailure = (code: string): boolean => TLS_CODE.test(code);
