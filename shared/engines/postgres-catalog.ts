@@ -1,10 +1,11 @@
 /**
  * What PostgreSQL's catalogue says of two users and of what the second has of its own: everything that
  * postgres-rights.ts needs to decide, in one round trip. Names are as stored; `object` is quoted, ready for a statement.
+ * `shared`: the other user has all rights on it that default privileges give.
  */
 export interface Snapshot {
-  /** server_version_num, e.g. 160014 */
-  readonly version: number;
+  /** Whether a membership has INHERIT and SET options of its own: since PostgreSQL 16. */
+  readonly membershipOptions: boolean;
   readonly database: string;
   readonly admin: { readonly name: string; readonly superuser: boolean; readonly createRole: boolean };
   readonly current: Role | null;
@@ -27,9 +28,9 @@ export interface Snapshot {
   /** Kinds of object, e.g. TABLES, that the holder could not use if the heir created one. */
   readonly kindsNotShared: readonly string[];
   /** Objects of this database that the heir owns; temporary ones left out, they end with their session. */
-  readonly heirOwns: readonly string[];
+  readonly heirOwns: readonly { readonly object: string; readonly shared: boolean }[];
   /** Other databases where the heir owns or was granted something. */
-  readonly elsewhere: readonly string[];
+  readonly elsewhere: readonly { readonly database: string; readonly shared: boolean }[];
   /** Row-level policies that name the heir and not the holder, e.g. `policy p on public.t`. */
   readonly heirPolicies: readonly string[];
   /** Foreign servers that the current user has a mapping for and the alternate has not. */
@@ -96,28 +97,29 @@ export interface DefaultGrant {
   readonly grantable: boolean;
 }
 
-/** @param current,alternate as SQL literals */
-export const snapshotSql = (current: string, alternate: string): string => `
-WITH
+/** Any user may read all of this: what a snapshot tells does not depend on who asks, but for `administered`. */
+const role = (version: number): string => `
   role AS MATERIALIZED (
     SELECT oid, rolname AS name, rolsuper AS superuser, rolcreatedb AS "createDb", rolcreaterole AS "createRole",
       rolreplication AS replication, rolbypassrls AS "bypassRls", rolinherit AS inherit,
       rolconnlimit AS "connectionLimit", coalesce(rolvaliduntil::text, 'infinity') AS "validUntil",
-      pg_has_role(current_user, oid, 'MEMBER WITH ADMIN OPTION') AS administered
-    FROM pg_roles),
+      pg_has_role(current_user, oid, 'MEMBER WITH ADMIN OPTION')${
+        // Before 16, CREATEROLE is power over every role that is no superuser.
+        version < 16 ? ' OR NOT rolsuper AND (SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user)' : ''
+      } AS administered
+    FROM pg_roles)`;
+
+/** Before 16 a member may SET ROLE, and inherits as its attribute says; the grantor may be gone. */
+const membership = (version: number): string => `
   membership AS MATERIALIZED (
-    SELECT m.roleid, m.member AS memberid, r.name AS role, u.name AS member, g.name AS grantor,
-      m.admin_option AS admin, m.inherit_option AS inherit, m.set_option AS set, r.administered
+    SELECT m.roleid, m.member AS memberid, r.name AS role, u.name AS member, coalesce(g.name, '') AS grantor,
+      m.admin_option AS admin, ${version < 16 ? 'true' : 'm.inherit_option'} AS inherit,
+      ${version < 16 ? 'true' : 'm.set_option'} AS set, r.administered
     FROM pg_auth_members m JOIN role r ON r.oid = m.roleid JOIN role u ON u.oid = m.member
-      JOIN role g ON g.oid = m.grantor),
-  pair AS MATERIALIZED (
-    SELECT c.oid AS current, a.oid AS alternate,
-      EXISTS (SELECT FROM membership WHERE roleid = a.oid AND memberid = c.oid) AS "heirIsCurrent"
-    FROM (VALUES (0)) AS one LEFT JOIN role c ON c.name = ${current} LEFT JOIN role a ON a.name = ${alternate}),
-  kin AS MATERIALIZED (
-    SELECT CASE WHEN "heirIsCurrent" THEN current ELSE alternate END AS heir,
-      CASE WHEN "heirIsCurrent" THEN alternate ELSE current END AS holder
-    FROM pair),
+      LEFT JOIN role g ON g.oid = m.grantor)`;
+
+/** Everything that a right may be granted on. */
+const OBJECT = `
   object (object, owner, acl, part) AS (
     SELECT 'DATABASE ' || quote_ident(datname), datdba, datacl, '' FROM pg_database
     UNION ALL SELECT 'SCHEMA ' || quote_ident(nspname), nspowner, nspacl, '' FROM pg_namespace
@@ -134,22 +136,47 @@ WITH
     UNION ALL SELECT 'FOREIGN SERVER ' || quote_ident(srvname), srvowner, srvacl, '' FROM pg_foreign_server
     UNION ALL SELECT 'TABLESPACE ' || quote_ident(spcname), spcowner, spcacl, '' FROM pg_tablespace
     UNION ALL SELECT 'LARGE OBJECT ' || oid, lomowner, lomacl, '' FROM pg_largeobject_metadata
-    UNION ALL SELECT 'PARAMETER ' || quote_ident(parname), 10, paracl, '' FROM pg_parameter_acl),
+    UNION ALL SELECT 'PARAMETER ' || quote_ident(parname), 10, paracl, '' FROM pg_parameter_acl)`;
+
+const kind = (version: number): string => `
+  kind (letter, kind) AS (
+    VALUES ('r', 'TABLES'), ('S', 'SEQUENCES'), ('f', 'FUNCTIONS'), ('T', 'TYPES'), ('n', 'SCHEMAS')
+    ${version < 18 ? '' : "UNION ALL VALUES ('L', 'LARGE OBJECTS')"})`;
+
+const SETTING = `
+  setting AS (
+    SELECT setrole, setdatabase, datname, split_part(line, '=', 1) AS name, substr(line, strpos(line, '=') + 1) AS value
+    FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS line LEFT JOIN pg_database d ON d.oid = setdatabase)`;
+
+/** acldefault() calls sequences by another letter than pg_default_acl does. */
+const BUILT_IN = `acldefault(CASE letter WHEN 'S' THEN 's' ELSE letter END::"char", owner)`;
+
+/**
+ * @param version of the server, the major one
+ * @param current,alternate as SQL literals
+ */
+export const snapshotSql = (version: number, current: string, alternate: string): string => `
+WITH ${role(version)}, ${membership(version)}, ${OBJECT}, ${kind(version)}, ${SETTING},
+  pair AS MATERIALIZED (
+    SELECT c.oid AS current, a.oid AS alternate,
+      EXISTS (SELECT FROM membership WHERE roleid = a.oid AND memberid = c.oid) AS "heirIsCurrent"
+    FROM (VALUES (0)) AS one LEFT JOIN role c ON c.name = ${current} LEFT JOIN role a ON a.name = ${alternate}),
+  kin AS MATERIALIZED (
+    SELECT CASE WHEN "heirIsCurrent" THEN current ELSE alternate END AS heir,
+      CASE WHEN "heirIsCurrent" THEN alternate ELSE current END AS holder
+    FROM pair),
   heir_grant AS (
     SELECT object, string_agg(privilege_type || part, ', ' ORDER BY privilege_type || part) AS privileges,
       is_grantable AS grantable, g.name AS grantor
     FROM object, kin, aclexplode(acl), role g
     WHERE acl IS NOT NULL AND grantee = heir AND owner <> heir AND g.oid = aclexplode.grantor
     GROUP BY object, is_grantable, g.name),
-  kind (letter, kind) AS (
-    VALUES ('r', 'TABLES'), ('S', 'SEQUENCES'), ('f', 'FUNCTIONS'), ('T', 'TYPES'), ('n', 'SCHEMAS')
-    UNION ALL SELECT 'L', 'LARGE OBJECTS' WHERE current_setting('server_version_num')::int >= 180000),
   -- Of the two users. A row without a schema replaces the built-in default, one with a schema adds to it.
   default_acl AS (
     SELECT owner, 0::oid AS schema, letter, kind, coalesce(
       (SELECT defaclacl FROM pg_default_acl
         WHERE defaclrole = owner AND defaclnamespace = 0 AND defaclobjtype::text = letter),
-      acldefault(CASE letter WHEN 'S' THEN 's' ELSE letter END::"char", owner)) AS acl
+      ${BUILT_IN}) AS acl
     FROM kind, kin, unnest(ARRAY[heir, holder]) AS owner WHERE owner IS NOT NULL
     UNION ALL SELECT defaclrole, defaclnamespace, letter, kind, defaclacl
       FROM kin, kind, pg_default_acl
@@ -166,25 +193,54 @@ WITH
       JOIN kind ON letter = defaclobjtype::text JOIN role o ON o.oid = defaclrole
       LEFT JOIN pg_namespace n ON n.oid = defaclnamespace
     WHERE grantee = heir AND defaclrole <> heir),
-  setting AS (
-    SELECT setrole, setdatabase, datname, split_part(line, '=', 1) AS name, substr(line, strpos(line, '=') + 1) AS value
-    FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS line LEFT JOIN pg_database d ON d.oid = setdatabase),
   belonging AS (
-    SELECT classid, objid, objsubid, deptype, dbid
+    SELECT dbid, classid, objid, objsubid, deptype,
+      dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) AS here
     FROM kin JOIN pg_shdepend ON refobjid = heir AND refclassid = 'pg_authid'::regclass
-    WHERE classid NOT IN ('pg_default_acl'::regclass, 'pg_auth_members'::regclass))
+    WHERE classid NOT IN ('pg_default_acl'::regclass, 'pg_auth_members'::regclass)),
+  -- Kinds without rights of their own, an operator for example, can be used by anyone.
+  owned_acl AS (
+    SELECT classid, objid, letter, acl FROM belonging, LATERAL (
+      SELECT CASE relkind WHEN 'S' THEN 'S' ELSE 'r' END, relacl FROM pg_class
+        WHERE classid = 'pg_class'::regclass AND oid = objid AND relkind IN ('r', 'S', 'v', 'm', 'f', 'p')
+      UNION ALL SELECT 'f', proacl FROM pg_proc WHERE classid = 'pg_proc'::regclass AND oid = objid
+      UNION ALL SELECT 'T', typacl FROM pg_type WHERE classid = 'pg_type'::regclass AND oid = objid
+      UNION ALL SELECT 'n', nspacl FROM pg_namespace WHERE classid = 'pg_namespace'::regclass AND oid = objid
+      UNION ALL SELECT 'd', datacl FROM pg_database WHERE classid = 'pg_database'::regclass AND oid = objid
+      UNION ALL SELECT 'L', lomacl FROM pg_largeobject_metadata WHERE classid = 'pg_largeobject'::regclass AND oid = objid
+      UNION ALL SELECT 'F', fdwacl FROM pg_foreign_data_wrapper
+        WHERE classid = 'pg_foreign_data_wrapper'::regclass AND oid = objid
+      -- a foreign server, whose letter SEQUENCES have here: the same rights as a wrapper
+      UNION ALL SELECT 'F', srvacl FROM pg_foreign_server WHERE classid = 'pg_foreign_server'::regclass AND oid = objid
+    ) AS thing (letter, acl) WHERE here AND deptype = 'o'),
+  heir_owns AS (
+    SELECT pg_describe_object(classid, objid, objsubid) AS object, NOT EXISTS (
+      SELECT privilege_type FROM owned_acl a, kin, LATERAL (SELECT heir AS owner) AS o, aclexplode(${BUILT_IN})
+        WHERE (a.classid, a.objid) = (b.classid, b.objid) AND grantee = heir
+      EXCEPT SELECT privilege_type FROM owned_acl a, kin, LATERAL (SELECT heir AS owner) AS o,
+          aclexplode(coalesce(acl, ${BUILT_IN}))
+        WHERE (a.classid, a.objid) = (b.classid, b.objid) AND grantee IN (holder, 0)) AS shared
+    FROM belonging b
+    WHERE here AND deptype = 'o' AND coalesce((pg_identify_object(classid, objid, objsubid)).schema, '') !~ '^pg_(toast_)?temp'
+    ORDER BY 2 LIMIT 20),
+  -- Rights on objects of another database cannot be read from here, but that there are some is known.
+  elsewhere AS (
+    SELECT datname AS database, bool_and(b.deptype = 'o' AND EXISTS (
+      SELECT FROM pg_shdepend s WHERE (s.dbid, s.classid, s.objid) = (b.dbid, b.classid, b.objid)
+        AND s.deptype = 'a' AND s.refclassid = 'pg_authid'::regclass AND s.refobjid = holder)) AS shared
+    FROM belonging b JOIN pg_database d ON d.oid = dbid, kin WHERE NOT here GROUP BY datname)
 SELECT json_build_object(
-  'version', current_setting('server_version_num')::int,
+  'membershipOptions', ${version >= 16},
   'database', current_database(),
   'admin', (SELECT json_build_object('name', name, 'superuser', superuser, 'createRole', "createRole")
     FROM role WHERE name = current_user),
   'current', (SELECT to_json(role) FROM role, pair WHERE oid = current),
   'alternate', (SELECT to_json(role) FROM role, pair WHERE oid = alternate),
   'heirIsCurrent', (SELECT "heirIsCurrent" FROM pair),
-  'heirMayBecomeHolder', (SELECT coalesce(pg_has_role(heir, holder, 'SET'), false) FROM kin),
+  'heirMayBecomeHolder', (SELECT coalesce(pg_has_role(heir, holder, ${version < 16 ? "'MEMBER'" : "'SET'"}), false) FROM kin),
   'memberships', (SELECT coalesce(json_agg(m), '[]') FROM membership m, pair WHERE memberid IN (current, alternate)),
   'adminMemberships', (SELECT coalesce(json_agg(m), '[]') FROM membership m
-    WHERE member = current_user AND grantor = current_user),
+    WHERE member = current_user${version < 16 ? '' : ' AND grantor = current_user'}),
   'settings', (SELECT coalesce(json_agg(json_build_object(
       'role', r.name, 'database', datname, 'name', s.name, 'value', s.value)), '[]')
     FROM setting s JOIN role r ON r.oid = setrole, pair WHERE setrole IN (current, alternate)),
@@ -192,17 +248,13 @@ SELECT json_build_object(
   'heirDefaultGrants', (SELECT coalesce(json_agg(g), '[]') FROM heir_default_grant g),
   'defaultGrants', (SELECT coalesce(json_agg(g), '[]') FROM default_grant g, kin
     WHERE granteeid IS NULL OR granteeid NOT IN (heir, holder)),
-  'kindsNotShared', (SELECT coalesce(json_agg(kind), '[]') FROM kind, kin WHERE EXISTS (
-    SELECT privilege_type FROM aclexplode(acldefault(CASE letter WHEN 'S' THEN 's' ELSE letter END::"char", heir))
-      WHERE grantee = heir
+  'kindsNotShared', (SELECT coalesce(json_agg(kind), '[]')
+    FROM kind, kin, LATERAL (SELECT heir AS owner) AS o WHERE EXISTS (
+    SELECT privilege_type FROM aclexplode(${BUILT_IN}) WHERE grantee = heir
     EXCEPT SELECT privilege_type FROM default_acl d CROSS JOIN aclexplode(d.acl)
       WHERE d.owner = heir AND d.schema = 0 AND d.kind = kind.kind AND grantee = holder)),
-  'heirOwns', (SELECT coalesce(json_agg(pg_describe_object(classid, objid, objsubid)), '[]')
-    FROM (SELECT * FROM belonging WHERE deptype = 'o'
-      AND dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
-      AND coalesce((pg_identify_object(classid, objid, objsubid)).schema, '') !~ '^pg_(toast_)?temp' LIMIT 20) AS owned),
-  'elsewhere', (SELECT coalesce(json_agg(DISTINCT datname), '[]') FROM belonging JOIN pg_database d ON d.oid = dbid
-    WHERE datname <> current_database()),
+  'heirOwns', (SELECT coalesce(json_agg(o), '[]') FROM heir_owns o),
+  'elsewhere', (SELECT coalesce(json_agg(e), '[]') FROM elsewhere e),
   'heirPolicies', (SELECT coalesce(json_agg(format('policy %I on %s', polname, polrelid::regclass)), '[]')
     FROM pg_policy, kin WHERE heir = ANY (polroles) AND NOT holder = ANY (polroles)),
   'unmappedServers', (SELECT coalesce(json_agg(srvname), '[]') FROM pg_user_mappings, pair WHERE umuser = current

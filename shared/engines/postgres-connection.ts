@@ -1,10 +1,11 @@
 import type { EventEmitter } from 'node:events';
-import { Socket } from 'node:net';
+import { isIP, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { Client, type QueryResult } from 'pg';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 import { resolveHost } from './host-address.ts';
-import type { Credentials } from './port.ts';
+import type { Credentials, ServerFacts } from './port.ts';
 import { ServerRefusal, translate, UnsafeAuthentication } from './postgres-errors.ts';
 
 export { escapeIdentifier as quoteIdentifier, escapeLiteral as quoteLiteral } from 'pg';
@@ -20,6 +21,10 @@ export interface Trust {
 export interface Connection {
   /** Runs one or more statements in one round trip. @returns the rows of the last one */
   query<Row>(sql: string): Promise<readonly Row[]>;
+  /** Of the server, the major one, as it said when it let us in. */
+  readonly version: number;
+  /** That the server showed; undefined on a plaintext connection. */
+  readonly certificate: ServerFacts['certificate'];
 }
 
 const CONNECT_MS = 5_000;
@@ -46,7 +51,7 @@ export async function withConnection<T>(
   deadline.require(1_000, `a connection to ${where}`);
   const address = await resolveHost(credentials.host, trust.allowLoopback, deadline);
   const socket = new Socket();
-  const login = { proved: false, inClear: false };
+  const proof = new Proof(credentials.transport?.kind !== 'plaintext');
   const client = new Client({
     // The address that was looked at, so that another answer of the resolver changes nothing; the name is for TLS.
     host: address,
@@ -54,25 +59,19 @@ export async function withConnection<T>(
     database: credentials.database,
     user: credentials.username,
     password: () => {
-      if (login.inClear) throw new UnsafeAuthentication();
-      login.proved = true;
+      proof.requireSafe();
       return credentials.password.expose();
     },
-    ssl: {
-      ca: trust.ca,
-      minVersion: 'TLSv1.2',
-      rejectUnauthorized: true,
-      host: credentials.host,
-      ...(address === credentials.host ? {} : { servername: credentials.host }),
-    },
+    ssl: tlsOptions(credentials, trust),
     stream: () => socket,
     connectionTimeoutMillis: Math.min(CONNECT_MS, deadline.remainingMs()),
     application_name: 'rekey',
   });
-  // The driver hands the password to whoever holds a valid certificate and asks for it in clear. We do not.
-  const { connection } = client as unknown as { connection: EventEmitter };
-  connection.prependListener('authenticationCleartextPassword', () => {
-    login.inClear = true;
+  const { connection } = client as unknown as { connection: EventEmitter & { readonly stream: unknown } };
+  proof.watch(connection);
+  let version = 0;
+  connection.on('parameterStatus', ({ parameterName, parameterValue }: Record<string, string>) => {
+    if (parameterName === 'server_version') version = Number.parseInt(parameterValue ?? '', 10);
   });
   client.on('error', () => {}); // told to the query that waits, or to nobody
   const timer = setTimeout(() => socket.destroy(), deadline.remainingMs());
@@ -80,7 +79,7 @@ export async function withConnection<T>(
     await client.connect().catch((error: unknown) => {
       throw translate(error, where);
     });
-    if (!login.proved) throw new RekeyError('AUTHENTICATION_UNSAFE', `${where} lets this user in without a password`);
+    proof.require(where);
     let preamble = `${START_OF_SESSION};\n`; // sent with the first statement, to save a round trip
     return await work({
       async query<Row>(sql: string) {
@@ -94,6 +93,8 @@ export async function withConnection<T>(
           throw translate(error, where);
         }
       },
+      version,
+      certificate: connection.stream instanceof TLSSocket ? certificateOf(connection.stream) : undefined,
     });
   } finally {
     clearTimeout(timer);
@@ -102,5 +103,62 @@ export async function withConnection<T>(
     await client.end().catch(() => {});
     clearTimeout(goodbye);
     socket.destroy();
+  }
+}
+
+function tlsOptions({ host, transport }: Credentials, trust: Trust) {
+  if (transport?.kind === 'plaintext') return false;
+  const name = transport?.serverName ?? host;
+  return {
+    ca: transport?.ca ?? trust.ca,
+    minVersion: 'TLSv1.2',
+    rejectUnauthorized: true,
+    host: name,
+    ...(isIP(name) === 0 ? { servername: name } : {}), // RFC 6066: no address there
+  } as const;
+}
+
+function certificateOf(socket: TLSSocket): ServerFacts['certificate'] {
+  const { issuer, valid_to } = socket.getPeerCertificate();
+  return { issuer: [issuer.O, issuer.CN].filter(Boolean).join(', '), validUntilMs: Date.parse(valid_to) };
+}
+
+/**
+ * What the server did to find out who we are, and whether it had to know the password itself. The driver hands the
+ * password to whoever asks for it in clear, and takes AuthenticationOk for an answer at any point. We do neither.
+ */
+class Proof {
+  readonly #encrypted: boolean;
+  #asked: 'nothing' | 'clear' | 'md5' | 'scram' = 'nothing';
+  #complete = false;
+
+  constructor(encrypted: boolean) {
+    this.#encrypted = encrypted;
+  }
+
+  watch(connection: EventEmitter): void {
+    const asks = (what: 'clear' | 'md5' | 'scram') => () => {
+      this.#asked = what;
+    };
+    connection.prependListener('authenticationCleartextPassword', asks('clear'));
+    connection.prependListener('authenticationMD5Password', asks('md5'));
+    connection.prependListener('authenticationSASL', asks('scram'));
+    // The driver has checked the server's signature, or fails the connection before anyone looks at this.
+    connection.on('authenticationSASLFinal', () => {
+      this.#complete = true;
+    });
+  }
+
+  /** An md5 response proves nothing of the server: only its certificate could. */
+  requireSafe(): void {
+    if (this.#asked === 'clear' || (this.#asked === 'md5' && !this.#encrypted)) throw new UnsafeAuthentication();
+  }
+
+  /** @throws RekeyError AUTHENTICATION_UNSAFE when the session says nothing about the password */
+  require(where: string): void {
+    if (this.#asked === 'nothing')
+      throw new RekeyError('AUTHENTICATION_UNSAFE', `${where} lets this user in without a password`);
+    if (this.#asked === 'scram' && !this.#complete)
+      throw new RekeyError('AUTHENTICATION_UNSAFE', `${where} did not prove that it knows the password`);
   }
 }

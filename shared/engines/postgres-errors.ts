@@ -8,11 +8,14 @@ export class ServerRefusal extends Error {
   readonly sqlState: string;
   /** The same statements may succeed a moment later. */
   readonly transient: boolean;
+  /** The login was right and the role is NOLOGIN. */
+  readonly roleLocked: boolean;
 
-  constructor(sqlState: string, transient: boolean) {
+  constructor(sqlState: string, more: { readonly transient?: boolean; readonly roleLocked?: boolean } = {}) {
     super(`SQLSTATE ${sqlState}`);
     this.sqlState = sqlState;
-    this.transient = transient;
+    this.transient = more.transient ?? false;
+    this.roleLocked = more.roleLocked ?? false;
   }
 }
 
@@ -42,6 +45,12 @@ export function refusalAsRekeyError(refusal: ServerRefusal, where: string): Reke
   return new RekeyError(known.code, `${where} ${known.what} (SQLSTATE ${sqlState})`);
 }
 
+/** The passwordcheck module and its like answer with invalid_parameter_value. */
+export function passwordRefused(error: unknown, user: string): unknown {
+  if (!(error instanceof ServerRefusal && error.sqlState === '22023')) return error;
+  return new RekeyError('PASSWORD_REJECTED', `a policy of the server refused the new password of ${user}`);
+}
+
 /** Thrown inside of the driver when a server asks for less than proof of the password. */
 export class UnsafeAuthentication extends Error {}
 
@@ -59,7 +68,10 @@ export function translate(thrown: unknown, where: string): RekeyError | ServerRe
   // Messages of the server carry a severity; those of Node and of the driver do not.
   if (textOf(thrown, 'severity') !== '' && /^[0-9A-Z]{5}$/.test(code)) {
     const concurrent = code === 'XX000' && message === 'tuple concurrently updated';
-    return new ServerRefusal(code, concurrent || code.startsWith('40'));
+    // 28000 has two causes. The server's function is named in no language but C: here it looks at the role's
+    // attributes, after the password was found right; where pg_hba.conf refuses, it is another one.
+    const roleLocked = code === '28000' && textOf(thrown, 'routine') === 'InitializeSessionUserId';
+    return new ServerRefusal(code, { transient: concurrent || code.startsWith('40'), roleLocked });
   }
   if (thrown instanceof UnsafeAuthentication)
     return new RekeyError('AUTHENTICATION_UNSAFE', `${where} asked for the password itself`);

@@ -16,6 +16,9 @@ import { quoteLiteral as literal, quoteIdentifier as name } from './postgres-con
  *    becomes its owner with the next rotation (M2).
  * Three things are not inherited and are kept equal instead: the attributes of a role, its settings, and the roles
  * it may SET ROLE to. For those the current user is right.
+ *
+ * PostgreSQL 15 knows no SET FALSE. There the heir is a plain member, as AWS's function makes it, and can become the
+ * holder: for those who accept that. In return it may SET ROLE to whatever the holder may.
  */
 
 /** One statement that makes a difference go away. */
@@ -29,6 +32,8 @@ export interface Step {
   readonly owners?: readonly string[];
   /** What a superuser should run instead when the administrator may not. */
   readonly remedy: string;
+  /** Takes no right from either user, so that nobody has to wait for it. */
+  readonly mayWait?: boolean;
 }
 
 export interface Plan {
@@ -79,9 +84,10 @@ interface Family extends PairSnapshot {
 
 const mayCreateRoles = ({ admin }: Snapshot): string => `ALTER ROLE ${name(admin.name)} CREATEROLE;`;
 
-/** PostgreSQL 16 asks for CREATEROLE, and for ADMIN OPTION on each role that the administrator did not create (M1). */
+/** Since PostgreSQL 16: CREATEROLE, and ADMIN OPTION on each role that the administrator did not create (M1). */
 function mayAlter(snapshot: Snapshot, role: Role, orElse = ''): string {
-  if (!role.administered) return `GRANT ${name(role.name)} TO ${name(snapshot.admin.name)} WITH ADMIN OPTION;`;
+  if (!role.administered && snapshot.membershipOptions)
+    return `GRANT ${name(role.name)} TO ${name(snapshot.admin.name)} WITH ADMIN OPTION;`;
   return snapshot.admin.createRole ? orElse : mayCreateRoles(snapshot);
 }
 
@@ -99,7 +105,7 @@ function* attributes(family: Family): Iterable<Step> {
     ['inherit', 'INHERIT'],
   ] as const;
   for (const [flag, word] of flags)
-    if (current[flag] !== alternate[flag])
+    if (current[flag] !== alternate[flag] && (flag !== 'inherit' || family.membershipOptions))
       yield alter(`${alternate.name} ${current[flag] ? 'lacks' : 'has'} ${word}`, current[flag] ? word : `NO${word}`);
   if (current.connectionLimit !== alternate.connectionLimit)
     yield alter(`${alternate.name} has another CONNECTION LIMIT`, `CONNECTION LIMIT ${current.connectionLimit}`);
@@ -109,23 +115,40 @@ function* attributes(family: Family): Iterable<Step> {
 
 /** The heir has the holder's rights, and has them only that way. */
 function* inheritance(family: Family): Iterable<Step> {
-  const { heir, holder, memberships } = family;
+  const { heir, holder, memberships, membershipOptions } = family;
   const links = memberships.filter(({ role, member }) => role === holder.name && member === heir.name);
-  const link = `GRANT ${name(holder.name)} TO ${name(heir.name)} WITH ADMIN FALSE, INHERIT TRUE, SET FALSE`;
+  const link = grantMembership(family, { role: holder.name, admin: false, inherit: true, set: false }, heir);
   if (!links.some(({ inherit }) => inherit))
     yield {
       why: `${heir.name} does not have the rights of ${holder.name}`,
       sql: link,
       remedy: mayAlter(family, holder, `${link};`),
     };
-  for (const { grantor, set, admin } of links)
-    if (set || admin)
-      yield {
-        why: `${heir.name} may become ${holder.name}, and so change its password`,
-        sql: link,
-        ...acting(family, grantor),
-        remedy: `${link} GRANTED BY ${name(grantor)};`,
-      };
+  if (!membershipOptions) yield* plainInheritance(family, links);
+  else
+    for (const { grantor, set, admin } of links)
+      if (set || admin)
+        yield {
+          why: `${heir.name} may become ${holder.name}, and so change its password`,
+          sql: link,
+          ...acting(family, grantor),
+          remedy: `${link} GRANTED BY ${name(grantor)};`,
+        };
+}
+
+/** The attribute INHERIT is about all memberships of a role, and the heir has no other. */
+function* plainInheritance(family: Family, links: readonly Membership[]): Iterable<Step> {
+  const { heir, holder } = family;
+  const inherit = `ALTER ROLE ${name(heir.name)} INHERIT`;
+  if (!heir.inherit)
+    yield {
+      why: `${heir.name} has NOINHERIT, and so not the rights of ${holder.name}`,
+      sql: inherit,
+      remedy: `${inherit};`,
+    };
+  const revoke = `REVOKE ADMIN OPTION FOR ${name(holder.name)} FROM ${name(heir.name)}`;
+  if (links.some(({ admin }) => admin))
+    yield { why: `${heir.name} may give ${holder.name} to others`, sql: revoke, remedy: `${revoke};` };
 }
 
 /**
@@ -134,27 +157,31 @@ function* inheritance(family: Family): Iterable<Step> {
  * SET without INHERIT, such a mirror is told from what a person granted.
  */
 function* otherMemberships(family: Family): Iterable<Step> {
-  const { heir, holder, heirIsCurrent, memberships } = family;
+  const { heir, holder, heirIsCurrent, memberships, membershipOptions } = family;
   const elsewhere = memberships.filter(({ role }) => role !== heir.name && role !== holder.name);
   const ofHeir = elsewhere.filter(({ member }) => member === heir.name);
   const ofHolder = elsewhere.filter(({ member }) => member === holder.name);
 
   for (const membership of ofHeir) {
     const { role, grantor } = membership;
-    const shared = ofHolder.some((other) => other.role === role && other.set);
-    if (isMirror(membership) && (shared || heirIsCurrent)) continue; // the latter is for a person: see unsettled()
-    const change = (why: string, sql: string): Step => ({ why, sql, ...acting(family, grantor), remedy: `${sql};` });
+    const shared = membershipOptions && ofHolder.some((other) => other.role === role && other.set);
+    if (isMirror(family, membership) && (shared || heirIsCurrent)) continue; // the latter is for a person: see unsettled()
+    const change = (why: string, sql: string): Step => ({
+      why,
+      sql,
+      ...actingOnMembership(family, grantor),
+      remedy: `${sql};`,
+    });
     const why = `${heir.name} is a member of ${role} by itself`;
     if (heirIsCurrent && !ofHolder.some((other) => covers(other, membership)))
       yield change(
         `${holder.name} is not the member of ${role} that ${heir.name} is`,
-        grantMembership(membership, holder),
+        grantMembership(family, membership, holder),
       );
-    yield change(
-      why,
-      shared || (heirIsCurrent && membership.set) ? mirror(role, heir) : `REVOKE ${name(role)} FROM ${name(heir.name)}`,
-    );
+    const mirrored = shared || (membershipOptions && heirIsCurrent && membership.set);
+    yield change(why, mirrored ? mirror(role, heir) : `REVOKE ${name(role)} FROM ${name(heir.name)}`);
   }
+  if (!membershipOptions) return;
 
   for (const { role, set, grantor, administered } of ofHolder)
     if (set && !ofHeir.some((other) => other.role === role))
@@ -166,7 +193,8 @@ function* otherMemberships(family: Family): Iterable<Step> {
       };
 }
 
-const isMirror = ({ admin, inherit, set }: Membership): boolean => set && !inherit && !admin;
+const isMirror = ({ membershipOptions }: Snapshot, { admin, inherit, set }: Membership): boolean =>
+  membershipOptions && set && !inherit && !admin;
 
 const mirror = (role: string, heir: Role): string =>
   `GRANT ${name(role)} TO ${name(heir.name)} WITH ADMIN FALSE, INHERIT FALSE, SET TRUE`;
@@ -174,8 +202,15 @@ const mirror = (role: string, heir: Role): string =>
 const covers = (one: Membership, other: Membership): boolean =>
   one.role === other.role && one.admin >= other.admin && one.inherit >= other.inherit && one.set >= other.set;
 
-const grantMembership = ({ role, admin, inherit, set }: Membership, member: Role): string =>
-  `GRANT ${name(role)} TO ${name(member.name)} WITH ADMIN ${admin}, INHERIT ${inherit}, SET ${set}`;
+export function grantMembership(
+  { membershipOptions }: Pick<Snapshot, 'membershipOptions'>,
+  { role, admin, inherit, set }: Pick<Membership, 'role' | 'admin' | 'inherit' | 'set'>,
+  member: { readonly name: string },
+): string {
+  const grant = `GRANT ${name(role)} TO ${name(member.name)}`;
+  if (membershipOptions) return `${grant} WITH ADMIN ${admin}, INHERIT ${inherit}, SET ${set}`;
+  return admin ? `${grant} WITH ADMIN OPTION` : grant;
+}
 
 function* directGrants(family: Family): Iterable<Step> {
   const { heir, holder, heirIsCurrent, heirGrants } = family;
@@ -197,7 +232,9 @@ function* ownership(family: Family): Iterable<Step> {
   if (heirOwns.length === 0) return;
   const sql = `REASSIGN OWNED BY ${name(heir.name)} TO ${name(holder.name)}`;
   yield {
-    why: `${heir.name} owns ${heirOwns.join(', ')} in database ${database}`,
+    why: `${heir.name} owns ${heirOwns.map(({ object }) => object).join(', ')} in database ${database}`,
+    // The holder can use what it has all rights on; only to alter it, it must be the owner.
+    mayWait: heirOwns.every(({ shared }) => shared),
     sql,
     owners: [heir.name, holder.name],
     remedy: holder.administered ? mayAlter(family, heir, `${sql};`) : mayAlter(family, holder, `${sql};`),
@@ -273,7 +310,7 @@ function* settings(family: Family): Iterable<Step> {
   const reset = (role: Role, setting: Setting, why: string) =>
     alter(role, setting, `RESET ${settingName(setting.name)}`, why);
 
-  for (const role of [heir, holder])
+  for (const role of family.membershipOptions ? [heir, holder] : [])
     for (const setting of family.settings)
       if (setting.role === role.name && isTakeOver(setting))
         yield reset(role, setting, `${role.name} always acts as ${setting.value}`);
@@ -317,12 +354,12 @@ function* unsettled(family: Family): Iterable<string> {
     yield `${(current.superuser ? current : alternate).name} is a superuser: take that away, or use the strategy single-user`;
 
   const links = memberships.filter(({ role, member }) => role === holder.name && member === heir.name);
-  if (family.heirMayBecomeHolder && !heir.superuser && !links.some(({ set }) => set))
+  if (family.membershipOptions && family.heirMayBecomeHolder && !heir.superuser && !links.some(({ set }) => set))
     yield `${heir.name} may become ${holder.name} by way of another role: revoke that membership, or its SET option`;
 
   for (const membership of memberships) {
     const { role, member } = membership;
-    if (!heirIsCurrent || member !== heir.name || role === holder.name || !isMirror(membership)) continue;
+    if (!heirIsCurrent || member !== heir.name || role === holder.name || !isMirror(family, membership)) continue;
     if (memberships.some((other) => other.member === holder.name && other.role === role && other.set)) continue;
     yield `${heir.name} may SET ROLE ${role} and ${holder.name} may not: GRANT ${name(role)} TO ${name(holder.name)}; or REVOKE ${name(role)} FROM ${name(heir.name)};`;
   }
@@ -339,3 +376,7 @@ function* unsettled(family: Family): Iterable<string> {
 /** Only the grantor of something may change it; the administrator then acts as that role. */
 const acting = ({ admin }: Snapshot, grantor: string): { as?: string } =>
   grantor === admin.name ? {} : { as: grantor };
+
+/** Before PostgreSQL 16 whoever may give a role may take it back as well. */
+const actingOnMembership = (snapshot: Snapshot, grantor: string): { as?: string } =>
+  snapshot.membershipOptions ? acting(snapshot, grantor) : {};

@@ -69,13 +69,13 @@ describe('what a server refused', () => {
     ['57P03', 'DATABASE_BUSY'],
     ['42601', 'DATABASE_ERROR'],
   ])('with %s is %s', (sqlState, code) => {
-    const error = refusalAsRekeyError(new ServerRefusal(sqlState, false), 'the database');
+    const error = refusalAsRekeyError(new ServerRefusal(sqlState), 'the database');
 
     expect(error).toMatchObject({ code, message: expect.stringContaining(sqlState) });
   });
 
   test('as an internal error is busy only when another change of the same user was the reason', () => {
-    expect(refusalAsRekeyError(new ServerRefusal('XX000', true), 'x').code).toBe('DATABASE_BUSY');
-    expect(refusalAsRekeyError(new ServerRefusal('XX000', false), 'x').code).toBe('DATABASE_ERROR');
+    expect(refusalAsRekeyError(new ServerRefusal('XX000', { transient: true }), 'x').code).toBe('DATABASE_BUSY');
+    expect(refusalAsRekeyError(new ServerRefusal('XX000'), 'x').code).toBe('DATABASE_ERROR');
   });
 });
