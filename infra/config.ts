@@ -1,3 +1,5 @@
+import { type EngineName, ROTATION } from './wiring.ts';
+
 /**
  * What differs between one deployment of Rekey and another: one file per environment under `environments/`, chosen by
  * `-c env=<name>`. Checked as a whole at synth, so that a slip shows before anything is deployed.
@@ -32,13 +34,18 @@ export interface Environment {
 export interface RotatedSecret {
   /** Complete, with the six characters at the end: policies and encryption contexts name exactly this secret. */
   readonly arn: string;
-  readonly engine: 'postgres';
+  readonly engine: EngineName;
   /** When Secrets Manager starts a rotation: `cron(0 H D M W *)`, UTC. */
   readonly schedule: string;
   /** Length of the window that opens then: `1h` … `24h`. */
   readonly window: string;
   /** The administrator's secret, the one that `masterarn` names. @default the user changes its own password */
   readonly adminArn?: string;
+  /**
+   * Its tag `rekey:strategy` says `user-pair`: retire may then store the next login of the second user with it.
+   * @default false
+   */
+  readonly userPair?: boolean;
   /**
    * RDS instances and clusters that Rekey may ask RDS about, by complete ARN. Needed where RDS made the administrator's
    * secret, or where the two secrets name different endpoints of one server: the cluster, or the instance with its
@@ -69,9 +76,8 @@ export interface Network {
   readonly availabilityZones: readonly string[];
   /** Private subnets, one per zone in the same order, with a way to AWS's APIs (NAT or VPC endpoints). */
   readonly subnetIds: readonly string[];
-  /** Security groups of the databases: each gets a rule that lets Rekey in on `databasePort`. */
-  readonly databaseSecurityGroupIds: readonly string[];
-  readonly databasePort: number;
+  /** Where the databases are: each security group gets a rule that lets Rekey in on this port. */
+  readonly databases: readonly { readonly securityGroupId: string; readonly port: number }[];
 }
 
 /** The periods that CloudWatch Logs accepts, from a month on. */
@@ -122,12 +128,14 @@ function* faultsOf(environment: Environment): Iterable<string> {
       yield `databaseHosts: "${suffix}" is not the end of a host name, such as .eu-west-1.rds.amazonaws.com`;
   for (const email of emails) if (!/^[^\s@]+@[^\s@]+$/.test(email)) yield `emails: "${email}" is not an address`;
   if (environment.network !== undefined) yield* faultsOfNetwork(environment.network);
-  if (environment.network?.databaseSecurityGroupIds.length === 0 && rotated.length > 0)
-    yield 'network.databaseSecurityGroupIds: without one, rotation cannot reach a database';
+  if (environment.network?.databases.length === 0 && rotated.length > 0)
+    yield 'network.databases: without one, rotation cannot reach a database';
 }
 
 function* faultsOfSecret(secret: RotatedSecret, where: string, environment: Environment): Iterable<string> {
   yield* faultsOfArn(secret.arn, SECRET_ARN, `${where}.arn`, environment);
+  if (!Object.hasOwn(ROTATION, secret.engine))
+    yield `${where}.engine: "${secret.engine}" must be one of ${Object.keys(ROTATION).join(', ')}`;
   if (secret.adminArn !== undefined) yield* faultsOfArn(secret.adminArn, SECRET_ARN, `${where}.adminArn`, environment);
   if (secret.adminArn === secret.arn) yield `${where}.adminArn: a secret cannot be its own administrator`;
   for (const database of secret.databaseArns ?? [])
@@ -151,10 +159,12 @@ function* faultsOfNetwork(network: Network): Iterable<string> {
     yield 'network.subnetIds: there must be one per zone in network.availabilityZones';
   for (const id of network.subnetIds)
     if (!/^subnet-[0-9a-f]+$/.test(id)) yield `network.subnetIds: "${id}" is not a subnet's id`;
-  for (const id of network.databaseSecurityGroupIds)
-    if (!SECURITY_GROUP.test(id)) yield `network.databaseSecurityGroupIds: "${id}" is not a security group's id`;
-  if (!Number.isInteger(network.databasePort) || network.databasePort < 1 || network.databasePort > 65_535)
-    yield `network.databasePort: ${network.databasePort} is not a port`;
+  for (const [index, { securityGroupId, port }] of network.databases.entries()) {
+    if (!SECURITY_GROUP.test(securityGroupId))
+      yield `network.databases[${index}].securityGroupId: "${securityGroupId}" is not a security group's id`;
+    if (!Number.isInteger(port) || port < 1 || port > 65_535)
+      yield `network.databases[${index}].port: ${port} is not a port`;
+  }
 }
 
 const SECRET_ARN =

@@ -7,7 +7,7 @@ import { Retire } from './constructs/retire.ts';
 import { Rotation } from './constructs/rotation.ts';
 import { Sweep } from './constructs/sweep.ts';
 import { Sync } from './constructs/sync.ts';
-import { ROTATION_POSTGRES } from './wiring.ts';
+import { type EngineName, ROTATION } from './wiring.ts';
 
 /** One environment's Rekey: rotation for the secrets that it names, sync for its clusters, retire where there are both. */
 export class RekeyStack extends Stack {
@@ -19,7 +19,10 @@ export class RekeyStack extends Stack {
     const foundation = new Foundation(this, config);
     new Notifications(this, foundation);
 
-    if (config.rotated.length > 0) new Rotation(this, { foundation, spec: ROTATION_POSTGRES, secrets: config.rotated });
+    for (const engine of Object.keys(ROTATION) as EngineName[]) {
+      const secrets = config.rotated.filter((secret) => secret.engine === engine);
+      if (secrets.length > 0) new Rotation(this, { foundation, spec: ROTATION[engine], secrets });
+    }
     if (config.clusters.length > 0) {
       const sync = new Sync(this, foundation);
       new Sweep(this, foundation, sync.work);

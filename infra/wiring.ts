@@ -18,15 +18,25 @@ export interface FunctionSpec {
   readonly concurrency: number;
 }
 
-export const ROTATION_POSTGRES: FunctionSpec = {
-  name: 'rotation-postgres',
-  entry: 'functions/rotation/postgres.ts',
-  description: 'Rotates PostgreSQL credentials: the four steps that Secrets Manager calls',
-  memoryMb: 256,
-  timeoutSeconds: 60,
-  // Secrets Manager runs one step of one secret at a time; more would only help many secrets in one window.
-  concurrency: 5,
-};
+/** One function per kind of database, so that a bundle carries one driver. */
+export const ROTATION = {
+  postgres: rotationOf('postgres', 'PostgreSQL'),
+  redis: rotationOf('redis', 'Redis and Valkey'),
+} as const;
+
+export type EngineName = keyof typeof ROTATION;
+
+function rotationOf(engine: string, product: string): FunctionSpec {
+  return {
+    name: `rotation-${engine}`,
+    entry: `functions/rotation/${engine}.ts`,
+    description: `Rotates ${product} credentials: the four steps that Secrets Manager calls`,
+    memoryMb: 256,
+    timeoutSeconds: 60,
+    // Secrets Manager runs one step of one secret at a time; more would only help many secrets in one window.
+    concurrency: 5,
+  };
+}
 
 export const SYNC: FunctionSpec = {
   name: 'sync',
@@ -57,7 +67,7 @@ export const RETIRE: FunctionSpec = {
   concurrency: 2,
 };
 
-export const FUNCTIONS: readonly FunctionSpec[] = [ROTATION_POSTGRES, SYNC, SWEEP, RETIRE];
+export const FUNCTIONS: readonly FunctionSpec[] = [...Object.values(ROTATION), SYNC, SWEEP, RETIRE];
 
 /** `file.export`, the same in every bundle. */
 export const HANDLER = 'index.handler';

@@ -28,6 +28,7 @@ const deps: RetireDeps = {
   hosts,
   clock,
   log,
+  announcer,
   rotationFunctions,
 };
 

@@ -1,5 +1,5 @@
 import { Construct } from 'constructs';
-import { RETIRE, RETIRE_QUEUE, ROTATION_POSTGRES, SECRET_CONVERGED, VARIABLES } from '../wiring.ts';
+import { RETIRE, RETIRE_QUEUE, ROTATION, SECRET_CONVERGED, VARIABLES } from '../wiring.ts';
 import type { Foundation } from './foundation.ts';
 import { allowSecrets } from './secret-access.ts';
 import { ServiceFunction } from './service-function.ts';
@@ -15,6 +15,9 @@ export class Retire extends Construct {
       pattern: SECRET_CONVERGED,
       bus: foundation.eventBus,
     });
+    const { rotated } = foundation.config;
+    const engines = [...new Set(rotated.map(({ engine }) => engine))];
+    const rotationFunctions = engines.map((engine) => foundation.functionArn(ROTATION[engine]));
     const retire = new ServiceFunction(this, {
       foundation,
       spec: RETIRE,
@@ -22,10 +25,10 @@ export class Retire extends Construct {
       reachesDatabases: true,
       environment: {
         [VARIABLES.queueUrl]: work.queue.queueUrl,
-        [VARIABLES.rotationFunctions]: foundation.functionArn(ROTATION_POSTGRES),
+        [VARIABLES.rotationFunctions]: rotationFunctions.join(' '),
       },
     });
     work.handledBy(retire, RETIRE);
-    allowSecrets(retire, foundation.config.rotated, foundation.functionArn(ROTATION_POSTGRES), { write: false });
+    allowSecrets(retire, rotated, rotationFunctions, { writes: 'standby' });
   }
 }

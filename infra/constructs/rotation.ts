@@ -20,7 +20,7 @@ export class Rotation extends Construct {
   constructor(scope: Construct, { foundation, spec, secrets }: RotationProps) {
     super(scope, spec.name);
     const rotation = new ServiceFunction(this, { foundation, spec, announces: true, reachesDatabases: true });
-    allowSecrets(rotation, secrets, foundation.functionArn(spec), { write: true });
+    allowSecrets(rotation, secrets, [foundation.functionArn(spec)], { writes: 'all' });
 
     // CDK's own addRotationSchedule leaves SourceAccount out, and so lets a secret of any account call the function.
     const permission = new CfnPermission(this, 'CalledBySecretsManager', {

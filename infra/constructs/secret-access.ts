@@ -5,28 +5,29 @@ import type { ServiceFunction } from './service-function.ts';
 /**
  * What rotation and retire may do with secrets and see of their databases: each statement names complete ARNs.
  *
- * @param rotationFunctionArn of the function that rotates them: the rights on the credentials themselves hold only
- *   while Secrets Manager calls that function for them (Secrets Manager User Guide, "Lambda function permissions for
+ * @param rotationFunctionArns of the functions that rotate them: the rights on the credentials themselves hold only
+ *   while Secrets Manager calls one of those for them (Secrets Manager User Guide, "Lambda function permissions for
  *   rotation"), so a secret that moves to another rotation takes them along.
- * @param write whether it stores and labels versions as well
+ * @param writes `all`: it stores and labels versions; `standby`: it stores the next login of the second user of a pair
  */
 export function allowSecrets(
   to: ServiceFunction,
   secrets: readonly RotatedSecret[],
-  rotationFunctionArn: string,
-  { write }: { readonly write: boolean },
+  rotationFunctionArns: readonly string[],
+  { writes }: { readonly writes: 'all' | 'standby' },
 ): void {
   const { region } = Stack.of(to);
-  to.allow(
-    write ? 'RotateTheSecrets' : 'ReadTheSecrets',
-    [
-      'secretsmanager:DescribeSecret',
-      'secretsmanager:GetSecretValue',
-      ...(write ? ['secretsmanager:PutSecretValue', 'secretsmanager:UpdateSecretVersionStage'] : []),
-    ],
-    secrets.map(({ arn }) => arn),
-    { StringEquals: { 'secretsmanager:resource/AllowRotationLambdaArn': rotationFunctionArn } },
-  );
+  const whileRotated = {
+    StringEquals: { 'secretsmanager:resource/AllowRotationLambdaArn': oneOrMore(rotationFunctionArns) },
+  };
+  const read = ['secretsmanager:DescribeSecret', 'secretsmanager:GetSecretValue'];
+  const label = ['secretsmanager:PutSecretValue', 'secretsmanager:UpdateSecretVersionStage'];
+  const arns = secrets.map(({ arn }) => arn);
+  if (writes === 'all') to.allow('RotateTheSecrets', [...read, ...label], arns, whileRotated);
+  else to.allow('ReadTheSecrets', read, arns, whileRotated);
+  const pairs = secrets.filter(({ userPair }) => userPair).map(({ arn }) => arn);
+  if (writes === 'standby' && pairs.length > 0)
+    to.allow('StoreTheNextLogin', ['secretsmanager:PutSecretValue'], pairs, whileRotated);
 
   const admins = unique(secrets.flatMap(({ adminArn }) => adminArn ?? []));
   if (admins.length > 0)
@@ -38,9 +39,10 @@ export function allowSecrets(
   const clusters = databases.filter((arn) => arn.includes(':cluster:'));
   if (clusters.length > 0) to.allow('FindTheDatabaseClusters', ['rds:DescribeDBClusters'], clusters);
 
+  const stores = writes === 'all' || pairs.length > 0;
   const keys = unique(secrets.flatMap(({ kmsKeyArns }) => kmsKeyArns ?? []));
   if (keys.length > 0)
-    to.allow('UseTheirKeys', write ? ['kms:Decrypt', 'kms:GenerateDataKey'] : ['kms:Decrypt'], keys, {
+    to.allow('UseTheirKeys', stores ? ['kms:Decrypt', 'kms:GenerateDataKey'] : ['kms:Decrypt'], keys, {
       StringEquals: {
         'kms:ViaService': `secretsmanager.${region}.amazonaws.com`,
         // Secrets Manager puts the secret's ARN into every call's encryption context: the key then opens these alone.
@@ -48,5 +50,8 @@ export function allowSecrets(
       },
     });
 }
+
+/** As CloudFormation prints it: one value needs no list. */
+const oneOrMore = (values: readonly string[]) => (values.length === 1 ? values[0] : values);
 
 const unique = (values: readonly string[]) => [...new Set(values)];

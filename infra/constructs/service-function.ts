@@ -75,10 +75,10 @@ export class ServiceFunction extends Construct {
   #placeIn(vpc: IVpc, network: Network, functionArn: string, reachesDatabases: boolean) {
     const group = new SecurityGroup(this, 'SecurityGroup', { vpc, allowAllOutbound: false });
     group.addEgressRule(Peer.anyIpv4(), Port.HTTPS, 'APIs of AWS and of Kubernetes');
-    for (const [index, id] of reachesDatabases ? network.databaseSecurityGroupIds.entries() : [])
+    for (const [index, { securityGroupId, port }] of reachesDatabases ? network.databases.entries() : [])
       group.connections.allowTo(
-        SecurityGroup.fromSecurityGroupId(this, `Database${index}`, id),
-        Port.tcp(network.databasePort),
+        SecurityGroup.fromSecurityGroupId(this, `Database${index}`, securityGroupId),
+        Port.tcp(port),
         'Rekey to the database',
       );
 

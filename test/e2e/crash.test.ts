@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { ROTATION_POSTGRES } from '../../infra/wiring.ts';
+import { ROTATION } from '../../infra/wiring.ts';
 import { AwsError, type Call } from '../sandbox/aws/service.ts';
 import { type Environment, startEnvironment } from '../sandbox/environment.ts';
 import { startTcpProxy, type TcpProxy } from '../sandbox/tcp-proxy.ts';
@@ -37,9 +37,9 @@ describe.each(['alternating-users', 'single-user'] as const)(
       proxy.onChunk(undefined);
     });
 
-    const kill = () => environment.aws.functions.kill(ROTATION_POSTGRES.name);
+    const kill = () => environment.aws.functions.kill(ROTATION.postgres.name);
     const isOfFunction = ({ caller }: Call) =>
-      environment.aws.sessionOf(caller.accessKeyId)?.roleName === `${ROTATION_POSTGRES.name}-role`;
+      environment.aws.sessionOf(caller.accessKeyId)?.roleName === `${ROTATION.postgres.name}-role`;
 
     /** True at every instant: with two users AWSCURRENT logs in, with one at least AWSPENDING, which is stored first. */
     async function isLockedOut(application: Application): Promise<boolean> {

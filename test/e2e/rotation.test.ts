@@ -1,6 +1,6 @@
 import { RotateSecretCommand } from '@aws-sdk/client-secrets-manager';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { ROTATION_POSTGRES } from '../../infra/wiring.ts';
+import { ROTATION } from '../../infra/wiring.ts';
 import { STEPS } from '../../shared/rotation/plan.ts';
 import { AwsError } from '../sandbox/aws/service.ts';
 import { type Environment, startEnvironment } from '../sandbox/environment.ts';
@@ -24,7 +24,7 @@ describe.each([
     environment.aws.disturbEvents(undefined);
   });
 
-  const logs = () => environment.aws.functions.logs(ROTATION_POSTGRES.name);
+  const logs = () => environment.aws.functions.logs(ROTATION.postgres.name);
 
   /** What the rotation function logged of one version, step by step. */
   function stepsOf(versionId: string): { step: string; message: string; outcome?: { kind: string } }[] {

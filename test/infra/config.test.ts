@@ -114,17 +114,22 @@ describe('the configuration of an environment', () => {
     ['no subnet', { network: { ...network, subnetIds: [], availabilityZones: [] } }, 'network.subnetIds: at least one'],
     ['more zones than subnets', { network: { ...network, subnetIds: network.subnetIds.slice(1) } }, 'one per zone'],
     ['a subnet by name', { network: { ...network, subnetIds: ['a', 'b'] } }, 'network.subnetIds: "a" is not'],
-    [
-      'a database nobody can reach',
-      { network: { ...network, databaseSecurityGroupIds: [] } },
-      'cannot reach a database',
-    ],
+    ['a database nobody can reach', { network: { ...network, databases: [] } }, 'cannot reach a database'],
     [
       'a security group by name',
-      { network: { ...network, databaseSecurityGroupIds: ['db'] } },
+      { network: { ...network, databases: [{ securityGroupId: 'db', port: 5432 }] } },
       '"db" is not a security group',
     ],
-    ['port 0', { network: { ...network, databasePort: 0 } }, 'network.databasePort: 0 is not a port'],
+    [
+      'a kind of database that there is no function for',
+      { rotated: [{ ...secret, engine: 'oracle' as 'redis' }] },
+      'rotated[0].engine: "oracle" must be one of postgres, redis',
+    ],
+    [
+      'port 0',
+      { network: { ...network, databases: [{ securityGroupId: 'sg-0a', port: 0 }] } },
+      'network.databases[0].port: 0 is not a port',
+    ],
   ])('is refused with %s', (_what, difference, fault) => {
     expect(() => checked({ ...example, ...difference })).toThrow(fault);
   });

@@ -7,9 +7,9 @@ import { Match } from 'aws-cdk-lib/assertions';
 import { RekeyStack } from '../../infra/rekey-stack.ts';
 import {
   FOR_PEOPLE,
-  FUNCTIONS,
   type FunctionSpec,
   RETIRE,
+  ROTATION,
   SECRET_CONVERGED,
   SECRET_LABEL_UPDATED,
   SWEEP,
@@ -30,6 +30,9 @@ const rightsOf = (name: string) =>
       .filter(({ effect }) => effect === 'Allow')
       .map(({ sid, actions }) => [sid, actions]),
   );
+
+/** The example rotates PostgreSQL alone. */
+const DEPLOYED = [ROTATION.postgres, SYNC, SWEEP, RETIRE];
 
 const statement = (name: string, sid: string) => statementsOf(name).find((each) => each.sid === sid);
 
@@ -190,20 +193,20 @@ describe('rights in AWS', () => {
   );
 
   test('name their resources, but for the network interfaces of a VPC', () => {
-    const unbounded = FUNCTIONS.flatMap(({ name }) => statementsOf(name)).filter(
+    const unbounded = DEPLOYED.flatMap(({ name }) => statementsOf(name)).filter(
       ({ effect, resources: on }) => effect === 'Allow' && on.includes('*'),
     );
 
-    expect(unbounded.map(({ sid }) => sid)).toEqual(FUNCTIONS.map(() => 'AttachToTheVpc'));
+    expect(unbounded.map(({ sid }) => sid)).toEqual(DEPLOYED.map(() => 'AttachToTheVpc'));
   });
 
   test('have no wildcard in a role’s action', () => {
-    const actions = FUNCTIONS.flatMap(({ name }) => statementsOf(name).flatMap((each) => each.actions));
+    const actions = DEPLOYED.flatMap(({ name }) => statementsOf(name).flatMap((each) => each.actions));
 
     expect(actions.filter((action) => action.includes('*'))).toEqual([]);
   });
 
-  test.each(FUNCTIONS)('keep the network interfaces from the code of $name', ({ name }) => {
+  test.each(DEPLOYED)('keep the network interfaces from the code of $name', ({ name }) => {
     const attach = statement(name, 'AttachToTheVpc');
 
     expect(attach?.actions.every((action) => action.startsWith('ec2:'))).toBe(true);
@@ -218,7 +221,7 @@ describe('rights in AWS', () => {
   test('come from no managed policy, and each function has a role of its own', () => {
     for (const { properties } of resources('AWS::IAM::Role')) expect(properties['ManagedPolicyArns']).toBeUndefined();
     template.resourceCountIs('AWS::IAM::ManagedPolicy', 0);
-    template.resourceCountIs('AWS::IAM::Role', FUNCTIONS.length);
+    template.resourceCountIs('AWS::IAM::Role', DEPLOYED.length);
   });
 
   test('let no resource be used by everyone: services are bound to this account or rule', () => {
@@ -394,7 +397,7 @@ describe('sweep', () => {
 });
 
 describe('every function', () => {
-  test.each(FUNCTIONS)('$name has its own runtime, memory and time-out', (spec) => {
+  test.each(DEPLOYED)('$name has its own runtime, memory and time-out', (spec) => {
     expect(functionNamed(spec.name).properties).toMatchObject({
       Runtime: `nodejs${readFileSync('.nvmrc', 'utf8').trim()}.x`,
       Architectures: ['arm64'],
@@ -406,7 +409,7 @@ describe('every function', () => {
   });
 
   test('keeps its log for the time that the configuration says, encrypted with a key that rotates', () => {
-    template.resourceCountIs('AWS::Logs::LogGroup', FUNCTIONS.length);
+    template.resourceCountIs('AWS::Logs::LogGroup', DEPLOYED.length);
     template.allResourcesProperties('AWS::Logs::LogGroup', { RetentionInDays: 90, KmsKeyId: Match.anyValue() });
     template.allResourcesProperties('AWS::KMS::Key', { EnableKeyRotation: true });
   });
@@ -501,6 +504,39 @@ describe('access to Kubernetes', () => {
 
     without.template.resourceCountIs('AWS::EKS::AccessEntry', 0);
     expect(JSON.stringify(without.statementsOf('sync'))).toContain(':eks:us-east-1:111122223333:cluster/far');
+  });
+});
+
+describe('several kinds of database', () => {
+  const [secret] = example.rotated;
+  if (secret === undefined) throw new Error('the example rotates nothing');
+  const arnOf = (name: string) => `arn:aws:secretsmanager:eu-west-1:111122223333:secret:${name}-AbCdEf`;
+  const mixed = synthesised({
+    rotated: [
+      { ...secret, arn: arnOf('orders') },
+      { ...secret, arn: arnOf('basket'), engine: 'redis', userPair: true },
+    ],
+  });
+
+  test('have a function each, and none for what is not rotated', () => {
+    expect(mixed.functionNames.filter((name) => name.includes('rotation'))).toEqual([
+      'rekey-example-rotation-postgres',
+      'rekey-example-rotation-redis',
+    ]);
+  });
+
+  test('have a function that reaches the secrets of its kind alone', () => {
+    const reached = (name: string) => mixed.statementsOf(name).find(({ sid }) => sid === 'RotateTheSecrets')?.resources;
+    expect(['rotation-postgres', 'rotation-redis'].map(reached)).toEqual([[arnOf('orders')], [arnOf('basket')]]);
+  });
+
+  test('let retire store the next login of pairs, and nothing else', () => {
+    const writes = mixed
+      .statementsOf('retire')
+      .filter(({ actions }) => actions.some((each) => /^secretsmanager:(Put|Update)/.test(each)));
+    expect(writes.map(({ sid, actions, resources: on }) => ({ sid, actions, on }))).toEqual([
+      { sid: 'StoreTheNextLogin', actions: ['secretsmanager:PutSecretValue'], on: [arnOf('basket')] },
+    ]);
   });
 });
 

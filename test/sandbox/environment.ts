@@ -19,7 +19,7 @@ import {
   type QueueSpec,
   RETIRE,
   RETIRE_QUEUE,
-  ROTATION_POSTGRES,
+  ROTATION,
   SECRET_CONVERGED,
   SECRET_LABEL_UPDATED,
   SWEEP,
@@ -184,7 +184,7 @@ async function wire(aws: AwsSandbox, postgres: PostgresServer, reuse: boolean) {
   const databases = { [VARIABLES.databaseCaFile]: postgres.caFile, REKEY_ALLOW_LOOPBACK: 'true' };
   const bus = { [VARIABLES.eventBus]: EVENT_BUS };
   const clusters = { [VARIABLES.clusters]: JSON.stringify([{ name: CLUSTER, region: aws.region }]) };
-  const rotationFunctionArn = deploy(ROTATION_POSTGRES, { ...bus, ...databases });
+  const rotationFunctionArn = deploy(ROTATION.postgres, { ...bus, ...databases });
   deploy(SYNC, { ...bus, ...clusters, [VARIABLES.queueUrl]: toSync.url });
   deploy(SWEEP, { ...bus, ...clusters, [VARIABLES.queueUrl]: toSync.url });
   deploy(RETIRE, {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { PutSecretValueCommand, RotateSecretCommand } from '@aws-sdk/client-secrets-manager';
-import { RETIRE, ROTATION_POSTGRES, SYNC } from '../../../infra/wiring.ts';
+import { RETIRE, ROTATION, SYNC } from '../../../infra/wiring.ts';
 import type { ConsumerProof } from '../../../shared/operations/events.ts';
 import type { Announcement } from '../environment.ts';
 import type { Estate } from './estate.ts';
@@ -159,7 +159,7 @@ export async function showBadRelease(estate: Estate): Promise<boolean> {
   ].every(Boolean);
 }
 
-const FOLLOWED = [ROTATION_POSTGRES.name, SYNC.name];
+const FOLLOWED = [ROTATION.postgres.name, SYNC.name];
 
 /**
  * Prints what people hear and how far the functions are, until one of `last` comes.
