@@ -127,7 +127,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('rotation on PostgreS
           pinnedUses: false,
           convergedAtMs: 0,
         },
-        { ...rig.deps, rotationFunctions: [ROTATION_FUNCTION] },
+        { ...rig.deps, databases: [rig.deps], rotationFunctions: [ROTATION_FUNCTION] },
         deadlineIn(30_000, systemClock),
       );
 

@@ -5,7 +5,6 @@ import {
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { parseRotationEvent } from '../../../functions/rotation/event.ts';
 import { systemClock } from '../../../shared/operations/clock.ts';
 import { deadlineIn } from '../../../shared/operations/deadline.ts';
 import { runStep, type StepOutcome } from '../../../shared/rotation/steps.ts';
@@ -16,6 +15,7 @@ import { createSecretsManager, type SecretsManager } from '../../sandbox/aws/sec
 import { type AwsServer, startAwsServer } from '../../sandbox/aws/server.ts';
 import { AwsError, type Fault } from '../../sandbox/aws/service.ts';
 import { createFakeDatabase, type FakeDatabase } from '../../sandbox/fakes/database-engine.ts';
+import { stepIn } from './step-in.ts';
 
 /**
  * Secrets Manager (simulated, over the wire) runs the rotation as AWS does: its event, its order, its retries. The
@@ -50,7 +50,7 @@ async function start(testVersionHolds: 'nothing' | 'current value' = 'nothing') 
     testVersionHolds,
     invokeRotation: async (functionArn, event) => {
       const outcome = await runStep(
-        parseRotationEvent(event, functionArn),
+        stepIn(event, functionArn),
         {
           store: createSecretsManagerStore(rekey),
           engine: database.engine,
@@ -59,6 +59,8 @@ async function start(testVersionHolds: 'nothing' | 'current value' = 'nothing') 
           hosts: { allowLoopback: false, allowedSuffixes: [] },
           announcer: { announce: async () => true },
           clock: systemClock,
+          log: { info: () => {}, warn: () => {} },
+          changedAt: new Map(),
         },
         deadlineIn(30_000, systemClock),
       );
@@ -113,7 +115,7 @@ async function current(): Promise<{ username: string; password: string }> {
 function currentLogsIn(): boolean {
   const value = service.inspect(arn).versions.find(({ stages }) => stages.includes('AWSCURRENT'))?.value;
   const { username, password } = JSON.parse(value && 'SecretString' in value ? value.SecretString : '{}');
-  return database.users.get(username)?.password === password;
+  return database.users.get(username)?.passwords.includes(password) ?? false;
 }
 
 describe('a rotation that Secrets Manager runs', () => {
