@@ -6,6 +6,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 folder=${1:-.cache/servers}
+export LC_ALL=C # there are no locales in the systems
 
 # Root, suite, packages. sid has MySQL, and the newest of the others; MySQL's and MariaDB's packages exclude each other.
 roots='

@@ -26,6 +26,8 @@ export interface PostgresServer {
   readonly version: PostgresVersion;
   readonly host: string;
   readonly port: number;
+  /** Of the postmaster, for SIGSTOP and SIGCONT: a server that takes connections and then says nothing. */
+  readonly pid: number;
   /** PEM of the authority that a client is to trust, and a file that holds it. */
   readonly ca: string;
   readonly caFile: string;
@@ -98,6 +100,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
     version,
     host: 'localhost',
     port: server.port,
+    pid: server.pid,
     ca: authority.certificate,
     caFile,
     superuser,

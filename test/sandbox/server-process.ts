@@ -52,6 +52,7 @@ shift 2
 echo $! >"$folder/pid"
 read -r keep
 kill -"$signal" $!
+kill -CONT $! # a test may have stopped it
 wait $!
 [ "$keep" = keep ] || { cd / && rm -rf "$folder"; }
 `;
