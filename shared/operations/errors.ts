@@ -103,7 +103,7 @@ export const ERROR_CATALOGUE = {
   },
   STRATEGY_UNAVAILABLE: {
     retryable: false,
-    action: 'Set the tag rekey:strategy to one that this kind of database knows (docs/engines.md), or remove it.',
+    action: 'Set the tag rekey:strategy to one that this kind of database knows (docs/strategies.md), or remove it.',
   },
   ROTATION_RUNNING: {
     retryable: true,
