@@ -90,7 +90,7 @@ make() { # root suite packages
   [ ! -e "$folder/$1" ] || mv "$folder/$1" "$folder/.old-$1"
   mv "$new" "$folder/$1"
   # Servers may still be running in the old one; then it goes the next time.
-  compgen -G "$folder/.old-$1/srv/rekey-*" >/dev/null || rm -rf "$folder/.old-$1"
+  [ -n "$(ls -A --ignore=template "$folder/.old-$1/srv" 2>/dev/null)" ] || rm -rf "$folder/.old-$1"
   say "$1: ready after ${SECONDS} s"
 }
 
