@@ -116,29 +116,33 @@ function lastWord(answers: readonly Reply[]): ServerRefusal | undefined {
   return last instanceof ServerRefusal ? last : undefined;
 }
 
-/** Logs in, and proves that the session is this user's, all in the one round trip of the first commands. */
+/** Logs in, and proves that the session is this user's: in the one round trip of the first commands, but for "default". */
 async function greet(
   { host, username, password }: Credentials,
   send: Connection['send'],
   opening: readonly Command[],
 ): Promise<[Greeting, readonly Reply[]]> {
   const where = `the database at ${host}`;
-  const [uninvited, hello = null, whoAmI, ...answers] = await send(
-    ['PING'],
+  if (username === 'default' && !(await asksForPassword(send)))
+    throw new RekeyError('AUTHENTICATION_UNSAFE', `${where} lets this user in without a password`, SET_ONE);
+  // HELLO comes first: Redis 8 swallows a refused password behind another answer (addAuthErrReply in acl.c).
+  const [hello = null, whoAmI, ...answers] = await send(
     ['HELLO', '2', 'AUTH', username, password.expose(), 'SETNAME', 'rekey'],
     ['ACL', 'WHOAMI'],
     ...opening,
   );
   if (hello instanceof ServerRefusal) throw hello;
-  // Whoever has not logged in is "default". Where that one needs no password, HELLO takes any.
-  const asked = uninvited instanceof ServerRefusal && uninvited.kind === 'no-login';
-  if (username === 'default' && !asked)
-    throw new RekeyError('AUTHENTICATION_UNSAFE', `${where} lets this user in without a password`, SET_ONE);
   // Many users may not ask who they are: then the answer to HELLO stands alone.
   const mayAsk = !(whoAmI instanceof ServerRefusal && whoAmI.kind === 'no-right');
   if (mayAsk && whoAmI !== username)
     throw new RekeyError('AUTHENTICATION_UNSAFE', `${where} opened the session of another user`);
   return [greetingIn(hello), answers];
+}
+
+/** Whoever has not logged in is "default". Where that user needs no password, HELLO takes any for it. */
+async function asksForPassword(send: Connection['send']): Promise<boolean> {
+  const [uninvited] = await send(['PING']);
+  return uninvited instanceof ServerRefusal && uninvited.kind === 'no-login';
 }
 
 export const SET_ONE =
