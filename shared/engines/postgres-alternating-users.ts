@@ -3,7 +3,7 @@ import { RekeyError } from '../operations/errors.ts';
 import { SecretValue } from '../secrets/secret-value.ts';
 import type { AdministeredPair, AlternatingUsersEngine } from './port.ts';
 import { carryOut, isNotPermitted, permitted } from './postgres-carry-out.ts';
-import { quoteIdentifier } from './postgres-connection.ts';
+import { type Connection, quoteIdentifier } from './postgres-connection.ts';
 import { passwordRefused } from './postgres-errors.ts';
 import { requireAdministered, requirePair } from './postgres-names.ts';
 import { sessionsInFull } from './postgres-open-sessions.ts';
@@ -78,15 +78,15 @@ export function alternatingUsers(sessions: Sessions): AlternatingUsersEngine {
  * commit follows the look: a login in between is still let in, and is the last. When a session is found, the caller
  * does not commit.
  */
-export async function disableLogin(transaction: Transaction, { admin, alternate }: AdministeredPair) {
+export async function disableLogin(connection: Connection, { admin, alternate }: AdministeredPair) {
   const user = quoteIdentifier(alternate);
-  if (!(await permitted(transaction, [`ALTER ROLE ${user} NOLOGIN PASSWORD NULL`])))
+  if (!(await permitted(connection, [`ALTER ROLE ${user} NOLOGIN PASSWORD NULL`])))
     throw new RekeyError(
       'PRIVILEGE_MISSING',
       `the administrator may not change ${alternate}`,
       `As a superuser run: GRANT ${user} TO ${quoteIdentifier(admin.username)} WITH ADMIN OPTION;`,
     );
-  return sessionsInFull(transaction, alternate);
+  return sessionsInFull(connection, alternate);
 }
 
 /** @param where other databases are settled in their own transactions */

@@ -1,21 +1,14 @@
 import type { EventEmitter } from 'node:events';
-import { isIP, Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
+import { Socket } from 'node:net';
 import { Client, type QueryResult } from 'pg';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 import { resolveHost } from './host-address.ts';
 import type { Credentials, ServerFacts } from './port.ts';
 import { ServerRefusal, translate, UnsafeAuthentication } from './postgres-errors.ts';
+import { certificateFacts, type Trust, tlsOptions } from './tls.ts';
 
 export { escapeIdentifier as quoteIdentifier, escapeLiteral as quoteLiteral } from 'pg';
-
-export interface Trust {
-  /** PEM: the authorities that may vouch for a database. */
-  readonly ca: string;
-  /** For a sandbox on one machine only. */
-  readonly allowLoopback: boolean;
-}
 
 /** One session. Failures are a {@link ServerRefusal} or a RekeyError, never the driver's error. */
 export interface Connection {
@@ -51,6 +44,7 @@ export async function withConnection<T>(
   deadline.require(1_000, `a connection to ${where}`);
   const address = await resolveHost(credentials.host, trust.allowLoopback, deadline);
   const socket = new Socket();
+  let certificate: ServerFacts['certificate'];
   const proof = new Proof(credentials.transport?.kind !== 'plaintext');
   const client = new Client({
     // The address that was looked at, so that another answer of the resolver changes nothing; the name is for TLS.
@@ -62,12 +56,15 @@ export async function withConnection<T>(
       proof.requireSafe();
       return credentials.password.expose();
     },
-    ssl: tlsOptions(credentials, trust),
+    ssl:
+      tlsOptions(credentials, trust, (shown) => {
+        certificate = certificateFacts(shown);
+      }) ?? false,
     stream: () => socket,
     connectionTimeoutMillis: Math.min(CONNECT_MS, deadline.remainingMs()),
     application_name: 'rekey',
   });
-  const { connection } = client as unknown as { connection: EventEmitter & { readonly stream: unknown } };
+  const { connection } = client as unknown as { connection: EventEmitter };
   proof.watch(connection);
   let version = 0;
   connection.on('parameterStatus', ({ parameterName, parameterValue }: Record<string, string>) => {
@@ -94,7 +91,7 @@ export async function withConnection<T>(
         }
       },
       version,
-      certificate: connection.stream instanceof TLSSocket ? certificateOf(connection.stream) : undefined,
+      certificate,
     });
   } finally {
     clearTimeout(timer);
@@ -104,23 +101,6 @@ export async function withConnection<T>(
     clearTimeout(goodbye);
     socket.destroy();
   }
-}
-
-function tlsOptions({ host, transport }: Credentials, trust: Trust) {
-  if (transport?.kind === 'plaintext') return false;
-  const name = transport?.serverName ?? host;
-  return {
-    ca: transport?.ca ?? trust.ca,
-    minVersion: 'TLSv1.2',
-    rejectUnauthorized: true,
-    host: name,
-    ...(isIP(name) === 0 ? { servername: name } : {}), // RFC 6066: no address there
-  } as const;
-}
-
-function certificateOf(socket: TLSSocket): ServerFacts['certificate'] {
-  const { issuer, valid_to } = socket.getPeerCertificate();
-  return { issuer: [issuer.O, issuer.CN].filter(Boolean).join(', '), validUntilMs: Date.parse(valid_to) };
 }
 
 /**

@@ -1,4 +1,5 @@
 import { type ErrorCode, RekeyError } from '../operations/errors.ts';
+import { isTlsFailure } from './tls.ts';
 
 /**
  * What a server refused, reduced to the SQLSTATE: its words quote names, rows and statements, and a statement may
@@ -54,9 +55,6 @@ export function passwordRefused(error: unknown, user: string): unknown {
 /** Thrown inside of the driver when a server asks for less than proof of the password. */
 export class UnsafeAuthentication extends Error {}
 
-/** Codes of OpenSSL's certificate checks, as Node names them, and of its TLS stack. */
-const TLS_CODE =
-  /^(ERR_TLS_|ERR_SSL_|CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERROR_IN_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_|HOSTNAME_MISMATCH|EPROTO)/;
 /** The driver knows these by its message alone. */
 const NO_TLS = /does not support SSL|establishing an SSL connection/;
 
@@ -77,7 +75,7 @@ export function translate(thrown: unknown, where: string): RekeyError | ServerRe
     return new RekeyError('AUTHENTICATION_UNSAFE', `${where} asked for the password itself`);
   if (message.startsWith('SASL:'))
     return new RekeyError('AUTHENTICATION_UNSAFE', `${where} could not prove that it knows the password`);
-  if (TLS_CODE.test(code)) return new RekeyError('DATABASE_TLS', `no trustworthy connection to ${where} (${code})`);
+  if (isTlsFailure(code)) return new RekeyError('DATABASE_TLS', `no trustworthy connection to ${where} (${code})`);
   if (NO_TLS.test(message)) return new RekeyError('DATABASE_TLS', `${where} does not offer TLS`);
   const reason = /^E[A-Z_]+$/.test(code) ? ` (${code})` : '';
   return new RekeyError('DATABASE_UNREACHABLE', `${where} cannot be reached or did not answer in time${reason}`);

@@ -1,9 +1,10 @@
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import type { Credentials } from './port.ts';
-import { type Connection, type Trust, withConnection } from './postgres-connection.ts';
+import { type Connection, withConnection } from './postgres-connection.ts';
 import { refusalAsRekeyError, ServerRefusal } from './postgres-errors.ts';
 import { requireNames } from './postgres-names.ts';
+import type { Trust } from './tls.ts';
 
 /** How long a change may wait for someone else's lock: the application queues behind it all that time. */
 const LOCK_TIMEOUT = '3s';

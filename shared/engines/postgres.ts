@@ -3,19 +3,22 @@ import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 import type { Credentials, DatabaseEngine, Login, PasswordChange, RefusalReason } from './port.ts';
 import { alternatingUsers } from './postgres-alternating-users.ts';
-import { quoteIdentifier, quoteLiteral, type Trust, withConnection } from './postgres-connection.ts';
+import { quoteIdentifier, quoteLiteral, withConnection } from './postgres-connection.ts';
 import { passwordRefused, refusalAsRekeyError, ServerRefusal } from './postgres-errors.ts';
 import { inspect } from './postgres-facts.ts';
 import { requireNames, requireUserName } from './postgres-names.ts';
 import { createSessions } from './postgres-session.ts';
 import { scramVerifier } from './scram.ts';
+import type { Trust } from './tls.ts';
 
 export interface PostgresOptions extends Trust {
   readonly clock: Clock;
 }
 
+export type PostgresEngine = DatabaseEngine & Required<Pick<DatabaseEngine, 'alternatingUsers'>>;
+
 /** PostgreSQL 15 and later. */
-export function createPostgresEngine({ clock, ...trust }: PostgresOptions): DatabaseEngine {
+export function createPostgresEngine({ clock, ...trust }: PostgresOptions): PostgresEngine {
   const sessions = createSessions(trust, clock);
   return {
     name: 'postgres',

@@ -1,11 +1,14 @@
 import { createPostgresEngine } from '../../shared/engines/postgres.ts';
 import { systemClock } from '../../shared/operations/clock.ts';
 import { SecretValue } from '../../shared/secrets/secret-value.ts';
-import { POSTGRES_VERSIONS, type PostgresVersion, startPostgres } from '../sandbox/postgres.ts';
+import { describeOnServer } from '../sandbox/describe-server.ts';
+import { POSTGRES_VERSIONS, type PostgresVersion, postgresIsInstalled, startPostgres } from '../sandbox/postgres.ts';
 import { type DatabaseUnderTest, describeDatabaseEngine } from './database-engine.ts';
 
 for (const version of POSTGRES_VERSIONS)
-  describeDatabaseEngine(`PostgreSQL ${version}`, () => underTest(version), ['alternatingUsers']);
+  describeOnServer(postgresIsInstalled(version), `PostgreSQL ${version}`, () =>
+    describeDatabaseEngine(`PostgreSQL ${version}`, () => underTest(version), ['alternatingUsers']),
+  );
 
 /** The administrator created the users, as on RDS, and the table belongs to someone else. */
 async function underTest(version: PostgresVersion): Promise<DatabaseUnderTest> {

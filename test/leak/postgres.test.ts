@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import type { Credentials, DatabaseEngine, UserPair } from '../../shared/engines/port.ts';
-import { createPostgresEngine } from '../../shared/engines/postgres.ts';
+import type { AdministeredPair, Credentials, PasswordChange } from '../../shared/engines/port.ts';
+import { createPostgresEngine, type PostgresEngine } from '../../shared/engines/postgres.ts';
 import { systemClock } from '../../shared/operations/clock.ts';
 import { deadlineIn } from '../../shared/operations/deadline.ts';
 import { safeError } from '../../shared/operations/logger.ts';
@@ -22,7 +22,7 @@ function shownAs(error: unknown): string {
 
 describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a password that PostgreSQL %s is told of', (version) => {
   let server: PostgresServer;
-  let engine: DatabaseEngine;
+  let engine: PostgresEngine;
 
   beforeAll(async () => {
     server = await startPostgres({
@@ -47,12 +47,18 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a password that Post
     password: new SecretValue(password),
     ...more,
   });
-  const pair = (current: string, more: Partial<UserPair> = {}): UserPair => ({
+  const pair = (current: string, more: Partial<AdministeredPair> = {}): AdministeredPair => ({
     admin: as(server.admin.username, server.admin.password),
     current,
     alternate: `${current}_clone`,
     database: 'postgres',
+    acceptTakeOver: version < 16,
     ...more,
+  });
+  const change = (username: string, password: string): PasswordChange => ({
+    acting: as(username, CANARY),
+    username,
+    password: new SecretValue(password),
   });
   const canary = new SecretValue(CANARY);
 
@@ -67,8 +73,8 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a password that Post
 
   test("is in no line of the server's log, whether it was set, used or refused", async () => {
     await server.run('CREATE ROLE rekeyed LOGIN; GRANT rekeyed TO rekey_admin WITH ADMIN OPTION');
-    await engine.prepareAlternate(pair('rekeyed'), canary, soon());
-    await engine.setOwnPassword(as('rekeyed_clone', CANARY), new SecretValue(`${CANARY}-2`), soon());
+    await engine.alternatingUsers.prepareAlternate(pair('rekeyed'), canary, soon());
+    await engine.setPassword(change('rekeyed_clone', `${CANARY}-2`), soon());
     await engine.login(as('rekeyed_clone', `${CANARY}-2`), soon());
     await engine.login(as('rekeyed_clone', `${CANARY}-wrong`), soon());
 
@@ -78,16 +84,17 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a password that Post
   });
 
   test.each<[string, () => Promise<unknown>]>([
-    ['a wrong password', () => engine.setOwnPassword(as('nobody', CANARY), canary, soon())],
+    ['a wrong password', () => engine.setPassword(change('nobody', CANARY), soon())],
     [
       'a missing database',
       () => engine.login(as(server.admin.username, server.admin.password, { database: 'no' }), soon()),
     ],
-    ['a missing right', () => engine.prepareAlternate(pair('postgres'), canary, soon())],
-    ['a user that is not there', () => engine.prepareAlternate(pair('nobody'), canary, soon())],
+    ['a missing right', () => engine.alternatingUsers.prepareAlternate(pair('postgres'), canary, soon())],
+    ['a user that is not there', () => engine.alternatingUsers.prepareAlternate(pair('nobody'), canary, soon())],
     [
       'an administrator who is refused',
-      () => engine.prepareAlternate(pair('nobody', { admin: as('rekey_admin', CANARY) }), canary, soon()),
+      () =>
+        engine.alternatingUsers.prepareAlternate(pair('nobody', { admin: as('rekey_admin', CANARY) }), canary, soon()),
     ],
     ['a port where nothing listens', () => engine.login(as('app', CANARY, { port: 1 }), soon())],
     ['a host that is not there', () => engine.login(as('app', CANARY, { host: 'no-such-host.invalid' }), soon())],
@@ -99,10 +106,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a password that Post
           soon(),
         ),
     ],
-    [
-      'a password that no verifier is made for',
-      () => engine.setOwnPassword(as('app', CANARY), new SecretValue(`${CANARY}-λ`), soon()),
-    ],
+    ['a password that no verifier is made for', () => engine.setPassword(change('app', `${CANARY}-λ`), soon())],
     ['a user name with a NUL', () => engine.login(as('app\0', CANARY), soon())],
   ])('is in no view of the error about %s', async (_, work) => {
     const error = await thrownBy(work());

@@ -3,8 +3,8 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Client } from 'pg';
-import type { Credentials, DatabaseEngine, UserPair } from '../../../shared/engines/port.ts';
-import { createPostgresEngine } from '../../../shared/engines/postgres.ts';
+import type { AdministeredPair, Credentials } from '../../../shared/engines/port.ts';
+import { createPostgresEngine, type PostgresEngine } from '../../../shared/engines/postgres.ts';
 import { systemClock } from '../../../shared/operations/clock.ts';
 import { deadlineIn } from '../../../shared/operations/deadline.ts';
 import { SecretValue } from '../../../shared/secrets/secret-value.ts';
@@ -21,7 +21,7 @@ import {
 /* Numbers are entries of the catalogue of bad input. */
 
 const soon = () => deadlineIn(30_000, systemClock);
-const engineFor = (server: PostgresServer, ca = server.ca): DatabaseEngine =>
+const engineFor = (server: PostgresServer, ca = server.ca): PostgresEngine =>
   createPostgresEngine({ ca, allowLoopback: true, clock: systemClock });
 const credentialsAt = (server: PostgresServer, username: string, password: string): Credentials => ({
   host: server.host,
@@ -33,7 +33,7 @@ const credentialsAt = (server: PostgresServer, username: string, password: strin
 
 describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to PostgreSQL %s', (version) => {
   let server: PostgresServer;
-  let engine: DatabaseEngine;
+  let engine: PostgresEngine;
   let count = 0;
 
   beforeAll(async () => {
@@ -62,11 +62,13 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
   };
   const login = (username: string, password: string, database = 'postgres') =>
     engine.login({ ...credentialsAt(server, username, password), database }, soon());
-  const pairOf = (current: string, alternate: string): UserPair => ({
-    admin: credentialsAt(server, server.admin.username, server.admin.password),
+  const admin = () => credentialsAt(server, server.admin.username, server.admin.password);
+  const pairOf = (current: string, alternate: string): AdministeredPair => ({
+    admin: admin(),
     current,
     alternate,
     database: 'postgres',
+    acceptTakeOver: version < 16,
   });
   const ACCEPTED = { kind: 'accepted' };
 
@@ -88,13 +90,18 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
       await server.run('CREATE TABLE IF NOT EXISTS sentinel ()');
       const alternate = `${username}_clone`;
 
-      await engine.setOwnPassword(credentialsAt(server, username, 'one'), new SecretValue('two'), soon());
-      await engine.prepareAlternate(pairOf(username, alternate), new SecretValue('three'), soon());
+      await engine.setPassword(
+        { acting: credentialsAt(server, username, 'one'), username: username, password: new SecretValue('two') },
+        soon(),
+      );
+      await engine.alternatingUsers.prepareAlternate(pairOf(username, alternate), new SecretValue('three'), soon());
 
       expect(await login(username, 'two')).toEqual(ACCEPTED);
       expect(await login(alternate, 'three')).toEqual(ACCEPTED);
-      expect(await engine.differences(pairOf(username, alternate), soon())).toEqual([]);
-      expect(await engine.disableAlternate(pairOf(username, alternate), async () => true, soon())).toEqual({
+      expect(await engine.alternatingUsers.differences(pairOf(username, alternate), admin(), soon())).toEqual([]);
+      expect(
+        await engine.alternatingUsers.disableAlternate(pairOf(username, alternate), async () => true, soon()),
+      ).toEqual({
         kind: 'disabled',
       });
       await server.run('SELECT FROM sentinel');
@@ -116,7 +123,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
     await addUser(cut, 'other');
 
     await expect(
-      engine.prepareAlternate(pairOf(current, `${current}_clone`), new SecretValue('two'), soon()),
+      engine.alternatingUsers.prepareAlternate(pairOf(current, `${current}_clone`), new SecretValue('two'), soon()),
     ).rejects.toMatchObject({ code: 'USERNAME_INVALID' });
 
     expect(await login(cut, 'other')).toEqual(ACCEPTED);
@@ -125,10 +132,10 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
   test('40: a user whose own name ends in _clone, without a partner, is rotated like any other', async () => {
     await addUser('real_clone', 'one');
 
-    await engine.prepareAlternate(pairOf('real_clone', 'real'), new SecretValue('two'), soon());
+    await engine.alternatingUsers.prepareAlternate(pairOf('real_clone', 'real'), new SecretValue('two'), soon());
 
     expect(await login('real', 'two')).toEqual(ACCEPTED);
-    expect(await engine.differences(pairOf('real_clone', 'real'), soon())).toEqual([]);
+    expect(await engine.alternatingUsers.differences(pairOf('real_clone', 'real'), admin(), soon())).toEqual([]);
   });
 
   describe('29: a password', () => {
@@ -143,7 +150,10 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
       const username = newName();
       await addUser(username, 'one');
 
-      await engine.setOwnPassword(credentialsAt(server, username, 'one'), new SecretValue(password), soon());
+      await engine.setPassword(
+        { acting: credentialsAt(server, username, 'one'), username: username, password: new SecretValue(password) },
+        soon(),
+      );
 
       expect(await login(username, password)).toEqual(ACCEPTED);
     });
@@ -158,7 +168,10 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
       await addUser(username, 'one');
 
       await expect(
-        engine.setOwnPassword(credentialsAt(server, username, 'one'), new SecretValue(password), soon()),
+        engine.setPassword(
+          { acting: credentialsAt(server, username, 'one'), username: username, password: new SecretValue(password) },
+          soon(),
+        ),
       ).rejects.toMatchObject({ code: 'PASSWORD_REJECTED' });
 
       expect(await login(username, 'one')).toEqual(ACCEPTED);
@@ -185,7 +198,14 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
 
       await fc.assert(
         fc.asyncProperty(fc.string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 80 }), async (password) => {
-          await engine.setOwnPassword(credentialsAt(server, username, present), new SecretValue(password), soon());
+          await engine.setPassword(
+            {
+              acting: credentialsAt(server, username, present),
+              username: username,
+              password: new SecretValue(password),
+            },
+            soon(),
+          );
           present = password;
 
           expect(await login(username, password)).toEqual(ACCEPTED);
@@ -220,7 +240,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
       const username = newName();
       await addUser(username, 'one', 'NOLOGIN');
 
-      expect(await login(username, 'one')).toEqual({ kind: 'refused', reason: 'not-permitted' });
+      expect(await login(username, 'one')).toEqual({ kind: 'refused', reason: 'locked' });
       expect(await login(username, 'two')).toEqual({ kind: 'refused', reason: 'password' });
     });
 
@@ -261,7 +281,10 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
       ALTER ROLE ${username} SET default_transaction_read_only TO on;
       ALTER ROLE ${username} SET search_path TO nowhere`);
 
-    await engine.setOwnPassword(credentialsAt(server, username, 'one'), new SecretValue('two'), soon());
+    await engine.setPassword(
+      { acting: credentialsAt(server, username, 'one'), username: username, password: new SecretValue('two') },
+      soon(),
+    );
 
     expect(await login(username, 'two')).toEqual(ACCEPTED);
   });
@@ -275,7 +298,11 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
         AS 'INSERT INTO public.trace VALUES (current_user) RETURNING 1::bigint';
       ALTER ROLE rekey_admin SET search_path TO public, pg_catalog`);
     try {
-      await engine.prepareAlternate(pairOf(username, `${username}_clone`), new SecretValue('two'), soon());
+      await engine.alternatingUsers.prepareAlternate(
+        pairOf(username, `${username}_clone`),
+        new SecretValue('two'),
+        soon(),
+      );
 
       const client = await server.connect(server.superuser);
       const { rows } = await client.query('SELECT * FROM trace').finally(() => client.end());
@@ -386,7 +413,10 @@ describe('a PostgreSQL server that is not as it should be', () => {
     const server = await start({ authentication: 'md5', settings: { password_encryption: 'md5' } });
     await server.run("CREATE ROLE app LOGIN PASSWORD 'one'");
 
-    await engineFor(server).setOwnPassword(credentialsAt(server, 'app', 'one'), new SecretValue('two'), soon());
+    await engineFor(server).setPassword(
+      { acting: credentialsAt(server, 'app', 'one'), username: 'app', password: new SecretValue('two') },
+      soon(),
+    );
 
     const client = await server.connect(server.superuser);
     const { rows } = await client
@@ -402,7 +432,12 @@ describe('a PostgreSQL server that is not as it should be', () => {
       const superuser = credentialsAt(server, server.superuser.username, server.superuser.password);
 
       expect(await loginAsSuperuser(server)).toEqual({ kind: 'accepted' });
-      await expect(engineFor(server).setOwnPassword(superuser, new SecretValue('new'), soon())).rejects.toMatchObject({
+      await expect(
+        engineFor(server).setPassword(
+          { acting: superuser, username: superuser.username, password: new SecretValue('new') },
+          soon(),
+        ),
+      ).rejects.toMatchObject({
         code: 'DATABASE_READ_ONLY',
         retryable: true,
       });
