@@ -4,11 +4,20 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 /** Asked for every chunk of bytes on its way: `drop` loses it and cuts both sides of its connection. */
 export type ChunkFate = (from: 'client' | 'server') => 'pass' | 'drop';
 
+/** What one side of one connection did: it sent bytes, or had no more to say. */
+export interface Traffic {
+  readonly connection: number;
+  readonly from: 'client' | 'server';
+  readonly what: 'bytes' | 'end';
+}
+
 /** Stands on loopback between clients and a server, and sees when bytes travel, not what they say. */
 export interface TcpProxy {
   readonly port: number;
   /** Undefined lets everything pass. */
   onChunk(fate: ChunkFate | undefined): void;
+  /** Undefined tells nobody. */
+  onTraffic(watch: ((traffic: Traffic) => void) | undefined): void;
   /** Cuts every connection. */
   close(): Promise<void>;
 }
@@ -16,8 +25,12 @@ export interface TcpProxy {
 export async function startTcpProxy(serverPort: number): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   let fate: ChunkFate = () => 'pass';
+  let watch: (traffic: Traffic) => void = () => {};
+  let connections = 0;
 
   const server = createServer((client) => {
+    connections += 1;
+    const connection = connections;
     const upstream = connect(serverPort, '127.0.0.1');
     const cut = () => {
       client.destroy();
@@ -26,11 +39,15 @@ export async function startTcpProxy(serverPort: number): Promise<TcpProxy> {
     const forward = (from: 'client' | 'server', source: Socket, target: Socket) => {
       sockets.add(source);
       source.on('data', (chunk) => {
+        watch({ connection, from, what: 'bytes' });
         if (fate(from) === 'pass') target.write(chunk);
         else cut();
       });
       // What was written before an end still has to arrive; after an error nothing does.
-      source.on('end', () => target.end());
+      source.on('end', () => {
+        watch({ connection, from, what: 'end' });
+        target.end();
+      });
       source.on('error', cut);
       source.on('close', () => sockets.delete(source));
     };
@@ -44,6 +61,9 @@ export async function startTcpProxy(serverPort: number): Promise<TcpProxy> {
     port: (server.address() as AddressInfo).port,
     onChunk(next) {
       fate = next ?? (() => 'pass');
+    },
+    onTraffic(next) {
+      watch = next ?? (() => {});
     },
     async close() {
       for (const socket of sockets) socket.destroy();

@@ -1,0 +1,98 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { bundle, DIST } from '../infra/bundling.ts';
+import { STRATEGIES } from '../shared/rotation/strategy.ts';
+import type { AwsFunctions } from './contenders.ts';
+import { type BenchEngine, ENGINES, functionOf } from './engines.ts';
+import { benchLogins } from './logins.ts';
+import { type LoginsReport, loginsMarkdownOf } from './logins-report.ts';
+import { machine } from './machine.ts';
+import { plotOf } from './plot.ts';
+import { markdownOf, type RotationReport } from './report.ts';
+import { benchRotation } from './rotation.ts';
+
+const USAGE = `npm run bench -- rotation [--aws DIR [--python PROGRAM]] [--rounds N] [--cold-rounds N]
+npm run bench -- logins [--rotations N]
+  both: [--engine NAME]… [--strategy NAME]… [--out DIR]
+
+Needs the servers of npm run servers; bench/README.md says what is measured.`;
+
+const RESULTS = fileURLToPath(new URL('./results/', import.meta.url));
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    aws: { type: 'string' },
+    python: { type: 'string', default: 'python3' },
+    engine: { type: 'string', multiple: true, default: ENGINES.map(({ name }) => name) },
+    strategy: { type: 'string', multiple: true, default: [...STRATEGIES] },
+    rounds: { type: 'string', default: '40' },
+    'cold-rounds': { type: 'string', default: '15' },
+    rotations: { type: 'string', default: '1000' },
+    out: { type: 'string', default: RESULTS },
+  },
+});
+
+const command = `npm run bench -- ${process.argv.slice(2).map(withoutPath).join(' ')}`;
+const aws: AwsFunctions | undefined =
+  values.aws === undefined ? undefined : { folder: values.aws, python: values.python };
+const about = { command, date: new Date().toISOString(), machine: machine(aws) };
+
+switch (positionals[0]) {
+  case 'rotation': {
+    const bench = { rounds: count('rounds'), coldRounds: count('cold-rounds'), aws, say: console.log };
+    const results = await ofEachEngine((engine) => benchRotation(engine, bench));
+    const report: RotationReport = { ...about, results };
+    await write('rotation', report, markdownOf(report), plotOf(results));
+    break;
+  }
+  case 'logins': {
+    const bench = { rotations: count('rotations'), say: console.log };
+    const results = await ofEachEngine((engine) => benchLogins(engine, bench));
+    const report: LoginsReport = { ...about, results };
+    await write('logins', report, loginsMarkdownOf(report));
+    break;
+  }
+  default:
+    console.error(USAGE);
+    process.exitCode = 2;
+}
+
+/** One engine after the other; one that cannot be built or started is named, and the others go on. */
+async function ofEachEngine<Result>(measure: (engine: BenchEngine) => Promise<readonly Result[]>): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const engine of ENGINES.filter(({ name }) => values.engine.includes(name))) {
+    const strategies = Object.entries(engine.strategies).filter(([name]) => values.strategy.includes(name));
+    try {
+      const spec = functionOf(engine);
+      await bundle(spec, join(DIST, spec.name));
+      results.push(...(await measure({ ...engine, strategies: Object.fromEntries(strategies) })));
+    } catch (error) {
+      console.error(`${engine.name} was not measured: ${error instanceof Error ? error.message : error}`);
+      process.exitCode = 1;
+    }
+  }
+  return results;
+}
+
+async function write(name: string, report: object, markdown: string, plot?: string): Promise<void> {
+  await mkdir(values.out, { recursive: true });
+  const file = (ending: string) => join(values.out, `${name}.${ending}`);
+  await writeFile(file('json'), `${JSON.stringify(report)}\n`);
+  await writeFile(file('md'), markdown);
+  if (plot !== undefined) await writeFile(file('svg'), plot);
+  console.log(`\n${markdown}\n→ ${file('md')}`);
+}
+
+function count(option: 'rounds' | 'cold-rounds' | 'rotations'): number {
+  const n = Number(values[option]);
+  if (!Number.isInteger(n) || n < 1) throw new Error(`--${option} must be a whole number from 1`);
+  return n;
+}
+
+/** Where things lie on this machine is nobody's business. */
+function withoutPath(argument: string): string {
+  return argument.startsWith('/') ? 'DIR' : argument;
+}
