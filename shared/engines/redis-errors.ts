@@ -22,7 +22,11 @@ const REFUSALS = {
     what: 'lets nobody in from another machine (protected mode)',
     action: 'Give the user "default" a password on the server, or switch protected-mode off there.',
   },
-  'no-right': { text: /^NOPERM /, code: 'PRIVILEGE_MISSING', what: 'says that the user may not do this' },
+  'no-right': {
+    text: /^(EXECABORT Transaction discarded because of: )?NOPERM /,
+    code: 'PRIVILEGE_MISSING',
+    what: 'says that the user may not do this',
+  },
   'read-only': { text: /^READONLY /, code: 'DATABASE_READ_ONLY', what: 'is a replica' },
   'master-down': {
     text: /^MASTERDOWN /,

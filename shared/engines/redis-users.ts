@@ -97,13 +97,14 @@ export type Save = readonly ['ACL', 'SAVE'] | readonly ['CONFIG', 'REWRITE'] | u
  * Finds out by doing it: only so is it known beforehand that it is permitted, and that the file can be written.
  * @throws RekeyError PRIVILEGE_MISSING, DATABASE_ERROR, DATABASE_UNSUPPORTED
  */
-export async function wayToSave({ send }: Connection, acting: Acting): Promise<Save> {
-  const [aclFile] = await send(['ACL', 'SAVE']);
+export async function wayToSave(connection: Connection, acting: Acting): Promise<Save> {
+  // In a transaction as well: where MULTI is not permitted, the commands behind it are not held back by it.
+  const [aclFile] = await transaction(connection, [['ACL', 'SAVE']], acting);
   if (!isRefusal(aclFile, 'no-acl-file')) {
     accepted(aclFile, acting);
     return ['ACL', 'SAVE'];
   }
-  const [users] = await send(['ACL', 'LIST']);
+  const [users] = await connection.send(['ACL', 'LIST']);
   // CONFIG REWRITE writes quotes as they are, and the server refuses to start with the file (seen in Redis 7.0, 8.0
   // and Valkey 9.1).
   if (/["']/.test(String(accepted(users, acting))))
@@ -112,7 +113,7 @@ export async function wayToSave({ send }: Connection, acting: Acting): Promise<S
       `a user of the database at ${acting.host} has a quote in its name or its rules, which its configuration file cannot keep`,
       'Let the server keep its users in an ACL file (aclfile), or remove that user: with CONFIG REWRITE it would not start again.',
     );
-  const [configFile] = await send(['CONFIG', 'REWRITE']);
+  const [configFile] = await connection.send(['CONFIG', 'REWRITE']);
   if (isRefusal(configFile, 'no-config-file')) return undefined;
   accepted(configFile, acting);
   return ['CONFIG', 'REWRITE'];
@@ -122,29 +123,38 @@ const isRefusal = (answer: Reply | undefined, kind: ServerRefusal['kind']): bool
   answer instanceof ServerRefusal && answer.kind === kind;
 
 /**
- * Changes the passwords of a user and saves them, with nothing in between: of a transaction that does not reach the
- * server to its end, nothing is done.
+ * Changes the passwords of a user and saves them, with nothing in between.
  * @param modifiers of ACL SETUSER; one that removes a password which is gone makes the server refuse them all
  * @returns the user as it was just before, or undefined where such a password was gone
  * @throws RekeyError
  */
 export async function changePasswords(
-  { send }: Connection,
+  connection: Connection,
   name: string,
   modifiers: readonly string[],
   save: Save,
   acting: Acting,
 ): Promise<AclUser | undefined> {
-  const commands: readonly Command[] = [
-    getUser(name),
-    ['ACL', 'SETUSER', name, ...modifiers],
-    ...(save === undefined ? [] : [save]),
-  ];
-  const answers = await send(['MULTI'], ...commands, ['EXEC']);
-  const results = answers.map((answer) => accepted(answer, acting)).at(-1);
-  const [before = null, changed, ...saved] = Array.isArray(results) ? results : [];
-  for (const answer of saved) accepted(answer, acting);
+  const setUser: Command = ['ACL', 'SETUSER', name, ...modifiers];
+  const commands = [getUser(name), setUser, ...(save === undefined ? [] : [save])];
+  const [before, changed, saved] = await transaction(connection, commands, acting);
+  accepted(saved, acting);
   if (isRefusal(changed, 'password-gone')) return undefined;
   accepted(changed, acting);
   return requireUser(name, accepted(before, acting));
+}
+
+/**
+ * Of a transaction that does not reach the server to its end, nothing is done.
+ * @returns an answer to each command
+ * @throws RekeyError where the server does not take the commands; then none of them is done
+ */
+async function transaction(
+  { send }: Connection,
+  commands: readonly Command[],
+  acting: Acting,
+): Promise<readonly Reply[]> {
+  const answers = await send(['MULTI'], ...commands, ['EXEC']);
+  const results = answers.map((answer) => accepted(answer, acting)).at(-1);
+  return Array.isArray(results) ? results : [];
 }

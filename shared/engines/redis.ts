@@ -1,7 +1,7 @@
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
-import type { Credentials, DatabaseEngine, Login, RefusalReason, ServerFacts } from './port.ts';
+import type { Credentials, DatabaseEngine, DualPasswordEngine, Login, RefusalReason, ServerFacts } from './port.ts';
 import { type Command, type Connection, fieldsIn, type Reply, withConnection } from './redis-connection.ts';
 import { refusalAsRekeyError, ServerRefusal } from './redis-errors.ts';
 import {
@@ -23,11 +23,13 @@ export interface RedisOptions extends Trust {
   readonly clock: Clock;
 }
 
+export type RedisEngine = DatabaseEngine & { readonly dualPassword: DualPasswordEngine };
+
 /** How often someone else's change of the same user is met before it is given up. */
 const ATTEMPTS = 5;
 
 /** Redis and Valkey, by their ACL: https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/ */
-export function createRedisEngine({ clock, ...trust }: RedisOptions): DatabaseEngine {
+export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngine {
   return {
     name: 'redis',
 

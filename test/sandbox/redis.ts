@@ -18,8 +18,10 @@ export type RedisOptions = RedisServerId & {
   readonly tls?: ((authority: CertificateAuthority) => Certificate) | 'off';
   /** Directives of redis.conf, e.g. `{ maxclients: '5' }`. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** Lines of the ACL file beside those of the two accounts. */
+  /** Users beside the two accounts, as lines of an ACL file. */
   readonly users?: readonly string[];
+  /** Where a restart finds the users, `acl-file` unless given; `nowhere` brings those of the start back. */
+  readonly keepsUsersIn?: 'acl-file' | 'config-file' | 'nowhere';
 };
 
 /** A real server on 127.0.0.1. It ends, and its files go, with `stop()` or with the process that started it. */
@@ -35,8 +37,8 @@ export interface RedisServer {
   readonly superuser: Account;
   /** May manage users and connections, and say what the server is; cannot touch a key unless it grants itself that. */
   readonly admin: Account;
-  /** The ACL file as it is now: what a restart would bring back. */
-  readonly aclFile: string;
+  /** The file that keeps the users, as it is now: what a restart would bring back. */
+  readonly usersFile: string;
   /** All that the server logged so far. */
   log(): string;
   /** The caller closes the client. */
@@ -57,6 +59,8 @@ function newClient(port: number, account: Account, tls: boolean) {
   });
 }
 
+const USERS_FILE = 'users';
+
 /** E.g. `Valkey 9`. */
 export const redisName = ({ kind, version }: RedisServerId) => `${kind === 'valkey' ? 'Valkey' : 'Redis'} ${version}`;
 
@@ -72,7 +76,7 @@ export async function startRedis(options: RedisOptions): Promise<RedisServer> {
   const authority = createAuthority();
   const superuser = { username: 'default', password: randomBytes(12).toString('hex') };
   const admin = { username: 'rekey_admin', password: randomBytes(12).toString('hex') };
-  const { tls = () => authority.issue(['localhost', '127.0.0.1']) } = options;
+  const { tls = () => authority.issue(['localhost', '127.0.0.1']), keepsUsersIn = 'acl-file' } = options;
   const folder = await folderInRoot(rootOf(options), 'rekey-');
   const { server, caFile } = await removedOnFailure(folder.path, async () => {
     const caFile = await giveAway(folder.path, 'ca.crt', authority.certificate);
@@ -85,13 +89,16 @@ export async function startRedis(options: RedisOptions): Promise<RedisServer> {
       `user ${admin.username} on >${admin.password} resetchannels -@all +@connection +acl +info`,
       ...(options.users ?? []),
     ];
+    const text = `${users.join('\n')}\n`;
     const settings: Record<string, string> = {
       bind: '127.0.0.1',
       dir: folder.inside,
-      aclfile: await give('users.acl', `${users.join('\n')}\n`),
       save: '',
       appendonly: 'no',
     };
+    if (keepsUsersIn === 'acl-file') settings['aclfile'] = await give(USERS_FILE, text);
+    const configFile = keepsUsersIn === 'config-file' ? [await give(USERS_FILE, text)] : [];
+    const userArguments = keepsUsersIn === 'nowhere' ? users.flatMap((user) => `--${user}`.split(' ')) : [];
     if (tls !== 'off') {
       const { certificate, key } = tls(authority);
       settings['tls-cert-file'] = await give('server.crt', certificate);
@@ -109,7 +116,8 @@ export async function startRedis(options: RedisOptions): Promise<RedisServer> {
     const server = await startServerProcess({
       name: redisName(options),
       folder: folder.path,
-      command: (port) => folder.enter([`${options.kind}-server`, ...directives, ...ports(port)]),
+      command: (port) =>
+        folder.enter([`${options.kind}-server`, ...configFile, ...directives, ...userArguments, ...ports(port)]),
       ready: /Ready to accept connections/,
       gaveUp: /FATAL CONFIG|Failed|Aborting|aborting|exiting/,
       signal: 'KILL',
@@ -132,7 +140,7 @@ export async function startRedis(options: RedisOptions): Promise<RedisServer> {
     caFile,
     superuser,
     admin,
-    aclFile: join(folder.path, 'users.acl'),
+    usersFile: join(folder.path, USERS_FILE),
     log: server.log,
     connect,
     async run(...command) {
