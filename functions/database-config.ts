@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Clock } from '../shared/operations/clock.ts';
 import { RekeyError } from '../shared/operations/errors.ts';
 import type { HostPolicy } from '../shared/secrets/database-host.ts';
@@ -36,8 +37,21 @@ export function readDatabaseConfig(env: NodeJS.ProcessEnv): DatabaseConfig {
   const allowedSuffixes = (env['REKEY_ALLOWED_HOSTS'] ?? '').toLowerCase().split(' ').filter(Boolean);
   if (!allowedSuffixes.every((suffix) => /^(\.[a-z0-9-]+)+$/.test(suffix)))
     faults.push('REKEY_ALLOWED_HOSTS is not a list of suffixes such as ".rds.amazonaws.com", separated by blanks');
+  const authorities = readAuthorities(env['REKEY_DATABASE_CA_FOLDER'] ?? '', faults);
   if (faults.length > 0) throw new RekeyError('CONFIG_INVALID', faults.join('; '));
-  return { eventBus, ca, hosts: { allowLoopback: allowLoopback === 'true', allowedSuffixes } };
+  return { eventBus, ca, hosts: { allowLoopback: allowLoopback === 'true', allowedSuffixes, authorities } };
+}
+
+/** The bundles that the tag `rekey:ca` may name: `<name>.pem` in the folder, none without one. */
+function readAuthorities(folder: string, faults: string[]): ReadonlyMap<string, string> {
+  if (folder === '') return new Map();
+  try {
+    const files = readdirSync(folder).filter((file) => file.endsWith('.pem'));
+    return new Map(files.map((file) => [file.slice(0, -'.pem'.length), readCertificates(join(folder, file), faults)]));
+  } catch {
+    faults.push(`REKEY_DATABASE_CA_FOLDER: ${folder} cannot be read`);
+    return new Map();
+  }
 }
 
 /** A file without certificates would have every connection refused, with an error that points elsewhere. */

@@ -17,6 +17,12 @@ NEVER.addSubnet('fe80::', 10, 'ipv6'); // link-local
 NEVER.addSubnet('fd00:ec2::', 32, 'ipv6'); // instance metadata and resolver of EC2
 NEVER.addSubnet('ff00::', 8, 'ipv6'); // multicast
 
+/** @param address of IPv4 or IPv6, as numbers */
+export function mayHoldDatabase(address: string, allowLoopback: boolean): boolean {
+  const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+  return !NEVER.check(address, family) && (allowLoopback || !LOOPBACK.check(address, family));
+}
+
 /**
  * Looks a host up once and says where to connect to, so that what was checked is what is used. Private addresses are
  * fine: that is where RDS lives. What a name may look like is checked where the secret is parsed.
@@ -24,11 +30,9 @@ NEVER.addSubnet('ff00::', 8, 'ipv6'); // multicast
  */
 export async function resolveHost(host: string, allowLoopback: boolean, deadline: Deadline): Promise<string> {
   const addresses = await addressesOf(host, deadline);
-  for (const address of addresses) {
-    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
-    if (NEVER.check(address, family) || (LOOPBACK.check(address, family) && !allowLoopback))
+  for (const address of addresses)
+    if (!mayHoldDatabase(address, allowLoopback))
       throw new RekeyError('HOST_NOT_ALLOWED', `the host resolves to ${address}, where no database may be`);
-  }
   const [first] = addresses;
   if (first === undefined) throw new RekeyError('DATABASE_UNREACHABLE', `no address is known for ${host}`);
   return first;

@@ -101,13 +101,19 @@ export const ERROR_CATALOGUE = {
     retryable: true,
     action: 'AWSCURRENT was not moved. Secrets Manager runs all steps again by itself.',
   },
+  PASSWORD_RESET: {
+    retryable: false,
+    action:
+      'Find out why no password was right (a restored snapshot?), and take "admin-reset" from the tag rekey:accept.',
+  },
   STRATEGY_UNAVAILABLE: {
     retryable: false,
     action: 'Set the tag rekey:strategy to one that this kind of database knows (docs/strategies.md), or remove it.',
   },
   ROTATION_RUNNING: {
     retryable: true,
-    action: 'Wait until the rotation that has begun is over, or end it (docs/errors.md, VERSION_NOT_PENDING), then ask again.',
+    action:
+      'Wait until the rotation that has begun is over, or end it (docs/errors.md, VERSION_NOT_PENDING), then ask again.',
   },
   STANDBY_MISSING: {
     retryable: false,

@@ -1,13 +1,14 @@
-import type { Credentials, Login } from '../engines/port.ts';
-import { RekeyError } from '../operations/errors.ts';
+import type { Credentials } from '../engines/port.ts';
+import { asRekeyError, RekeyError } from '../operations/errors.ts';
 import { hostFault } from '../secrets/database-host.ts';
-import { type DatabaseSecret, parseBareLogin, parseDatabaseSecret } from '../secrets/database-secret.ts';
-import { CURRENT } from '../secrets/port.ts';
+import { type DatabaseLogin, parseBareLogin } from '../secrets/database-secret.ts';
+import { CURRENT, PENDING, type SecretDescription, versionWithStage } from '../secrets/port.ts';
 import { parseSecretArn } from '../secrets/secret-arn.ts';
-import { accepts } from '../secrets/tags.ts';
-import type { Address, DatabaseResource } from '../topology/port.ts';
+import { accepts, parseTags, type SecretOptions } from '../secrets/tags.ts';
+import { type Address, type DatabaseResource, sameAddress } from '../topology/port.ts';
 import { type DatabaseServer, leadsTo, serverAt, serverOf, serverOfBoth } from '../topology/server.ts';
-import type { Rotation } from './strategy.ts';
+import { loginAt, readLogin, transportOf } from './secret-reader.ts';
+import { loginRefused, type Refusal, type Rotation, type Witness } from './strategy.ts';
 
 export interface Administrator {
   readonly login: Credentials;
@@ -19,31 +20,63 @@ export interface Administrator {
  * The login of the administrator, at the address that takes writes, in the database of the application: the alternate
  * user must be able to use the objects there.
  *
- * Whoever can write the application's secret picks the administrator's, so that one must be of the same account and of
- * the same server: named by the same address, or one that RDS vouches for. The administrator's password never goes to
- * an address that the application's secret alone knows.
+ * Whoever can write the application's secret picks the administrator's. So that one must be of the same account, name
+ * this secret in its tag, and be of the same server: at the same address, or one that RDS vouches for. The
+ * administrator's password goes to no address, and by no transport, that the application's secret alone knows.
  * @throws RekeyError ADMIN_SECRET_INVALID, SECRET_VALUE_INVALID, SECRET_NOT_FOUND, HOST_NOT_ALLOWED, RDS_…
  */
 export async function administratorOf(rotation: Rotation): Promise<Administrator> {
-  const { current, secretArn, store, rules, hosts } = rotation;
+  const { current, secretArn, store, rules } = rotation;
   const masterArn = requireAdministratorNamed(rotation);
-  const staged = await store.readStage(masterArn, CURRENT);
-  if (!staged || staged.arn !== masterArn) throw adminInvalid(rotation, `it has no value labelled ${CURRENT}`);
-  const { versionId } = staged;
-  const context = { what: `${CURRENT} of ${masterArn}`, rules, hosts };
+  const [secret, staged] = await Promise.all([store.describe(masterArn), store.readStage(masterArn, CURRENT)]);
+  if (!staged) throw adminInvalid(rotation, `it has no value labelled ${CURRENT}`);
+  // Secrets Manager completes an ARN: a name that ends in a hyphen and six letters looks whole without its suffix.
+  if (staged.arn !== masterArn || secret.arn !== masterArn)
+    throw adminInvalid(rotation, `it is not the whole ARN of a secret, but leads to ${staged.arn}`);
+  const { versionId, value } = staged;
+  const options = optionsOf(secret);
   const { database } = current;
-  const bare = parseBareLogin(staged.value, context);
-  if (bare)
-    return { versionId, login: { ...bare, ...writerOf(rotation, await managedServer(rotation, masterArn)), database } };
+  const bare = parseBareLogin(value, { what: `${CURRENT} of ${masterArn}`, rules });
+  if (bare) {
+    // RDS vouches for the secrets that it makes; a tag on one narrows it down all the same.
+    if (options.adminFor) requireNamedByTag(rotation, options);
+    const writer = writerOf(rotation, await managedServer(rotation, secret));
+    const transport = transportOf(true, { ...rotation, options });
+    return { versionId, login: loginAt({ ...bare, ...writer, database, ...(transport && { transport }) }, writer) };
+  }
 
-  const admin = parseDatabaseSecret(staged.value, context);
+  requireNamedByTag(rotation, options);
+  const admin = await readLogin(value, CURRENT, { ...rotation, secretArn: masterArn, options });
   if (admin.masterArn === secretArn) throw adminInvalid(rotation, 'its own masterarn points back');
-  const { username, password, host, port } = admin;
-  if (host === current.host && port === current.port)
-    return { versionId, login: { username, password, host, port, database } };
+  const { username, password, host, port, transport } = admin;
+  const login: Credentials = { username, password, host, port, database, ...(transport && { transport }) };
+  if (sameAddress(admin, current)) return { versionId, login };
   const server = await serverOfBoth(admin, current, rotation.topology, rotation.deadline);
   if (!server) throw adminInvalid(rotation, ANOTHER_SERVER);
-  return { versionId, login: { username, password, ...writerOf(rotation, server), database } };
+  const writer = writerOf(rotation, server);
+  return { versionId, login: sameAddress(admin, writer) ? login : loginAt(login, writer) };
+}
+
+/** @throws RekeyError TAG_INVALID that says whose tag it is */
+function optionsOf({ arn, tags }: SecretDescription): SecretOptions {
+  try {
+    return parseTags(tags);
+  } catch (error) {
+    const { code, message } = asRekeyError(error);
+    throw new RekeyError(code, `on the administrator's secret ${arn}: ${message}`);
+  }
+}
+
+/** @throws RekeyError ADMIN_SECRET_INVALID with the command that adds the secret to the tag */
+function requireNamedByTag(rotation: Rotation, { adminFor = [] }: SecretOptions): void {
+  const { secretName, current } = rotation;
+  if (adminFor.some((name) => name === secretName || (name.endsWith('/') && secretName.startsWith(name)))) return;
+  const value = [...adminFor, secretName].join(' ');
+  throw new RekeyError(
+    'ADMIN_SECRET_INVALID',
+    `the tag rekey:admin-for of ${current.masterArn} does not name "${secretName}"`,
+    `If this administrator may rotate it, run: aws secretsmanager tag-resource --secret-id '${current.masterArn}' --tags 'Key=rekey:admin-for,Value=${value}'`,
+  );
 }
 
 /** How long the administrator's own rotation may take from its setSecret to its finishSecret. */
@@ -52,47 +85,82 @@ const ADMIN_ROTATION_DELAYS_MS = [500, 1_000, 2_000, 4_000, 8_000];
 /**
  * Work as the administrator. Its secret may be rotated at this very moment: refused, it is read again until it has
  * another value, and only then is that one tried. One login per credential.
+ * @param work logs in as the administrator alone, so that LOGIN_REFUSED is about that one; may be repeated
+ * @param known the administrator, where it was asked for already
  * @throws RekeyError as {@link administratorOf}, LOGIN_REFUSED
  */
-export async function asAdministrator<T>(rotation: Rotation, work: (admin: Credentials) => Promise<T>): Promise<T> {
-  let administrator = await administratorOf(rotation);
+export async function asAdministrator<T>(
+  rotation: Rotation,
+  work: (admin: Credentials) => Promise<T>,
+  known?: Administrator,
+): Promise<T> {
+  const first = known ?? (await administratorOf(rotation));
   try {
-    return await work(administrator.login);
+    return await work(first.login);
   } catch (error) {
-    if (!isRefusalOf(administrator, error)) throw error;
+    if (!(error instanceof RekeyError && error.code === 'LOGIN_REFUSED')) throw error;
     for (const delayMs of ADMIN_ROTATION_DELAYS_MS) {
       if (rotation.deadline.remainingMs() < 2 * delayMs) break;
       await rotation.clock.sleep(delayMs);
-      const { versionId } = administrator;
-      administrator = await administratorOf(rotation);
-      if (administrator.versionId !== versionId) return work(administrator.login);
+      const next = await administratorOf(rotation);
+      if (next.versionId !== first.versionId) return work(next.login);
     }
     throw error;
   }
 }
 
-/** An engine names the acting user in its refusal; the current user's refusal is thrown by the strategy itself. */
-const isRefusalOf = ({ login }: Administrator, error: unknown): boolean =>
-  error instanceof RekeyError && error.code === 'LOGIN_REFUSED' && error.message.includes(login.username);
-
 /**
  * The last way out when the server knows none of the passwords: it was restored from a snapshot, or someone changed
- * the password by hand. It takes a tag, because it gives whoever writes the secret the password of its user.
- * @param refusal of the pending login
+ * the password by hand. It takes a tag, because it gives whoever writes the secret the user that the secret names. People are told.
+ * @param login whose user is to have this password again
+ * @param which this login is, for messages
  * @throws RekeyError LOGIN_REFUSED without the tag, without an administrator, or when it was not the password
  */
-export async function resetByAdministrator(rotation: Rotation, pending: DatabaseSecret, refusal: Login): Promise<void> {
-  const { options, engine, deadline, log, secretArn } = rotation;
-  const { username, password } = pending;
-  const reason = refusal.kind === 'refused' ? refusal.reason : 'password';
-  const refused = `the database refuses user "${username}" with every password of ${secretArn}: ${reason}`;
-  if (reason !== 'password' || !accepts(options, 'admin-reset') || rotation.current.masterArn === undefined)
-    throw new RekeyError('LOGIN_REFUSED', refused);
+export async function resetByAdministrator(
+  rotation: Rotation,
+  login: DatabaseLogin,
+  { which, refusal }: { readonly which: string; readonly refusal: Refusal },
+): Promise<void> {
+  const { options, engine, deadline, log, current, secretArn } = rotation;
+  const { username, password } = login;
+  if (refusal.reason !== 'password') throw loginRefused(which, refusal);
+  if (!accepts(options, 'admin-reset') || current.masterArn === undefined)
+    throw loginRefused(which, refusal, HOW_TO_RESET);
   await asAdministrator(rotation, async (acting) => {
     if (acting.username === username) throw adminInvalid(rotation, `its user "${username}" is the one to be reset`);
     await engine.setPassword({ acting, username, password }, deadline);
   });
-  log.warn('the administrator reset the password, as the tag rekey:accept allows', { secretArn, user: username });
+  log.warn('the administrator reset a password, as the tag rekey:accept allows', { secretArn, user: username });
+  await announceReset(rotation, username);
+}
+
+const HOW_TO_RESET =
+  'Put the password that works into AWSCURRENT. If the database was restored from a snapshot: let masterarn name an administrator and add "admin-reset" to the tag rekey:accept, then rotate; remove it afterwards.';
+
+async function announceReset(rotation: Rotation, username: string): Promise<void> {
+  const { announcer, secretArn, secretName, stages, currentVersion } = rotation;
+  const versionId = versionWithStage({ stages }, PENDING) ?? currentVersion;
+  const { code, message, retryable, action } = new RekeyError(
+    'PASSWORD_RESET',
+    `the server refused every password of user "${username}" that is known, so the administrator set one`,
+  );
+  const stillWorks = `User "${username}" logs in with what Secrets Manager says again.`;
+  await announcer.announce({
+    type: 'Action Needed',
+    detail: { secretArn, secretName, versionId, code, message, retryable, action, stillWorks },
+  });
+}
+
+/**
+ * Whoever wrote this secret must know the password of the user whose rights another one is about to get. A database
+ * that was restored does not know it any more: then it takes a person's word, and AWSCURRENT works again at once.
+ * @throws RekeyError LOGIN_REFUSED
+ */
+export async function requireOwnership(rotation: Rotation, witness: Witness): Promise<void> {
+  const { engine, current, deadline } = rotation;
+  const refusal = await engine.login(current, deadline, witness);
+  if (refusal.kind === 'accepted') return;
+  await resetByAdministrator(rotation, current, { which: `the current login "${current.username}"`, refusal });
 }
 
 /**
@@ -119,12 +187,11 @@ export function adminInvalid({ secretArn, current }: Rotation, why: string): Rek
 const ANOTHER_SERVER = 'its host or port is another one, and RDS knows of no server that both belong to';
 
 /** The server that a secret made by RDS is for, once it is shown that the application's secret names it too. */
-async function managedServer(rotation: Rotation, masterArn: string): Promise<DatabaseServer> {
-  const { current, store, topology, deadline } = rotation;
-  const resource = resourceInTags(rotation, (await store.describe(masterArn)).tags);
+async function managedServer(rotation: Rotation, { arn, tags }: SecretDescription): Promise<DatabaseServer> {
+  const { current, topology, deadline } = rotation;
+  const resource = resourceInTags(rotation, tags);
   const server = await serverOf(resource, topology, deadline);
-  if (!server)
-    throw new RekeyError('RDS_DATABASE_NOT_FOUND', `${masterArn} is for ${resource.id}, which RDS cannot find`);
+  if (!server) throw new RekeyError('RDS_DATABASE_NOT_FOUND', `${arn} is for ${resource.id}, which RDS cannot find`);
   if (leadsTo(server, current)) return server;
   // A member or a replica, which the server itself does not list by address.
   const its = await serverAt(current, topology, deadline);

@@ -4,7 +4,14 @@ import { type DatabaseSecret, nameFault } from '../secrets/database-secret.ts';
 import type { EngineRules } from '../secrets/engine-rules.ts';
 import { PREVIOUS } from '../secrets/port.ts';
 import { accepts } from '../secrets/tags.ts';
-import { adminInvalid, administratorOf, asAdministrator, requireAdministratorNamed } from './administrator.ts';
+import {
+  adminInvalid,
+  administratorOf,
+  asAdministrator,
+  requireAdministratorNamed,
+  requireOwnership,
+} from './administrator.ts';
+import { unseenSessions } from './readers.ts';
 import { type Rotation, requireCurrentLogin, requireLogin, type Strategy } from './strategy.ts';
 import { requireSame } from './user-pair.ts';
 
@@ -24,13 +31,14 @@ export function alternatingUsers(engine: AlternatingUsersEngine): Strategy {
     },
 
     async set(rotation, pending) {
-      await asAdministrator(rotation, async (admin) => {
-        const pair = administeredPair(rotation, admin);
-        await requireOwnership(rotation, admin);
-        // Always whole: that pending logs in already does not show that its rights were finished, and reconciling what
-        // is the same changes nothing.
-        await engine.prepareAlternate(pair, pending.password, rotation.deadline);
-      });
+      const known = await administratorOf(rotation);
+      administeredPair(rotation, known.login);
+      await requireOwnership(rotation, async () => known.login);
+      // Always whole: that pending logs in already does not show that its rights were finished, and reconciling what
+      // is the same changes nothing.
+      const prepare = (admin: Credentials) =>
+        engine.prepareAlternate(administeredPair(rotation, admin), pending.password, rotation.deadline);
+      await asAdministrator(rotation, prepare, known);
       return 'set';
     },
 
@@ -52,10 +60,12 @@ export function alternatingUsers(engine: AlternatingUsersEngine): Strategy {
       );
     },
 
-    preflight: (rotation) =>
-      asAdministrator(rotation, async (admin) => {
+    async preflight(rotation) {
+      const known = await administratorOf(rotation);
+      administeredPair(rotation, known.login);
+      await requireCurrentLogin(rotation, async () => known.login);
+      const look = async (admin: Credentials) => {
         const pair = administeredPair(rotation, admin);
-        await requireCurrentLogin(rotation, async () => admin);
         const missing = await engine.missingForAlternate(pair, rotation.deadline);
         if (missing.length > 0)
           throw new RekeyError(
@@ -64,7 +74,9 @@ export function alternatingUsers(engine: AlternatingUsersEngine): Strategy {
             `Run as a superuser or the owner, then rotate: ${missing.join('; ')}`,
           );
         return engine.differences(pair, admin, rotation.deadline);
-      }),
+      };
+      return asAdministrator(rotation, look, known);
+    },
 
     async retire(rotation, previous, stillWanted) {
       if (!previous) return { kind: 'nothingToRetire', why: `no version is labelled ${PREVIOUS}` };
@@ -74,12 +86,8 @@ export function alternatingUsers(engine: AlternatingUsersEngine): Strategy {
       if (previous.username !== alternateOf(current, rules))
         return { kind: 'leftAlone', why: `${PREVIOUS} names a user that is not the alternate of the current one` };
       const admin = (await administratorOf(rotation)).login;
-      // A writer lists the sessions of its own server alone: of those at a reader nobody could say that they have ended.
-      if (admin.host !== current.host || admin.port !== current.port)
-        return {
-          kind: 'leftAlone',
-          why: `the secret names ${current.host}, whose sessions ${admin.host} does not show`,
-        };
+      const unseen = await unseenSessions(rotation, admin);
+      if (unseen !== undefined) return { kind: 'leftAlone', why: unseen };
       const pair = administeredPair(rotation, admin);
       // If the current user were refused, the previous one might be all that still works.
       await requireCurrentLogin(rotation, async () => admin);
@@ -121,19 +129,3 @@ const userPairOf = ({ current, rules }: Rotation): UserPair => ({
   alternate: alternateOf(current, rules),
   database: current.database,
 });
-
-/**
- * Whoever wrote this secret must know the password of the user whose rights the other one is about to get. A database
- * that was restored does not know it any more: then it takes a person's word.
- */
-async function requireOwnership(rotation: Rotation, admin: Credentials): Promise<void> {
-  try {
-    await requireCurrentLogin(rotation, async () => admin);
-  } catch (error) {
-    const refused = error instanceof RekeyError && error.code === 'LOGIN_REFUSED';
-    if (!refused || !accepts(rotation.options, 'admin-reset')) throw error;
-    rotation.log.warn('the current login is refused; the tag rekey:accept lets the administrator go on', {
-      user: rotation.current.username,
-    });
-  }
-}

@@ -27,7 +27,11 @@ export function dualPassword(engine: DualPasswordEngine): Strategy {
         if (!(error instanceof RekeyError && error.code === 'LOGIN_REFUSED')) throw error;
         const login = await rotation.engine.login(pending, rotation.deadline, witnessOf(rotation));
         if (login.kind === 'accepted') return 'alreadySet';
-        await resetByAdministrator(rotation, pending, login);
+        // The old password first: it is the one that clients have.
+        const { current } = rotation;
+        const which = `user "${current.username}" with every password of the secret`;
+        await resetByAdministrator(rotation, current, { which, refusal: login });
+        await addPassword(rotation, pending);
         return 'set';
       }
     },

@@ -1,3 +1,4 @@
+import { patientEngine } from '../engines/patient-engine.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { CURRENT, type SecretDescription, type StoredValue } from '../secrets/port.ts';
 import { parseTags } from '../secrets/tags.ts';
@@ -14,9 +15,11 @@ export async function rotationOf(
   deps: Surroundings & Database,
   deadline: Deadline,
 ): Promise<Rotation> {
-  const { store, topology, hosts, clock, log, engine, rules } = deps;
+  const { store, topology, hosts, clock, log, announcer, rules } = deps;
   const options = parseTags(secret.tags);
-  const context = { secretArn: secret.arn, options, store, topology, hosts, clock, log, engine, rules, deadline };
+  const engine = patientEngine(deps.engine, deadline, clock);
+  const around = { store, topology, hosts, clock, log, announcer, engine, rules, deadline };
+  const context = { secretArn: secret.arn, options, ...around };
   return {
     ...context,
     secretName: secret.name,

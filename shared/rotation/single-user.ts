@@ -1,7 +1,7 @@
 import { RekeyError } from '../operations/errors.ts';
-import type { DatabaseSecret } from '../secrets/database-secret.ts';
+import { type DatabaseSecret, sameServer } from '../secrets/database-secret.ts';
 import { PREVIOUS } from '../secrets/port.ts';
-import { administratorOf, resetByAdministrator } from './administrator.ts';
+import { administratorOf, asAdministrator, resetByAdministrator } from './administrator.ts';
 import { readStaged } from './secret-reader.ts';
 import { type Rotation, requireCurrentLogin, requireLogin, type Strategy } from './strategy.ts';
 
@@ -26,7 +26,8 @@ export const singleUser: Strategy = {
     // AWS's functions try this as well: it helps when a wrong value was put into AWSCURRENT by hand.
     const previous = await previousOf(rotation);
     if (previous && (await changedBy(previous, rotation, pending))) return 'set';
-    await resetByAdministrator(rotation, pending, login);
+    const which = `user "${pending.username}" with every password of the secret`;
+    await resetByAdministrator(rotation, pending, { which, refusal: login });
     return 'set';
   },
 
@@ -58,8 +59,7 @@ async function changedBy(present: DatabaseSecret, rotation: Rotation, pending: D
     if (error.code === 'LOGIN_REFUSED') return false;
     // The login is right, and may not change itself (Redis; RDS with rds.restrict_password_commands).
     if (error.code !== 'PRIVILEGE_MISSING' || current.masterArn === undefined) throw error;
-    const { login: acting } = await administratorOf(rotation);
-    await engine.setPassword({ acting, username, password }, deadline);
+    await asAdministrator(rotation, (acting) => engine.setPassword({ acting, username, password }, deadline));
     return true;
   }
 }
@@ -70,7 +70,5 @@ async function previousOf(rotation: Rotation): Promise<DatabaseSecret | undefine
   // It is a last resort only: that it cannot be read is not why this rotation fails.
   const previous = await readStaged(rotation, PREVIOUS).catch(() => undefined);
   if (previous === undefined) return undefined;
-  const sameUser = previous.username === current.username;
-  const sameServer = previous.host === current.host && previous.port === current.port;
-  return sameUser && sameServer ? previous : undefined;
+  return previous.username === current.username && sameServer(previous, current) ? previous : undefined;
 }

@@ -8,6 +8,7 @@ import { parseSecretArn } from '../secrets/secret-arn.ts';
 import type { SecretValue } from '../secrets/secret-value.ts';
 import { admit, plan, type Step } from './plan.ts';
 import { type PreflightReport, preflightOf, requirePassed } from './preflight.ts';
+import { testEverywhere } from './readers.ts';
 import { rotationOf } from './rotation.ts';
 import { readLogin } from './secret-reader.ts';
 import { type Database, type Rotation, requireLogin, type Strategy, type Surroundings } from './strategy.ts';
@@ -24,7 +25,6 @@ export interface RotationRequest {
 }
 
 export interface RotationDeps extends Surroundings, Database {
-  readonly announcer: Announcer;
   /**
    * When this process changed the password of a version, in epoch milliseconds. A hint only: it makes the reported gap
    * exact where the same process runs setSecret and finishSecret, as Lambda mostly arranges it.
@@ -132,7 +132,7 @@ async function act(run: Run): Promise<StepOutcome> {
       return { kind };
     }
     case 'test':
-      await strategy.test(rotation, action.pending);
+      await testEverywhere(rotation, action.pending, () => strategy.test(rotation, action.pending));
       return { kind: 'tested' };
     case 'preflight': {
       const report = await preflightOf(rotation);

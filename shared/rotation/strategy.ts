@@ -2,7 +2,7 @@ import type { Credentials, DatabaseEngine, Login } from '../engines/port.ts';
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
-import type { OpenSession } from '../operations/events.ts';
+import type { Announcer, OpenSession } from '../operations/events.ts';
 import type { Log } from '../operations/log.ts';
 import type { HostPolicy } from '../secrets/database-host.ts';
 import type { DatabaseSecret } from '../secrets/database-secret.ts';
@@ -25,6 +25,7 @@ export interface Surroundings {
   readonly hosts: HostPolicy;
   readonly clock: Clock;
   readonly log: Log;
+  readonly announcer: Announcer;
 }
 
 /** One secret that is being rotated, and what it takes. */
@@ -100,7 +101,9 @@ export interface Strategy {
   ): Promise<Retirement>;
 }
 
-type Witness = () => Promise<Credentials | undefined>;
+/** An administrator who can tell why a login was refused, where there is one. */
+export type Witness = () => Promise<Credentials | undefined>;
+export type Refusal = Extract<Login, { kind: 'refused' }>;
 
 /**
  * @param witness an administrator who can tell why, where there is one
@@ -111,7 +114,7 @@ export async function requireLogin(rotation: Rotation, pending: DatabaseSecret, 
   if (login.kind === 'refused') throw pendingRefused(pending, login);
 }
 
-export const pendingRefused = ({ username }: Credentials, { reason }: Extract<Login, { kind: 'refused' }>) =>
+export const pendingRefused = ({ username }: Credentials, { reason }: Refusal) =>
   new RekeyError('PENDING_REFUSED', `the database refuses the pending login "${username}": ${reason}`);
 
 /**
@@ -123,12 +126,15 @@ export async function requireCurrentLogin({ engine, current, deadline }: Rotatio
   if (login.kind === 'refused') throw loginRefused(`the current login "${current.username}"`, login);
 }
 
-/** A refused login with its reason: what a person has to do differs with it. */
-export function loginRefused(which: string, { reason }: Extract<Login, { kind: 'refused' }>): RekeyError {
-  return new RekeyError('LOGIN_REFUSED', `the database refuses ${which}: ${reason}`, WHAT_TO_DO[reason]);
+/**
+ * A refused login with its reason: what a person has to do differs with it.
+ * @param action where more is known than the reason
+ */
+export function loginRefused(which: string, { reason }: Refusal, action = WHAT_TO_DO[reason]): RekeyError {
+  return new RekeyError('LOGIN_REFUSED', `the database refuses ${which}: ${reason}`, action);
 }
 
-const WHAT_TO_DO: Readonly<Record<Extract<Login, { kind: 'refused' }>['reason'], string | undefined>> = {
+const WHAT_TO_DO: Readonly<Record<Refusal['reason'], string | undefined>> = {
   password: undefined,
   expired: 'Prolong the user on the server (PostgreSQL: VALID UNTIL; MySQL: PASSWORD EXPIRE), then rotate again.',
   locked: 'Unlock the user on the server, or wait until its lock-out ends, then rotate again.',

@@ -112,7 +112,8 @@ export function userPair(engine: UserPairEngine): Strategy {
     }
     const login = await rotation.engine.login(pending, rotation.deadline, witnessOf(rotation));
     if (login.kind === 'accepted') return 'alreadySet';
-    await resetByAdministrator(rotation, pending, login);
+    const which = `the other user of the pair, "${username}", with every password of the secret`;
+    await resetByAdministrator(rotation, pending, { which, refusal: login });
     return 'set';
   }
 }

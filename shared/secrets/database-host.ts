@@ -1,11 +1,17 @@
 import { isIP } from 'node:net';
+import { mayHoldDatabase } from '../engines/host-address.ts';
 
-/** Which hosts a secret may name. A security group is the real guard; this one refuses what no group can see. */
+/**
+ * Which servers a secret may name, and who may vouch for them. A security group is the real guard of hosts; this one
+ * refuses what no group can see.
+ */
 export interface HostPolicy {
   /** For a sandbox on one machine only. */
   readonly allowLoopback: boolean;
   /** When not empty, a host must end in one of these, e.g. `.rds.amazonaws.com`. */
   readonly allowedSuffixes: readonly string[];
+  /** Bundles of authorities that the tag `rekey:ca` may name, as PEM by their names. */
+  readonly authorities: ReadonlyMap<string, string>;
 }
 
 const LOOPBACK = /^(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1)$/i;
@@ -17,12 +23,14 @@ const LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i;
  * Why a host is refused, as the end of a sentence, or undefined when it is fine. Whoever can write the secret picks
  * the host, and Rekey then logs in there: so it must be one DNS name and nothing that a driver, a resolver or libpq
  * reads as more than that.
+ * @param certificateName what the certificate must carry, where that is said apart: then the host may be an address,
+ *   which a certificate rarely carries
  */
-export function hostFault(host: string, policy: HostPolicy): string | undefined {
+export function hostFault(host: string, policy: HostPolicy, certificateName?: string): string | undefined {
   if (host === '') return 'is empty';
   if (host.length > 253) return 'is longer than a DNS name can be (253 characters)';
   if (LOOPBACK.test(host)) return policy.allowLoopback ? undefined : 'is a loopback address';
-  if (isIP(host) !== 0) return 'is an IP address, which a server certificate does not carry';
+  if (isIP(host) !== 0) return addressFault(host, policy, certificateName);
   if (host.startsWith('/')) return 'is the path of a Unix socket';
   if (host.includes(',')) return 'is a list; name one host';
   if (host.includes('@')) return 'carries a user name';
@@ -33,8 +41,18 @@ export function hostFault(host: string, policy: HostPolicy): string | undefined 
   // inet_aton also reads 2130706433, 0x7f000001 and 127.1 as addresses: a name never ends in a number.
   if (/^(\d+|0x[0-9a-f]*)$/i.test(labels.at(-1) ?? '')) return 'is a disguised IP address';
   if (METADATA.test(host)) return 'is the metadata service';
-  const { allowedSuffixes } = policy;
-  if (allowedSuffixes.length > 0 && !allowedSuffixes.some((suffix) => host.toLowerCase().endsWith(suffix)))
-    return `does not end in ${allowedSuffixes.join(' or ')}`;
-  return undefined;
+  return suffixFault(host, policy);
+}
+
+function addressFault(address: string, policy: HostPolicy, certificateName: string | undefined): string | undefined {
+  if (certificateName === undefined)
+    return 'is an IP address: the tag rekey:server-name must say which name the certificate of the server carries';
+  if (!mayHoldDatabase(address, policy.allowLoopback)) return 'is an address where no database may be';
+  return suffixFault(address, policy);
+}
+
+function suffixFault(host: string, { allowedSuffixes }: HostPolicy): string | undefined {
+  if (allowedSuffixes.length === 0 || allowedSuffixes.some((suffix) => host.toLowerCase().endsWith(suffix)))
+    return undefined;
+  return `does not end in ${allowedSuffixes.join(' or ')}`;
 }

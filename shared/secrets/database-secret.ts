@@ -1,18 +1,34 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Credentials } from '../engines/port.ts';
 import { RekeyError } from '../operations/errors.ts';
+import { type Address, type DatabaseResource, sameAddress } from '../topology/port.ts';
 import { type HostPolicy, hostFault } from './database-host.ts';
 import type { EngineRules } from './engine-rules.ts';
 import { parseSecretArn } from './secret-arn.ts';
 import { SecretValue } from './secret-value.ts';
+import { accepts, type SecretOptions } from './tags.ts';
 
 /** The JSON of AWS's own rotation functions, checked. */
-export interface DatabaseSecret extends Credentials {
+export interface ParsedSecret extends DatabaseLogin {
   readonly engine: string;
+  readonly database: string;
+  /** Where applications find the database. */
+  readonly place: Place;
+  /** False only where a tag allows it. */
+  readonly encrypted: boolean;
   /** The whole ARN of the administrator's secret. */
   readonly masterArn: string | undefined;
   /** The text it was parsed from. */
   readonly source: SecretValue;
 }
+
+/** As the JSON says it: an address, or an instance or cluster whose address RDS knows. */
+export type Place =
+  | ({ readonly kind: 'address' } & Address)
+  | { readonly kind: 'resource'; readonly resource: DatabaseResource; readonly port: number | undefined };
+
+/** A secret, and with it the login at the address where Rekey works. */
+export interface DatabaseSecret extends ParsedSecret, Credentials {}
 
 export interface LoginContext {
   /** For messages: which version of which secret this is. */
@@ -22,6 +38,7 @@ export interface LoginContext {
 
 export interface SecretContext extends LoginContext {
   readonly hosts: HostPolicy;
+  readonly options: Pick<SecretOptions, 'accept' | 'serverName'>;
 }
 
 export type DatabaseLogin = Pick<Credentials, 'username' | 'password'>;
@@ -37,8 +54,8 @@ const FORBIDDEN_KEYS = ['__proto__', 'constructor', 'prototype'];
  * @throws RekeyError SECRET_VALUE_INVALID or HOST_NOT_ALLOWED, naming the key that is wrong and never its value:
  *   with a misplaced comma the password may stand where the host should
  */
-export function parseDatabaseSecret(source: SecretValue, context: SecretContext): DatabaseSecret {
-  const { rules, hosts, what } = context;
+export function parseDatabaseSecret(source: SecretValue, context: SecretContext): ParsedSecret {
+  const { rules, what } = context;
   const fields = readObject(source.expose(), what);
   const text = (key: string, fallback?: string) => textIn(fields, key, what, fallback);
 
@@ -46,23 +63,12 @@ export function parseDatabaseSecret(source: SecretValue, context: SecretContext)
   if (!rules.engines.includes(engine))
     throw invalid(what, `"engine" must be ${rules.engines.map((name) => `"${name}"`).join(' or ')}`);
 
-  const host = text('host');
-  const fault = hostFault(host, hosts);
-  if (fault !== undefined) throw new RekeyError('HOST_NOT_ALLOWED', `in ${what} "host" ${fault}`);
-
-  const login = parseLogin(fields, context);
-
-  // AWS's functions fall back to plaintext on `ssl: false`. Rekey never does, so it must not pretend to obey.
-  const ssl = fields.get('ssl');
-  if (ssl !== undefined && ssl !== true && ssl !== 'true')
-    throw invalid(what, '"ssl" must be true or absent: connections are always encrypted and verified');
-
   return {
     engine,
-    host,
-    port: parsePort(fields.get('port') ?? rules.defaultPort, what),
+    place: parsePlace(fields, context),
     database: fields.has('dbname') ? parseDatabaseName(text('dbname'), rules, what) : rules.defaultDatabase,
-    ...login,
+    ...parseLogin(fields, context),
+    encrypted: parseEncryption(fields.get('ssl'), context),
     masterArn: fields.has('masterarn') ? parseMasterArn(text('masterarn'), what) : undefined,
     source,
   };
@@ -106,6 +112,11 @@ export function withLogin(secret: DatabaseSecret, login: DatabaseLogin): SecretV
     copiedTo = end;
   }
   return new SecretValue(result + source.slice(copiedTo));
+}
+
+/** Whether two secrets lead applications and Rekey to the same address. */
+export function sameServer(a: DatabaseSecret, b: DatabaseSecret): boolean {
+  return sameAddress(a, b) && isDeepStrictEqual(a.place, b.place);
 }
 
 /** Whether two secrets hold the same user with the same password. */
@@ -185,6 +196,46 @@ function* topLevelMembers(text: string): Generator<{ key: string; start: number;
     else if (key !== undefined && start === undefined && token !== ':') start = index;
     end = index + token.length;
   }
+}
+
+/** AWS's attachments write the identifier beside host and port; who leaves those out means what RDS says. */
+function parsePlace(fields: ReadonlyMap<string, unknown>, { what, rules, hosts, options }: SecretContext): Place {
+  const port = fields.get('port') ?? undefined;
+  if (fields.has('host')) {
+    const host = textIn(fields, 'host', what);
+    const fault = hostFault(host, hosts, options.serverName);
+    if (fault !== undefined) throw new RekeyError('HOST_NOT_ALLOWED', `in ${what} "host" ${fault}`);
+    return { kind: 'address', host, port: parsePort(port ?? rules.defaultPort, what) };
+  }
+  for (const [key, kind] of IDENTIFIERS) {
+    if (!fields.has(key)) continue;
+    const id = textIn(fields, key, what);
+    if (!/^[a-z][a-z0-9-]{0,62}$/i.test(id)) throw invalid(what, `"${key}" is not an identifier of RDS`);
+    return { kind: 'resource', resource: { kind, id }, port: port === undefined ? undefined : parsePort(port, what) };
+  }
+  throw new RekeyError(
+    'SECRET_VALUE_INVALID',
+    `in ${what}: "host" is missing, and no key says which database of RDS is meant`,
+    'Add "host" (and "port") to the JSON of the secret; or "dbInstanceIdentifier" or "dbClusterIdentifier", and Rekey asks RDS.',
+  );
+}
+
+/** A cluster first: whichever instance is named beside it, the cluster's endpoint follows the writer. */
+const IDENTIFIERS = [
+  ['dbClusterIdentifier', 'cluster'],
+  ['dbInstanceIdentifier', 'instance'],
+] as const;
+
+/** AWS's functions fall back to plaintext where `ssl` is absent, and obey `false`. Rekey takes a person's word first. */
+function parseEncryption(ssl: unknown, { what, options }: SecretContext): boolean {
+  if (ssl === undefined || ssl === true || ssl === 'true') return true;
+  if (ssl !== false && ssl !== 'false') throw invalid(what, '"ssl" must be true, false or absent');
+  if (accepts(options, 'plaintext')) return false;
+  throw new RekeyError(
+    'SECRET_VALUE_INVALID',
+    `in ${what}: "ssl" is false, but connections are always encrypted and verified`,
+    'Set "ssl" to true or remove it. If the server has no TLS, and everyone on the way may read passwords, add "plaintext" to the tag rekey:accept.',
+  );
 }
 
 function parsePort(value: unknown, what: string): number {

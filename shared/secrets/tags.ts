@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { RekeyError } from '../operations/errors.ts';
 
 /** A weekly maintenance window, in UTC. It crosses midnight when `toMinute` is not after `fromMinute`. */
@@ -31,11 +32,28 @@ export interface SecretOptions {
   readonly passwordLength: number;
   /** Characters that a password must not have, besides those that the engine's default already excludes. */
   readonly excludeCharacters: string;
+  /** Where Rekey works when the host that applications use is an alias, a proxy or a pooler; undefined: at that host. */
+  readonly databaseHost: HostAndPort | undefined;
+  /** The name that the server's certificate must carry, where that is not the host. */
+  readonly serverName: string | undefined;
+  /** The authorities, by the name of a bundle that is shipped with the function. */
+  readonly ca: string | undefined;
+  /** Where applications read: the pending login must work there before it is promoted. */
+  readonly readers: readonly HostAndPort[];
+  /** On an administrator's secret: whose `masterarn` may name it. */
+  readonly adminFor: readonly string[] | undefined;
+}
+
+/** Without a port: that of the secret. What the host may be is decided where it is used. */
+export interface HostAndPort {
+  readonly host: string;
+  readonly port: number | undefined;
 }
 
 /**
  * `take-over`: on PostgreSQL 15, whoever holds one of two alternating users can become the other.
- * `admin-reset`: when the server refuses every password that is known (a restored snapshot), the administrator sets one.
+ * `admin-reset`: when the server refuses every password that is known (a restored snapshot), the administrator sets
+ *   them again. Whoever may write the secret can then take any user that the administrator may change.
  * `plaintext`: connections without TLS.
  */
 export const RISKS = ['take-over', 'admin-reset', 'plaintext'] as const;
@@ -58,9 +76,21 @@ export const DEFAULT_OPTIONS: SecretOptions = {
   holdUntilMs: undefined,
   passwordLength: 32,
   excludeCharacters: '',
+  databaseHost: undefined,
+  serverName: undefined,
+  ca: undefined,
+  readers: [],
+  adminFor: undefined,
 };
 
 const PREFIX = 'rekey:';
+
+/** One login each, and time to wait for each to catch up: a function's time-out holds no more. */
+const MAX_READERS = 5;
+const HOST = /^[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?$/i;
+const SECRET_NAME = /^[\w/+=.@!-]{1,512}$/;
+
+const words = (value: string): string[] => value.split(' ').filter(Boolean);
 
 interface TagRule {
   /** What a right value looks like, for the error message. */
@@ -77,7 +107,7 @@ const RULES: ReadonlyMap<string, TagRule> = new Map<string, TagRule>([
     {
       right: `${RISKS.map((risk) => `"${risk}"`).join(', ')}, separated by blanks`,
       read: (value) => {
-        const accept = value.split(' ').filter(Boolean);
+        const accept = words(value);
         return accept.every((risk) => (RISKS as readonly string[]).includes(risk))
           ? { accept: new Set(accept as Risk[]) }
           : undefined;
@@ -116,6 +146,52 @@ const RULES: ReadonlyMap<string, TagRule> = new Map<string, TagRule>([
     {
       right: 'printable ASCII that leaves at least one upper-case letter, lower-case letter and digit',
       read: (value) => (leavesLettersAndDigits(value) ? { excludeCharacters: value } : undefined),
+    },
+  ],
+  [
+    'database-host',
+    {
+      right: 'a host, or a host and a port, such as "orders.example.com:5432"',
+      read: (value) => {
+        const databaseHost = parseHostAndPort(value);
+        return databaseHost && { databaseHost };
+      },
+    },
+  ],
+  [
+    'server-name',
+    {
+      right: 'the one DNS name or address that the certificate carries',
+      read: (value) => (HOST.test(value) || isIP(value) !== 0 ? { serverName: value } : undefined),
+    },
+  ],
+  [
+    'ca',
+    {
+      right: 'the name of a bundle of certificates, such as "corporate"',
+      read: (value) => (/^[a-z0-9][a-z0-9._-]{0,63}$/i.test(value) ? { ca: value } : undefined),
+    },
+  ],
+  [
+    'readers',
+    {
+      right: `one to ${MAX_READERS} hosts, each with a port or without, separated by blanks`,
+      read: (value) => {
+        const readers = words(value).map(parseHostAndPort);
+        const areHosts = readers.every((reader) => reader !== undefined);
+        return areHosts && readers.length > 0 && readers.length <= MAX_READERS ? { readers } : undefined;
+      },
+    },
+  ],
+  [
+    'admin-for',
+    {
+      // A wildcard would be nicer to read, but "*" is not among the characters that tags are sure to take.
+      right: 'names of secrets, or beginnings of names that end in "/", separated by blanks',
+      read: (value) => {
+        const adminFor = words(value);
+        return adminFor.length > 0 && adminFor.every((name) => SECRET_NAME.test(name)) ? { adminFor } : undefined;
+      },
     },
   ],
 ]);
@@ -214,6 +290,16 @@ function parseInstant(text: string): number | undefined {
   // Date rolls 2027-02-30 over to March; a freeze must end on the day that was written.
   if (Number.isNaN(instant.getTime()) || !instant.toISOString().startsWith(date)) return undefined;
   return instant.getTime();
+}
+
+function parseHostAndPort(text: string): HostAndPort | undefined {
+  // An address of IPv6 has colons of its own, and tags take no brackets: it stands alone.
+  if (isIP(text) === 6) return { host: text, port: undefined };
+  const [host = '', port, ...rest] = text.split(':');
+  if (!HOST.test(host) || rest.length > 0) return undefined;
+  if (port === undefined) return { host, port };
+  const number = /^\d{1,5}$/.test(port) ? Number(port) : 0;
+  return number >= 1 && number <= 65_535 ? { host, port: number } : undefined;
 }
 
 function leavesLettersAndDigits(excluded: string): boolean {

@@ -5,6 +5,10 @@ export interface Address {
   readonly port: number;
 }
 
+/** DNS names are the same in any letters. */
+export const sameAddress = (a: Address, b: Address): boolean =>
+  a.host.toLowerCase() === b.host.toLowerCase() && a.port === b.port;
+
 /** One instance or cluster of a managed database service. */
 export interface DatabaseResource {
   readonly kind: 'instance' | 'cluster';

@@ -1,6 +1,6 @@
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
-import type { Address, DatabaseResource, DatabaseTopology } from './port.ts';
+import { type Address, type DatabaseResource, type DatabaseTopology, sameAddress } from './port.ts';
 
 /** What replicates from one writer: an instance or cluster, with the members and replicas that were come across. */
 export interface DatabaseServer {
@@ -67,8 +67,8 @@ export async function serverOfBoth(
   return second && (leadsTo(second, one) || second.arn === first?.arn) ? second : undefined;
 }
 
-export function leadsTo(server: DatabaseServer, { host, port }: Address): boolean {
-  return server.endpoints.some((known) => known.host.toLowerCase() === host.toLowerCase() && known.port === port);
+export function leadsTo(server: DatabaseServer, address: Address): boolean {
+  return server.endpoints.some((known) => sameAddress(known, address));
 }
 
 /**

@@ -65,12 +65,12 @@ export async function createApplication(
      CREATE ROLE ${name} LOGIN PASSWORD '${password}';
      GRANT SELECT ON orders TO ${name};`,
   );
-  const create = async (secretName: string, value: object) => {
+  const create = async (secretName: string, value: object, of: Record<string, string> = tags) => {
     const { ARN = '' } = await secretsManager.send(
       new CreateSecretCommand({
         Name: secretName,
         SecretString: JSON.stringify({ engine: 'postgres', host: postgres.host, port, dbname: 'postgres', ...value }),
-        Tags: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })),
+        Tags: Object.entries(of).map(([Key, Value]) => ({ Key, Value })),
       }),
     );
     return ARN;
@@ -80,7 +80,10 @@ export async function createApplication(
   const secretArn =
     strategy === 'single-user'
       ? await create(secretName, first)
-      : await create(secretName, { ...first, masterarn: await create(`${name}/admin`, postgres.admin) });
+      : await create(secretName, {
+          ...first,
+          masterarn: await create(`${name}/admin`, postgres.admin, { 'rekey:admin-for': secretName }),
+        });
 
   const versions = () => aws.secretsManager.inspect(secretArn).versions;
   const withStage = (stage: string) => versions().find(({ stages }) => stages.includes(stage));

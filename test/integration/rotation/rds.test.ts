@@ -6,7 +6,6 @@ import {
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { parseRotationEvent } from '../../../functions/rotation/event.ts';
 import { createPostgresEngine } from '../../../shared/engines/postgres.ts';
 import { systemClock as clock } from '../../../shared/operations/clock.ts';
 import { deadlineIn } from '../../../shared/operations/deadline.ts';
@@ -22,6 +21,7 @@ import { createSecretsManager, type SecretsManager } from '../../sandbox/aws/sec
 import { type AwsServer, startAwsServer } from '../../sandbox/aws/server.ts';
 import type { PostgresServer } from '../../sandbox/postgres.ts';
 import { canRead, createApplication, startLoggingPostgres } from './real-database.ts';
+import { stepIn } from './step-in.ts';
 
 /**
  * A real PostgreSQL that goes by two names of this machine, which the simulated RDS vouches for: `localhost` is the
@@ -44,7 +44,7 @@ let outcomes: StepOutcome['kind'][];
 let failures: string[];
 let secrets = 0;
 
-const hosts = { allowLoopback: true, allowedSuffixes: [] };
+const hosts = { allowLoopback: true, allowedSuffixes: [], authorities: new Map() };
 const deps = () => ({
   store: createSecretsManagerStore(person),
   engine: createPostgresEngine({ clock, ca: postgres.ca, allowLoopback: true }),
@@ -53,6 +53,8 @@ const deps = () => ({
   hosts,
   announcer: { announce: async () => true },
   clock,
+  log: { info: () => {}, warn: () => {} },
+  changedAt: new Map<string, number>(),
 });
 
 beforeAll(async () => {
@@ -64,7 +66,7 @@ beforeAll(async () => {
     retry: { attempts: 0, delayMs: 0 },
     invokeRotation: async (functionArn, event) => {
       try {
-        outcomes.push((await runStep(parseRotationEvent(event, functionArn), deps(), deadlineIn(30_000, clock))).kind);
+        outcomes.push((await runStep(stepIn(event, functionArn), deps(), deadlineIn(30_000, clock))).kind);
       } catch (error) {
         failures.push(asRekeyError(error).code);
         throw error;
@@ -154,7 +156,11 @@ async function login(arn: string, stage: string) {
 async function retireOf(arn: string) {
   const { versionId } = await login(arn, CURRENT);
   const request = { secretArn: arn, versionId, consumersProved: true, pinnedUses: false, convergedAtMs: 0 };
-  return await retire(request, { ...deps(), rotationFunctions: [FUNCTION_ARN] }, deadlineIn(30_000, clock));
+  return await retire(
+    request,
+    { ...deps(), databases: [deps()], rotationFunctions: [FUNCTION_ARN] },
+    deadlineIn(30_000, clock),
+  );
 }
 
 const askedOfRds = () => aws.calls.filter(({ service }) => service === 'rds');

@@ -57,7 +57,9 @@ export async function createApplication(
   const engine = createPostgresEngine({ clock: systemClock, ca: server.ca, allowLoopback: true });
   const rig = createRig(engine);
   const at = { engine: 'postgres', host: server.host, port: server.port };
-  const masterarn = rig.secrets.create('admin', JSON.stringify({ ...at, ...server.admin }));
+  const masterarn = rig.secrets.create('admin', JSON.stringify({ ...at, ...server.admin }), {
+    'rekey:admin-for': 'app/db',
+  });
   const arn = rig.secrets.create(
     'app/db',
     JSON.stringify({ ...at, username, password, ...(strategy === 'alternating-users' && { masterarn }) }),

@@ -56,7 +56,7 @@ async function start(testVersionHolds: 'nothing' | 'current value' = 'nothing') 
           engine: database.engine,
           topology: createMemoryTopology(),
           rules: POSTGRES,
-          hosts: { allowLoopback: false, allowedSuffixes: [] },
+          hosts: { allowLoopback: false, allowedSuffixes: [], authorities: new Map() },
           announcer: { announce: async () => true },
           clock: systemClock,
           log: { info: () => {}, warn: () => {} },
@@ -77,7 +77,11 @@ async function start(testVersionHolds: 'nothing' | 'current value' = 'nothing') 
     maxAttempts: 1,
   });
   const base = { engine: 'postgres', host: 'db.example' };
-  const masterarn = await create('admin', { ...base, username: 'admin', password: 'a' });
+  const masterarn = await create(
+    'admin',
+    { ...base, username: 'admin', password: 'a' },
+    { 'rekey:admin-for': 'app/db' },
+  );
   arn = await create('app/db', { ...base, username: 'app', password: 'old', masterarn });
 }
 
@@ -89,8 +93,11 @@ async function stop() {
   await server.close();
 }
 
-async function create(name: string, value: object): Promise<string> {
-  const { ARN = '' } = await person.send(new CreateSecretCommand({ Name: name, SecretString: JSON.stringify(value) }));
+async function create(name: string, value: object, tags: Record<string, string> = {}): Promise<string> {
+  const Tags = Object.entries(tags).map(([Key, Value]) => ({ Key, Value }));
+  const { ARN = '' } = await person.send(
+    new CreateSecretCommand({ Name: name, SecretString: JSON.stringify(value), Tags }),
+  );
   return ARN;
 }
 

@@ -50,7 +50,11 @@ export async function createEstate(
     return ARN;
   };
   const server = { engine: 'postgres', host: postgres.host, port: postgres.port, dbname: 'shop' };
-  const masterarn = await create('shop/admin', { ...server, username: 'shop_admin', password: 'admin-of-the-demo' });
+  const masterarn = await create(
+    'shop/admin',
+    { ...server, username: 'shop_admin', password: 'admin-of-the-demo' },
+    { 'rekey:admin-for': 'shop/' },
+  );
   const database = await create(
     'shop/database',
     { ...server, username: 'shop', password: appPassword, masterarn },

@@ -32,13 +32,17 @@ describe('the configuration of a function that talks to databases', () => {
     expect(read({})).toEqual({
       eventBus: 'rekey',
       ca: PEM,
-      hosts: { allowLoopback: false, allowedSuffixes: [] },
+      hosts: { allowLoopback: false, allowedSuffixes: [], authorities: new Map() },
     });
   });
 
   test('hosts can be limited to suffixes, in any letters', () => {
     const { hosts } = read({ REKEY_ALLOWED_HOSTS: ' .RDS.amazonaws.com  .db.corp ', REKEY_ALLOW_LOOPBACK: 'true' });
-    expect(hosts).toEqual({ allowLoopback: true, allowedSuffixes: ['.rds.amazonaws.com', '.db.corp'] });
+    expect(hosts).toEqual({
+      allowLoopback: true,
+      allowedSuffixes: ['.rds.amazonaws.com', '.db.corp'],
+      authorities: new Map(),
+    });
   });
 
   test('all that is missing is named at once', () => {

@@ -19,7 +19,7 @@ function begin({ strategy = 'auto', admin = false } = {}) {
   database.addUser('app', { password: 'p0' });
   rig = createRig(database.engine);
   const adminArn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }), {
-    'rekey:admin-for': 'app/*',
+    'rekey:admin-for': 'app/',
   });
   const value = { ...base, username: 'app', password: 'p0', ...(admin && { masterarn: adminArn }) };
   arn = rig.secrets.create('app/db', JSON.stringify(value), { 'rekey:strategy': strategy });

@@ -15,7 +15,9 @@ function begin(strategy: 'single-user' | 'alternating-users') {
   database.addUser('admin', { password: 'a' });
   database.addUser('app', { password: 'old', rights: ['read'] });
   const rig = createRig(likePostgres(database));
-  const masterarn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }));
+  const masterarn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }), {
+    'rekey:admin-for': 'app/db',
+  });
   const value = { ...base, username: 'app', password: 'old', ...(strategy === 'alternating-users' && { masterarn }) };
   const arn = rig.secrets.create('app/db', JSON.stringify(value));
   const token = rig.secrets.beginRotation(arn);

@@ -4,6 +4,8 @@ import { type DatabaseSecret, parseDatabaseSecret } from '../../../../shared/sec
 import { POSTGRES } from '../../../../shared/secrets/engine-rules.ts';
 import type { SecretDescription } from '../../../../shared/secrets/port.ts';
 import { SecretValue } from '../../../../shared/secrets/secret-value.ts';
+import { DEFAULT_OPTIONS } from '../../../../shared/secrets/tags.ts';
+import { located } from '../secrets/located.ts';
 
 const ARN = 'arn:aws:secretsmanager:eu-central-1:123456789012:secret:app/db-AbCdEf';
 const TOKEN = 'b5b8bd4e-9a3f-4d8e-8b0b-111111111111';
@@ -67,11 +69,18 @@ describe('whether the labels allow a step', () => {
 
 describe('what a step does with what is stored', () => {
   const value = (over: Record<string, unknown> = {}): DatabaseSecret =>
-    parseDatabaseSecret(
-      new SecretValue(
-        JSON.stringify({ engine: 'postgres', host: 'db.example', username: 'app', password: 'old', ...over }),
+    located(
+      parseDatabaseSecret(
+        new SecretValue(
+          JSON.stringify({ engine: 'postgres', host: 'db.example', username: 'app', password: 'old', ...over }),
+        ),
+        {
+          what: 'a test',
+          rules: POSTGRES,
+          options: DEFAULT_OPTIONS,
+          hosts: { allowLoopback: false, allowedSuffixes: [], authorities: new Map() },
+        },
       ),
-      { what: 'a test', rules: POSTGRES, hosts: { allowLoopback: false, allowedSuffixes: [] } },
     );
   const follows = value({ password: 'new' });
 

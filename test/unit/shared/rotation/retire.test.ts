@@ -23,7 +23,9 @@ async function rotated(app: Record<string, unknown>, tags: Record<string, string
   database.addUser('admin', { password: 'a' });
   database.addUser('app', { password: 'old', rights: ['read'] });
   rig = createRig(likePostgres(database));
-  const masterarn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }));
+  const masterarn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }), {
+    'rekey:admin-for': 'app/db',
+  });
   arn = rig.secrets.create(
     'app/db',
     JSON.stringify({ ...base, username: 'app', password: 'old', masterarn, ...app }),

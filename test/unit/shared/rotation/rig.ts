@@ -3,7 +3,7 @@ import type { DatabaseEngine } from '../../../../shared/engines/port.ts';
 import { systemClock } from '../../../../shared/operations/clock.ts';
 import { deadlineIn } from '../../../../shared/operations/deadline.ts';
 import type { RekeyEvent } from '../../../../shared/operations/events.ts';
-import type { Step } from '../../../../shared/rotation/plan.ts';
+import { STEPS, type Step } from '../../../../shared/rotation/plan.ts';
 import { type RotationDeps, runStep, type StepOutcome } from '../../../../shared/rotation/steps.ts';
 import { POSTGRES } from '../../../../shared/secrets/engine-rules.ts';
 import { createMemorySecrets, type MemorySecrets } from '../../../contract/fakes/secret-store.ts';
@@ -55,7 +55,7 @@ export function createRig(engine: DatabaseEngine = untouchable): Rig {
     engine,
     topology,
     rules: POSTGRES,
-    hosts: { allowLoopback: true, allowedSuffixes: [] },
+    hosts: { allowLoopback: true, allowedSuffixes: [], authorities: new Map() },
     announcer: { announce: async (event) => events.push(event) > 0 },
     // Waiting for a value that became visible late costs no time here.
     clock: { ...systemClock, sleep: async () => {} },
@@ -74,6 +74,18 @@ export function createRig(engine: DatabaseEngine = untouchable): Rig {
         deadlineIn(30_000, systemClock),
       ),
   };
+}
+
+/** What a whole rotation fails with, at the first step that refuses. */
+export async function refusalOf(rig: Rig, secretArn: string, versionId: string): Promise<unknown> {
+  for (const step of STEPS) {
+    try {
+      await rig.run(step, secretArn, versionId);
+    } catch (error) {
+      return error;
+    }
+  }
+  throw new Error('the rotation was not refused');
 }
 
 /** The labels and values of all versions, to show that nothing changed. */

@@ -19,7 +19,9 @@ function begin(app: Record<string, unknown>, tags: Record<string, string> = {}) 
   database.addUser('admin', { password: 'a' });
   database.addUser('app', { password: 'old', rights: ['read', 'write'] });
   rig = createRig(likePostgres(database));
-  adminArn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }));
+  adminArn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }), {
+    'rekey:admin-for': 'app/db',
+  });
   const masterarn = 'masterarn' in app ? { masterarn: adminArn } : {};
   const value = { ...base, username: 'app', password: 'old', ...app, ...masterarn };
   arn = rig.secrets.create('app/db', JSON.stringify(value), tags);

@@ -4,15 +4,24 @@ import type { HostPolicy } from '../../../../shared/secrets/database-host.ts';
 import { type DatabaseSecret, parseDatabaseSecret } from '../../../../shared/secrets/database-secret.ts';
 import { POSTGRES } from '../../../../shared/secrets/engine-rules.ts';
 import { SecretValue } from '../../../../shared/secrets/secret-value.ts';
+import { DEFAULT_OPTIONS } from '../../../../shared/secrets/tags.ts';
+import { located } from './located.ts';
 
 /**
  * The part of the catalogue of bad input that is about the text of a secret. What needs labels, a second secret or a
  * server stands in test/unit/shared/rotation/bad-input-35-41.test.ts.
  */
 
-const anywhere: HostPolicy = { allowLoopback: false, allowedSuffixes: [] };
+const anywhere: HostPolicy = { allowLoopback: false, allowedSuffixes: [], authorities: new Map() };
 const parse = (text: string, hosts = anywhere): DatabaseSecret =>
-  parseDatabaseSecret(new SecretValue(text), { what: 'AWSCURRENT of app/db', rules: POSTGRES, hosts });
+  located(
+    parseDatabaseSecret(new SecretValue(text), {
+      what: 'AWSCURRENT of app/db',
+      rules: POSTGRES,
+      options: DEFAULT_OPTIONS,
+      hosts,
+    }),
+  );
 
 /** Stands in every secret here, so that no message may contain it. */
 const CANARY = 'hunter2-canary';
@@ -150,14 +159,14 @@ describe('bad input 21 to 41: the text of a secret', () => {
   });
 
   test('32 a look-alike domain is refused where the configuration names the right ones', () => {
-    const hosts = { allowLoopback: false, allowedSuffixes: ['.rds.amazonaws.com'] };
+    const hosts = { allowLoopback: false, allowedSuffixes: ['.rds.amazonaws.com'], authorities: new Map() };
     const lookAlike = secret({ host: 'x.rds.amazonaws.com.evil.io' });
     expect(refusal(lookAlike, hosts)).toMatchObject({ code: 'HOST_NOT_ALLOWED' });
     expect(parse(secret({ host: 'X.rds.AmazonAWS.com' }), hosts).host).toBe('X.rds.AmazonAWS.com');
   });
 
   test('32 loopback is let through where the configuration allows it', () => {
-    const hosts = { allowLoopback: true, allowedSuffixes: [] };
+    const hosts = { allowLoopback: true, allowedSuffixes: [], authorities: new Map() };
     expect(parse(secret({ host: '127.0.0.1' }), hosts).host).toBe('127.0.0.1');
     expect(refusal(secret({ host: '10.0.0.5' }), hosts)).toMatchObject({ code: 'HOST_NOT_ALLOWED' });
   });

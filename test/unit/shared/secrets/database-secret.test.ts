@@ -9,13 +9,16 @@ import {
 } from '../../../../shared/secrets/database-secret.ts';
 import { POSTGRES } from '../../../../shared/secrets/engine-rules.ts';
 import { SecretValue } from '../../../../shared/secrets/secret-value.ts';
+import { DEFAULT_OPTIONS } from '../../../../shared/secrets/tags.ts';
+import { located } from './located.ts';
 
 const CONTEXT: SecretContext = {
   what: 'AWSCURRENT of app/db',
   rules: POSTGRES,
-  hosts: { allowLoopback: false, allowedSuffixes: [] },
+  options: DEFAULT_OPTIONS,
+  hosts: { allowLoopback: false, allowedSuffixes: [], authorities: new Map() },
 };
-const parse = (text: string): DatabaseSecret => parseDatabaseSecret(new SecretValue(text), CONTEXT);
+const parse = (text: string): DatabaseSecret => located(parseDatabaseSecret(new SecretValue(text), CONTEXT));
 const minimal = { engine: 'postgres', host: 'db.example', username: 'app', password: 'p' };
 
 describe('the JSON of a database secret', () => {

@@ -9,6 +9,12 @@ describe('the tags of a secret', () => {
   test('a secret without tags gets the defaults', () => {
     expect(parse({})).toEqual({
       strategy: 'auto',
+      accept: new Set(),
+      adminFor: undefined,
+      ca: undefined,
+      databaseHost: undefined,
+      readers: [],
+      serverName: undefined,
       retire: undefined,
       retireAfterMs: 300_000,
       maxParallel: 5,
@@ -51,7 +57,7 @@ describe('the tags of a secret', () => {
 
   test.each([
     ['strategy', 'Alternating-Users'],
-    ['strategy', 'dual-password'],
+    ['strategy', 'three-passwords'],
     ['retire', 'yes'],
     ['retire-after', '5'],
     ['retire-after', '-5m'],
@@ -120,3 +126,37 @@ function refusalOf(tags: Record<string, string>): RekeyError {
   }
   throw new Error('the tags were not refused');
 }
+
+describe('the tags for estates that are not plain', () => {
+  test('risks that are taken on are words, separated by blanks', () => {
+    expect([...parse({ 'rekey:accept': 'plaintext  take-over' }).accept]).toEqual(['plaintext', 'take-over']);
+  });
+
+  test('a host to work at may carry a port', () => {
+    expect(parse({ 'rekey:database-host': 'db.example:5433' }).databaseHost).toEqual({
+      host: 'db.example',
+      port: 5433,
+    });
+    expect(parse({ 'rekey:database-host': 'db.example' }).databaseHost).toMatchObject({ host: 'db.example' });
+  });
+
+  test('readers are several hosts', () => {
+    expect(parse({ 'rekey:readers': 'a.example b.example:5433' }).readers).toMatchObject([
+      { host: 'a.example' },
+      { host: 'b.example', port: 5433 },
+    ]);
+  });
+
+  test('an administrator is for the secrets and folders that it names', () => {
+    expect(parse({ 'rekey:admin-for': 'app/db orders/' }).adminFor).toEqual(['app/db', 'orders/']);
+  });
+
+  test.each([
+    ['rekey:accept', 'everything'],
+    ['rekey:database-host', 'db.example:http'],
+    ['rekey:readers', 'a.example:70000'],
+    ['rekey:admin-for', 'app/*'],
+  ])('%s = "%s" is refused by name', (tag, value) => {
+    expect(refusalOf({ [tag]: value }).message).toContain(`"${tag}"`);
+  });
+});
