@@ -35,7 +35,7 @@ export function alternatingUsers(sessions: Sessions): AlternatingUsersEngine {
           });
         if (seen.elsewhere.length > 0) seen = await observe(transaction, pair);
         const snapshot = requireEqual(pair, await reconcile(transaction, pair, seen), 'everywhere');
-        const { sql, remedy } = giveLogin(snapshot, verifier.expose());
+        const { sql, remedy } = giveLogin(snapshot, snapshot.alternate, verifier.expose());
         await transaction.commit(sql).catch((error: unknown) => {
           throw isNotPermitted(error) ? notPermitted(pair, [remedy]) : passwordRefused(error, pair.alternate);
         });
@@ -54,8 +54,9 @@ export function alternatingUsers(sessions: Sessions): AlternatingUsersEngine {
       return asAdmin(pair, deadline, async (transaction) => {
         const reconciled = await reconcile(transaction, pair, await observeLocked(transaction, pair));
         if (reconciled.kind === 'not-permitted') return reconciled.missing;
+        const { snapshot } = reconciled;
         const undone = scramVerifier(new SecretValue('undone'));
-        return carryOut(transaction, reconciled.snapshot, [giveLogin(reconciled.snapshot, undone.expose())]);
+        return carryOut(transaction, snapshot, [giveLogin(snapshot, snapshot.alternate, undone.expose())]);
       });
     },
 

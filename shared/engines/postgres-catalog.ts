@@ -42,6 +42,7 @@ export interface Snapshot {
 
 export interface Role {
   readonly name: string;
+  readonly login: boolean;
   /** The administrator may grant it and, with CREATEROLE, alter it. */
   readonly administered: boolean;
   readonly superuser: boolean;
@@ -98,9 +99,9 @@ export interface DefaultGrant {
 }
 
 /** Any user may read all of this: what a snapshot tells does not depend on who asks, but for `administered`. */
-const role = (version: number): string => `
+export const role = (version: number): string => `
   role AS MATERIALIZED (
-    SELECT oid, rolname AS name, rolsuper AS superuser, rolcreatedb AS "createDb", rolcreaterole AS "createRole",
+    SELECT oid, rolname AS name, rolcanlogin AS login, rolsuper AS superuser, rolcreatedb AS "createDb", rolcreaterole AS "createRole",
       rolreplication AS replication, rolbypassrls AS "bypassRls", rolinherit AS inherit,
       rolconnlimit AS "connectionLimit", coalesce(rolvaliduntil::text, 'infinity') AS "validUntil",
       pg_has_role(current_user, oid, 'MEMBER WITH ADMIN OPTION')${
@@ -110,7 +111,7 @@ const role = (version: number): string => `
     FROM pg_roles)`;
 
 /** Before 16 a member may SET ROLE, and inherits as its attribute says; the grantor may be gone. */
-const membership = (version: number): string => `
+export const membership = (version: number): string => `
   membership AS MATERIALIZED (
     SELECT m.roleid, m.member AS memberid, r.name AS role, u.name AS member, coalesce(g.name, '') AS grantor,
       m.admin_option AS admin, ${version < 16 ? 'true' : 'm.inherit_option'} AS inherit,
@@ -118,8 +119,8 @@ const membership = (version: number): string => `
     FROM pg_auth_members m JOIN role r ON r.oid = m.roleid JOIN role u ON u.oid = m.member
       LEFT JOIN role g ON g.oid = m.grantor)`;
 
-/** Everything that a right may be granted on. */
-const OBJECT = `
+/** Everything that a right may be granted on, in this database. */
+export const OBJECT = `
   object (object, owner, acl, part) AS (
     SELECT 'DATABASE ' || quote_ident(datname), datdba, datacl, '' FROM pg_database
     UNION ALL SELECT 'SCHEMA ' || quote_ident(nspname), nspowner, nspacl, '' FROM pg_namespace
@@ -138,18 +139,18 @@ const OBJECT = `
     UNION ALL SELECT 'LARGE OBJECT ' || oid, lomowner, lomacl, '' FROM pg_largeobject_metadata
     UNION ALL SELECT 'PARAMETER ' || quote_ident(parname), 10, paracl, '' FROM pg_parameter_acl)`;
 
-const kind = (version: number): string => `
+export const kind = (version: number): string => `
   kind (letter, kind) AS (
     VALUES ('r', 'TABLES'), ('S', 'SEQUENCES'), ('f', 'FUNCTIONS'), ('T', 'TYPES'), ('n', 'SCHEMAS')
     ${version < 18 ? '' : "UNION ALL VALUES ('L', 'LARGE OBJECTS')"})`;
 
-const SETTING = `
+export const SETTING = `
   setting AS (
     SELECT setrole, setdatabase, datname, split_part(line, '=', 1) AS name, substr(line, strpos(line, '=') + 1) AS value
     FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS line LEFT JOIN pg_database d ON d.oid = setdatabase)`;
 
 /** acldefault() calls sequences by another letter than pg_default_acl does. */
-const BUILT_IN = `acldefault(CASE letter WHEN 'S' THEN 's' ELSE letter END::"char", owner)`;
+export const BUILT_IN = `acldefault(CASE letter WHEN 'S' THEN 's' ELSE letter END::"char", owner)`;
 
 /**
  * @param version of the server, the major one

@@ -64,17 +64,20 @@ export function planRights(snapshot: PairSnapshot): Plan {
   };
 }
 
-export const createRole = (snapshot: Snapshot, role: string): Step => ({
+/** Who carries steps out, and by which rules. */
+type Acting = Pick<Snapshot, 'admin' | 'membershipOptions'>;
+
+export const createRole = (snapshot: Acting, role: string): Step => ({
   why: `${role} does not exist`,
   sql: `CREATE ROLE ${name(role)} NOLOGIN`,
   remedy: mayCreateRoles(snapshot),
 });
 
 /** Last of all, so that a login with this password implies that the rights were done. */
-export const giveLogin = (snapshot: PairSnapshot, verifier: string): Step => ({
+export const giveLogin = (snapshot: Acting, role: Role, verifier: string): Step => ({
   why: 'the pending password is not in use',
-  sql: `ALTER ROLE ${name(snapshot.alternate.name)} LOGIN PASSWORD ${literal(verifier)}`,
-  remedy: mayAlter(snapshot, snapshot.alternate),
+  sql: `ALTER ROLE ${name(role.name)} LOGIN PASSWORD ${literal(verifier)}`,
+  remedy: mayAlter(snapshot, role),
 });
 
 interface Family extends PairSnapshot {
@@ -82,14 +85,23 @@ interface Family extends PairSnapshot {
   readonly holder: Role;
 }
 
-const mayCreateRoles = ({ admin }: Snapshot): string => `ALTER ROLE ${name(admin.name)} CREATEROLE;`;
+const mayCreateRoles = ({ admin }: Acting): string => `ALTER ROLE ${name(admin.name)} CREATEROLE;`;
 
 /** Since PostgreSQL 16: CREATEROLE, and ADMIN OPTION on each role that the administrator did not create (M1). */
-function mayAlter(snapshot: Snapshot, role: Role, orElse = ''): string {
+export function mayAlter(snapshot: Acting, role: Role, orElse = ''): string {
   if (!role.administered && snapshot.membershipOptions)
     return `GRANT ${name(role.name)} TO ${name(snapshot.admin.name)} WITH ADMIN OPTION;`;
   return snapshot.admin.createRole ? orElse : mayCreateRoles(snapshot);
 }
+
+/** Attributes that a role has or has not. */
+export const FLAGS = [
+  ['createDb', 'CREATEDB'],
+  ['createRole', 'CREATEROLE'],
+  ['replication', 'REPLICATION'],
+  ['bypassRls', 'BYPASSRLS'],
+  ['inherit', 'INHERIT'],
+] as const;
 
 function* attributes(family: Family): Iterable<Step> {
   const { current, alternate } = family;
@@ -97,14 +109,7 @@ function* attributes(family: Family): Iterable<Step> {
     const sql = `ALTER ROLE ${name(alternate.name)} ${clause}`;
     return { why, sql, remedy: mayAlter(family, alternate, `${sql};`) };
   };
-  const flags = [
-    ['createDb', 'CREATEDB'],
-    ['createRole', 'CREATEROLE'],
-    ['replication', 'REPLICATION'],
-    ['bypassRls', 'BYPASSRLS'],
-    ['inherit', 'INHERIT'],
-  ] as const;
-  for (const [flag, word] of flags)
+  for (const [flag, word] of FLAGS)
     if (current[flag] !== alternate[flag] && (flag !== 'inherit' || family.membershipOptions))
       yield alter(`${alternate.name} ${current[flag] ? 'lacks' : 'has'} ${word}`, current[flag] ? word : `NO${word}`);
   if (current.connectionLimit !== alternate.connectionLimit)
@@ -244,18 +249,14 @@ function* ownership(family: Family): Iterable<Step> {
 function* defaultGrants(family: Family): Iterable<Step> {
   const { heir, holder, current, alternate, heirIsCurrent, heirDefaultGrants, kindsNotShared } = family;
   const alter = (grant: DefaultGrant, change: string, why: string, remedy?: string): Step => {
-    const where = grant.schema === null ? '' : ` IN SCHEMA ${grant.schema}`;
-    const sql = `ALTER DEFAULT PRIVILEGES FOR ROLE ${name(grant.owner)}${where} ${change}`;
+    const sql = changeDefault(grant, change);
     return { why, sql, ...acting(family, grant.owner), remedy: remedy ?? `${sql};` };
   };
-  const give = ({ privilege, kind, grantee, grantable }: DefaultGrant) =>
-    `GRANT ${privilege} ON ${kind} TO ${grantee}${grantable ? ' WITH GRANT OPTION' : ''}`;
-  const take = ({ privilege, kind, grantee }: DefaultGrant) => `REVOKE ${privilege} ON ${kind} FROM ${grantee}`;
 
   for (const grant of heirDefaultGrants) {
     const why = `${heir.name} would be granted ${grant.privilege} on ${grant.kind} of ${grant.owner} by itself`;
-    if (heirIsCurrent) yield alter(grant, give({ ...grant, grantee: name(holder.name) }), why);
-    yield alter(grant, take(grant), why);
+    if (heirIsCurrent) yield alter(grant, giveDefault({ ...grant, grantee: name(holder.name) }), why);
+    yield alter(grant, takeDefault(grant), why);
   }
 
   // What others may do with a new object must not depend on which of the two created it.
@@ -266,7 +267,7 @@ function* defaultGrants(family: Family): Iterable<Step> {
     if (!ofCurrent.some((other) => sameDefault(other, grant)))
       yield alter(
         grant,
-        take(grant),
+        takeDefault(grant),
         `${grant.grantee} gets ${grant.privilege} on ${grant.kind} of ${alternate.name} alone`,
         remedy,
       );
@@ -274,7 +275,7 @@ function* defaultGrants(family: Family): Iterable<Step> {
     if (!ofAlternate.some((other) => sameDefault(other, grant)))
       yield alter(
         { ...grant, owner: alternate.name },
-        give(grant),
+        giveDefault(grant),
         `${grant.grantee} gets ${grant.privilege} on ${grant.kind} of ${current.name} alone`,
         remedy,
       );
@@ -290,7 +291,18 @@ function* defaultGrants(family: Family): Iterable<Step> {
   }
 }
 
-const sameDefault = (one: DefaultGrant, other: DefaultGrant): boolean =>
+export function changeDefault({ owner, schema }: DefaultGrant, change: string): string {
+  const where = schema === null ? '' : ` IN SCHEMA ${schema}`;
+  return `ALTER DEFAULT PRIVILEGES FOR ROLE ${name(owner)}${where} ${change}`;
+}
+
+export const giveDefault = ({ privilege, kind, grantee, grantable }: DefaultGrant): string =>
+  `GRANT ${privilege} ON ${kind} TO ${grantee}${grantable ? ' WITH GRANT OPTION' : ''}`;
+
+export const takeDefault = ({ privilege, kind, grantee }: DefaultGrant): string =>
+  `REVOKE ${privilege} ON ${kind} FROM ${grantee}`;
+
+export const sameDefault = (one: DefaultGrant, other: DefaultGrant): boolean =>
   one.schema === other.schema &&
   one.kind === other.kind &&
   one.grantee === other.grantee &&
@@ -327,7 +339,7 @@ function* settings(family: Family): Iterable<Step> {
 }
 
 /** An extension's setting has a dot between two identifiers. */
-const settingName = (setting: string): string => setting.split('.').map(name).join('.');
+export const settingName = (setting: string): string => setting.split('.').map(name).join('.');
 
 /** PostgreSQL stores these as a list of identifiers and wants each of them quoted; all others are one literal. */
 const LISTS = new Set([
@@ -339,7 +351,7 @@ const LISTS = new Set([
   'unix_socket_directories',
 ]);
 
-function settingValue({ name: setting, value }: Setting): string {
+export function settingValue({ name: setting, value }: Pick<Setting, 'name' | 'value'>): string {
   if (!LISTS.has(setting)) return literal(value);
   const items = value.match(/"(?:[^"]|"")*"|[^,\s]+/g) ?? [''];
   return items
@@ -374,9 +386,9 @@ function* unsettled(family: Family): Iterable<string> {
 }
 
 /** Only the grantor of something may change it; the administrator then acts as that role. */
-const acting = ({ admin }: Snapshot, grantor: string): { as?: string } =>
+export const acting = ({ admin }: Pick<Snapshot, 'admin'>, grantor: string): { as?: string } =>
   grantor === admin.name ? {} : { as: grantor };
 
 /** Before PostgreSQL 16 whoever may give a role may take it back as well. */
-const actingOnMembership = (snapshot: Snapshot, grantor: string): { as?: string } =>
+export const actingOnMembership = (snapshot: Acting, grantor: string): { as?: string } =>
   snapshot.membershipOptions ? acting(snapshot, grantor) : {};

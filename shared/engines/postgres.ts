@@ -8,6 +8,7 @@ import { passwordRefused, refusalAsRekeyError, ServerRefusal } from './postgres-
 import { inspect } from './postgres-facts.ts';
 import { requireNames, requireUserName } from './postgres-names.ts';
 import { createSessions } from './postgres-session.ts';
+import { userPair } from './postgres-user-pair.ts';
 import { scramVerifier } from './scram.ts';
 import type { Trust } from './tls.ts';
 
@@ -15,7 +16,7 @@ export interface PostgresOptions extends Trust {
   readonly clock: Clock;
 }
 
-export type PostgresEngine = DatabaseEngine & Required<Pick<DatabaseEngine, 'alternatingUsers'>>;
+export type PostgresEngine = DatabaseEngine & Required<Pick<DatabaseEngine, 'alternatingUsers' | 'userPair'>>;
 
 /** PostgreSQL 15 and later. */
 export function createPostgresEngine({ clock, ...trust }: PostgresOptions): PostgresEngine {
@@ -55,6 +56,7 @@ export function createPostgresEngine({ clock, ...trust }: PostgresOptions): Post
     inspect: (observer, users, deadline) => sessions.as(observer, deadline, (connection) => inspect(connection, users)),
 
     alternatingUsers: alternatingUsers(sessions),
+    userPair: userPair(sessions),
   };
 
   /** What an administrator knows of a user that was refused; undefined where nothing speaks against the refusal as it is. */

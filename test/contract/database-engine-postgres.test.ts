@@ -7,7 +7,7 @@ import { type DatabaseUnderTest, describeDatabaseEngine } from './database-engin
 
 for (const version of POSTGRES_VERSIONS)
   describeOnServer(postgresIsInstalled(version), `PostgreSQL ${version}`, () =>
-    describeDatabaseEngine(`PostgreSQL ${version}`, () => underTest(version), ['alternatingUsers']),
+    describeDatabaseEngine(`PostgreSQL ${version}`, () => underTest(version), ['alternatingUsers', 'userPair']),
   );
 
 /** The administrator created the users, as on RDS, and the table belongs to someone else. */

@@ -1,0 +1,148 @@
+import {
+  BUILT_IN,
+  type DefaultGrant,
+  type Grant,
+  kind,
+  type Membership,
+  membership,
+  OBJECT,
+  type Role,
+  role,
+  SETTING,
+  type Setting,
+  type Snapshot,
+} from './postgres-catalog.ts';
+
+/** What PostgreSQL's catalogue says of two peers and of their owner, in one round trip; any user may read it. */
+export interface PeerSnapshot extends Pick<Snapshot, 'membershipOptions' | 'database' | 'admin' | 'adminMemberships'> {
+  /** The two, their owner, and a role that is in the way of one: those that exist. */
+  readonly roles: readonly Role[];
+  readonly memberships: readonly Membership[];
+  readonly settings: readonly Setting[];
+  /** Privileges granted to one of them itself, on objects that it does not own. */
+  readonly grants: readonly (Grant & { readonly user: string })[];
+  /** The same for objects that others will create. */
+  readonly grantsToCome: readonly DefaultGrant[];
+  /** What each of them grants on objects that it will create, to anyone but itself. */
+  readonly defaultGrants: readonly DefaultGrant[];
+  /** Objects of this database that a user owns itself, temporary ones left out. */
+  readonly owns: readonly { readonly user: string; readonly object: string }[];
+  /** Other databases where something belongs to one user. */
+  readonly elsewhere: readonly {
+    readonly user: string;
+    readonly database: string;
+    /** The other user has the same there. */
+    readonly even: boolean;
+  }[];
+  /** Row-level policies, with the roles that they name. */
+  readonly policies: readonly {
+    readonly policy: string;
+    readonly roles: readonly string[];
+    /** As `ALTER POLICY … TO` would list them. */
+    readonly roleList: string;
+    /** It compares with the name of the current user. */
+    readonly readsUser: boolean;
+  }[];
+  readonly mappings: readonly { readonly user: string; readonly server: string }[];
+  /** Who of the two can become the other one, or change its password. */
+  readonly takeOvers: readonly { readonly user: string; readonly victim: string }[];
+  /** Of the two, those with a schema of their name. */
+  readonly ownSchemas: readonly string[];
+  /** Of the first of the two. */
+  readonly searchPath: string;
+}
+
+/**
+ * @param version of the server, the major one
+ * @param current,alternate,owner as SQL literals; the owner as it would be named where there is none yet
+ */
+export const peerSnapshotSql = (version: number, current: string, alternate: string, owner: string): string => `
+WITH ${role(version)}, ${membership(version)}, ${OBJECT}, ${kind(version)}, ${SETTING},
+  pair AS MATERIALIZED (SELECT oid, name FROM role WHERE name IN (${current}, ${alternate})),
+  -- The role that the first of the two acts as is its owner already.
+  family AS MATERIALIZED (
+    SELECT oid, name FROM role WHERE name IN (${current}, ${alternate}, ${owner}) OR name IN (
+      SELECT value FROM setting JOIN pair ON pair.oid = setrole WHERE setting.name = 'role')),
+  granted AS (
+    SELECT f.name AS "user", object, string_agg(privilege_type || part, ', ' ORDER BY privilege_type || part) AS privileges,
+      is_grantable AS grantable, g.name AS grantor
+    FROM object CROSS JOIN aclexplode(acl) JOIN family f ON f.oid = grantee JOIN role g ON g.oid = aclexplode.grantor
+    WHERE acl IS NOT NULL AND owner <> grantee
+    GROUP BY f.name, object, is_grantable, g.name),
+  default_acl AS (
+    SELECT owner, 0::oid AS schema, letter, kind, coalesce(
+      (SELECT defaclacl FROM pg_default_acl
+        WHERE defaclrole = owner AND defaclnamespace = 0 AND defaclobjtype::text = letter),
+      ${BUILT_IN}) AS acl
+    FROM kind, (SELECT oid FROM family) AS o (owner)
+    UNION ALL SELECT defaclrole, defaclnamespace, letter, kind, defaclacl
+      FROM family, kind, pg_default_acl
+      WHERE defaclrole = family.oid AND defaclnamespace <> 0 AND defaclobjtype::text = letter),
+  default_grant AS (
+    SELECT o.name AS owner, quote_ident(nspname) AS schema, kind, coalesce(quote_ident(g.name), 'PUBLIC') AS grantee,
+      privilege_type AS privilege, is_grantable AS grantable
+    FROM default_acl CROSS JOIN aclexplode(acl) JOIN role o ON o.oid = owner
+      LEFT JOIN role g ON g.oid = grantee LEFT JOIN pg_namespace n ON n.oid = schema
+    WHERE grantee <> owner),
+  grant_to_come AS (
+    SELECT o.name AS owner, quote_ident(nspname) AS schema, kind, quote_ident(f.name) AS grantee,
+      privilege_type AS privilege, is_grantable AS grantable
+    FROM pg_default_acl CROSS JOIN aclexplode(defaclacl) JOIN family f ON f.oid = grantee
+      JOIN kind ON letter = defaclobjtype::text JOIN role o ON o.oid = defaclrole
+      LEFT JOIN pg_namespace n ON n.oid = defaclnamespace
+    WHERE defaclrole <> grantee),
+  belonging AS (
+    SELECT name AS "user", dbid, classid, objid, objsubid, deptype,
+      dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) AS here
+    FROM pair JOIN pg_shdepend ON refobjid = pair.oid AND refclassid = 'pg_authid'::regclass
+    WHERE classid NOT IN ('pg_default_acl'::regclass, 'pg_auth_members'::regclass)),
+  owned AS (
+    SELECT "user", pg_describe_object(classid, objid, objsubid) AS object FROM belonging
+    WHERE here AND deptype = 'o' AND coalesce((pg_identify_object(classid, objid, objsubid)).schema, '') !~ '^pg_(toast_)?temp'
+    LIMIT 20),
+  -- Rights on objects of another database cannot be read from here, but who has some is known.
+  elsewhere AS (
+    SELECT "user", datname AS database, bool_and(b.deptype <> 'o' AND EXISTS (
+      SELECT FROM belonging o WHERE o."user" <> b."user" AND (o.dbid, o.classid, o.objid, o.objsubid, o.deptype)
+        = (b.dbid, b.classid, b.objid, b.objsubid, b.deptype))) AS even
+    FROM belonging b JOIN pg_database d ON d.oid = dbid WHERE NOT here GROUP BY "user", datname),
+  policy AS (
+    SELECT format('policy %I on %s', polname, polrelid::regclass) AS policy,
+      ARRAY(SELECT coalesce(name, 'public') FROM unnest(polroles) AS p LEFT JOIN role ON role.oid = p) AS roles,
+      (SELECT string_agg(coalesce(quote_ident(name), 'PUBLIC'), ', ')
+        FROM unnest(polroles) AS p LEFT JOIN role ON role.oid = p) AS "roleList",
+      concat(pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)) ~ '(?<![''"])\\m(CURRENT_USER|CURRENT_ROLE|SESSION_USER|USER)\\M'
+        AS "readsUser"
+    FROM pg_policy)
+SELECT json_build_object(
+  'membershipOptions', ${version >= 16},
+  'database', current_database(),
+  'admin', (SELECT json_build_object('name', name, 'superuser', superuser, 'createRole', "createRole")
+    FROM role WHERE name = current_user),
+  'adminMemberships', (SELECT coalesce(json_agg(m), '[]') FROM membership m
+    WHERE member = current_user${version < 16 ? '' : ' AND grantor = current_user'}),
+  'roles', (SELECT coalesce(json_agg(r), '[]') FROM role r JOIN family USING (oid)),
+  'memberships', (SELECT coalesce(json_agg(m), '[]') FROM membership m JOIN family f ON f.oid = memberid),
+  'settings', (SELECT coalesce(json_agg(json_build_object(
+      'role', f.name, 'database', datname, 'name', s.name, 'value', s.value)), '[]')
+    FROM setting s JOIN family f ON f.oid = setrole),
+  'grants', (SELECT coalesce(json_agg(g), '[]') FROM granted g),
+  'grantsToCome', (SELECT coalesce(json_agg(g), '[]') FROM grant_to_come g),
+  'defaultGrants', (SELECT coalesce(json_agg(g), '[]') FROM default_grant g),
+  'owns', (SELECT coalesce(json_agg(o), '[]') FROM owned o),
+  'elsewhere', (SELECT coalesce(json_agg(e), '[]') FROM elsewhere e),
+  'policies', (SELECT coalesce(json_agg(p), '[]') FROM policy p),
+  'mappings', (SELECT coalesce(json_agg(json_build_object('user', name, 'server', srvname)), '[]')
+    FROM pg_user_mappings JOIN family f ON f.oid = umuser),
+  'takeOvers', (SELECT coalesce(json_agg(json_build_object('user', u.name, 'victim', v.name)), '[]')
+    FROM pair u JOIN pair v ON u.oid <> v.oid
+    WHERE pg_has_role(u.oid, v.oid, 'MEMBER') OR pg_has_role(u.oid, v.oid, 'MEMBER WITH ADMIN OPTION') OR EXISTS (
+      SELECT FROM role r WHERE pg_has_role(u.oid, r.oid, 'MEMBER') AND ${
+        version < 16 ? '(r.superuser OR r."createRole")' : 'r.superuser'
+      })),
+  'ownSchemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname IN (${current}, ${alternate})),
+  'searchPath', coalesce((SELECT s.value FROM setting s LEFT JOIN pair ON pair.oid = setrole
+    WHERE s.name = 'search_path' AND (setrole = 0 OR pair.name = ${current})
+      AND (setdatabase = 0 OR datname = current_database())
+    ORDER BY setrole = 0, setdatabase = 0 LIMIT 1), '"$user", public')
+) AS snapshot`;

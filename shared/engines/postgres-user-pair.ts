@@ -1,0 +1,136 @@
+import { RekeyError } from '../operations/errors.ts';
+import type { AdministeredPair, UserPairEngine } from './port.ts';
+import { carryOut, isNotPermitted } from './postgres-carry-out.ts';
+import type { Role } from './postgres-catalog.ts';
+import { type Connection, quoteLiteral } from './postgres-connection.ts';
+import { passwordRefused } from './postgres-errors.ts';
+import { requireAdministered, requirePair, requireUserName } from './postgres-names.ts';
+import { sessionsOf } from './postgres-open-sessions.ts';
+import { lockSql } from './postgres-pair.ts';
+import { type PeerSnapshot, peerSnapshotSql } from './postgres-peer-catalog.ts';
+import {
+  foundation,
+  obstacles,
+  ownerNameFor,
+  ownerOf,
+  ownership,
+  type Peers,
+  peerDifferencesIn,
+  rightsEverywhere,
+  rightsHere,
+} from './postgres-peers.ts';
+import { giveLogin, type Step } from './postgres-rights.ts';
+import type { Sessions, Transaction } from './postgres-session.ts';
+import { scramVerifier } from './scram.ts';
+
+/** How the two come to be peers: postgres-peers.ts. */
+export function userPair(sessions: Sessions): UserPairEngine {
+  return {
+    async peerDifferences(current, other, deadline) {
+      const peers = { current: current.username, alternate: other.username };
+      requirePair({ ...peers, database: current.database });
+      // The catalogue tells either of them everything; that the other one may log in has to be tried.
+      const [seen, alive] = await Promise.allSettled([
+        sessions.as(other, deadline, (connection) => observePeers(connection, peers)),
+        sessions.as(current, deadline, async () => {}),
+      ]);
+      if (alive.status === 'rejected') throw alive.reason;
+      if (seen.status === 'rejected') throw seen.reason;
+      return peerDifferencesIn(seen.value, peers);
+    },
+
+    ownSessions: (user, deadline) =>
+      sessions.as(user, deadline, async (connection) =>
+        (await sessionsOf(connection, [user.username])).map(({ user: _, ...session }) => session),
+      ),
+
+    async createPeer(pair, password, deadline) {
+      requireAdministered(pair);
+      requireUserName(ownerNameFor(pair.current));
+      const verifier = scramVerifier(password);
+      const admin = { ...pair.admin, database: pair.database };
+
+      // In an order in which whatever comes to its end leaves the current user all its rights, and can be repeated.
+      const { owner, databases } = await sessions.change(admin, deadline, async (transaction) => {
+        const seen = await observePeers(transaction, pair, lockSql(pair));
+        const found = {
+          owner: ownerOf(seen, pair),
+          databases: new Set(seen.elsewhere.map(({ database }) => database)),
+        };
+        requireNone(obstacles(seen, pair, found.owner), pair);
+        await take(transaction, seen, foundation(seen, pair, found.owner), pair);
+        await transaction.commit();
+        return found;
+      });
+      for (const database of databases)
+        await sessions.change({ ...admin, database }, deadline, async (transaction) => {
+          const seen = await moveObjects(transaction, pair, owner);
+          await take(transaction, seen, rightsHere(seen, pair, owner), pair);
+          await transaction.commit();
+        });
+      await sessions.change(admin, deadline, async (transaction) => {
+        const seen = await moveObjects(transaction, pair, owner);
+        const steps = [...rightsHere(seen, pair, owner), ...rightsEverywhere(seen, pair, owner)];
+        await take(transaction, seen, steps, pair);
+        const after = await observePeers(transaction, pair);
+        requireNone(peerDifferencesIn(after, pair), pair);
+        const { sql, remedy } = giveLogin(after, roleIn(after, pair.alternate), verifier.expose());
+        await transaction.commit(sql).catch((error: unknown) => {
+          throw isNotPermitted(error) ? notPermitted(pair, [remedy]) : passwordRefused(error, pair.alternate);
+        });
+      });
+    },
+  };
+}
+
+/** What the users own in this database becomes the owner's: first, as it decides who grants what else there is. */
+async function moveObjects(transaction: Transaction, pair: AdministeredPair, owner: string): Promise<PeerSnapshot> {
+  const seen = await observePeers(transaction, pair, lockSql(pair));
+  requireNone(obstacles(seen, pair, owner), pair);
+  const steps = [...ownership(seen, pair, owner)];
+  if (steps.length === 0) return seen;
+  await take(transaction, seen, steps, pair);
+  return observePeers(transaction, pair);
+}
+
+/** @throws RekeyError PRIVILEGE_MISSING */
+async function take(connection: Connection, seen: PeerSnapshot, steps: Iterable<Step>, pair: AdministeredPair) {
+  const missing = await carryOut(connection, seen, [...steps]);
+  if (missing.length > 0) throw notPermitted(pair, missing);
+}
+
+/** @throws RekeyError RIGHTS_DIFFER */
+function requireNone(faults: Iterable<string>, { current, alternate }: Peers): void {
+  const list = [...faults];
+  if (list.length > 0)
+    throw new RekeyError('RIGHTS_DIFFER', `${alternate} cannot be a peer of ${current}: ${list.join('; ')}`);
+}
+
+function notPermitted({ admin, current, alternate }: AdministeredPair, missing: readonly string[]): RekeyError {
+  return new RekeyError(
+    'PRIVILEGE_MISSING',
+    `${admin.username} may not make ${alternate} a peer of ${current}`,
+    `As a superuser or the owner run: ${missing.join(' ')}`,
+  );
+}
+
+/** @throws RekeyError USERNAME_INVALID */
+function roleIn({ roles }: PeerSnapshot, wanted: string): Role {
+  const found = roles.find((role) => role.name === wanted);
+  if (found === undefined) throw new RekeyError('USERNAME_INVALID', `the user ${wanted} does not exist`);
+  return found;
+}
+
+/** @throws RekeyError USERNAME_INVALID */
+async function observePeers(
+  connection: Connection,
+  { current, alternate }: Peers,
+  ...first: string[]
+): Promise<PeerSnapshot> {
+  const [one, two, owner] = [current, alternate, ownerNameFor(current)].map(quoteLiteral);
+  const sql = peerSnapshotSql(connection.version, `${one}`, `${two}`, `${owner}`);
+  const [row] = await connection.query<{ snapshot: PeerSnapshot }>([...first, sql].join(';\n'));
+  if (row === undefined) throw new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
+  roleIn(row.snapshot, current);
+  return row.snapshot;
+}
