@@ -1,7 +1,8 @@
 import { readFileSync, rmSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type BuildOptions, build } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 import type { FunctionSpec } from './wiring.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -11,6 +12,22 @@ export const NODE_MAJOR = readFileSync(join(ROOT, '.nvmrc'), 'utf8').trim();
 
 /** The one place where bundles are written and deployed from. */
 export const DIST = join(ROOT, 'dist');
+
+/**
+ * `import` of one of Node's own modules reads every export of it, those too that Node loads at their first use: with
+ * node:http come fetch and WebSocket, a fifth of a cold start. `require` leaves them alone.
+ */
+const REQUIRE_BUILTINS: Plugin = {
+  name: 'require-builtins',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^[a-z]/ }, ({ path, kind }) =>
+      kind === 'import-statement' && isBuiltin(path) ? { path, namespace: 'builtin' } : undefined,
+    );
+    onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = require(${JSON.stringify(path)})`,
+    }));
+  },
+};
 
 /**
  * Everything is bundled, the AWS SDK too: its version is then the one that was tested, and a bundled SDK starts in
@@ -32,6 +49,7 @@ const OPTIONS = {
   sourcemap: 'linked',
   sourcesContent: false,
   metafile: true,
+  plugins: [REQUIRE_BUILTINS],
   logLevel: 'silent',
 } as const satisfies BuildOptions;
 
@@ -51,5 +69,5 @@ export async function bundle(spec: Pick<FunctionSpec, 'entry'>, folder: string):
   const { metafile } = await build({ ...OPTIONS, entryPoints: [spec.entry], outfile: join(folder, 'index.mjs') });
   const output = Object.entries(metafile.outputs).find(([path]) => path.endsWith('index.mjs'))?.[1];
   if (output === undefined) throw new Error(`esbuild wrote no bundle for ${spec.entry}`);
-  return { bytes: output.bytes, inputs: Object.keys(metafile.inputs) };
+  return { bytes: output.bytes, inputs: Object.keys(metafile.inputs).filter((input) => !input.startsWith('builtin:')) };
 }
