@@ -85,16 +85,18 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('rotation on PostgreS
     },
   );
 
-  test('bad input 16: a lone testSecret names the statement that the administrator needs', async () => {
-    const application = await createApplication(server, 'alternating-users');
-    await server.run(
-      `REVOKE ADMIN OPTION FOR "${application.username}" FROM ${server.admin.username} CASCADE; REVOKE "${application.username}" FROM ${server.admin.username} CASCADE`,
-    );
-    await expect(application.run('testSecret', application.beginRotation())).rejects.toMatchObject({
-      code: 'PRIVILEGE_MISSING',
-      action: expect.stringContaining('GRANT'),
+  // Before 16, CREATEROLE alone lets an administrator change any role but a superuser.
+  if (version >= 16)
+    test('bad input 16: a lone testSecret names the statement that the administrator needs', async () => {
+      const application = await createApplication(server, 'alternating-users');
+      await server.run(
+        `REVOKE ADMIN OPTION FOR "${application.username}" FROM ${server.admin.username} CASCADE; REVOKE "${application.username}" FROM ${server.admin.username} CASCADE`,
+      );
+      await expect(application.run('testSecret', application.beginRotation())).rejects.toMatchObject({
+        code: 'PRIVILEGE_MISSING',
+        action: expect.stringContaining('GRANT'),
+      });
     });
-  });
 
   test('bad input 40: users that exist already with drifted rights are reconciled both ways', async () => {
     const application = await createApplication(server, 'alternating-users');
@@ -144,7 +146,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('rotation on PostgreS
     let second = await ask();
     for (const giveUpAtMs = Date.now() + 10_000; second.kind === 'sessionsOpen' && Date.now() < giveUpAtMs; )
       second = await ask();
-    expect(second).toEqual({ kind: 'retired', user: application.username });
+    expect(second).toEqual({ kind: 'retired', user: application.username, engine: 'postgres' });
     expect(await canRead(server, previous)).toBe(false);
     expect(await application.works(CURRENT)).toBe(true);
 

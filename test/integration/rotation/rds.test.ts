@@ -109,10 +109,14 @@ beforeEach(() => {
   failures = [];
 });
 
-async function create(value: object): Promise<string> {
+async function create(value: object, tags: Record<string, string> = {}): Promise<string> {
   secrets += 1;
   const { ARN = '' } = await person.send(
-    new CreateSecretCommand({ Name: `secret-${secrets}`, SecretString: JSON.stringify(value) }),
+    new CreateSecretCommand({
+      Name: `estate/secret-${secrets}`,
+      SecretString: JSON.stringify(value),
+      Tags: Object.entries(tags).map(([Key, Value]) => ({ Key, Value })),
+    }),
   );
   return ARN;
 }
@@ -187,7 +191,7 @@ describe('an administrator whose secret RDS made', () => {
   test('retires the previous user', async () => {
     const { arn, username } = await createApp(WRITER, await createManaged(INSTANCE));
     await rotate(arn);
-    expect(await retireOf(arn)).toEqual({ kind: 'retired', user: username });
+    expect(await retireOf(arn)).toEqual({ kind: 'retired', user: username, engine: 'postgres' });
     expect(await canRead(postgres, await login(arn, PREVIOUS))).toBe(false);
     expect(await canRead(postgres, await login(arn, CURRENT))).toBe(true);
   });
@@ -218,7 +222,10 @@ describe('an administrator whose secret RDS made', () => {
 test('an administrator at the host of the application is no reason to ask RDS', async () => {
   const before = askedOfRds().length;
   const at = { engine: 'postgres', host: WRITER, port: postgres.port };
-  const { arn, username } = await createApp(WRITER, await create({ ...at, ...postgres.admin }));
+  const { arn, username } = await createApp(
+    WRITER,
+    await create({ ...at, ...postgres.admin }, { 'rekey:admin-for': 'estate/' }),
+  );
   await rotate(arn);
   expect((await login(arn, CURRENT)).username).toBe(`${username}_clone`);
   expect(askedOfRds().length).toBe(before);

@@ -63,6 +63,8 @@ export async function createApplication(
   const arn = rig.secrets.create(
     'app/db',
     JSON.stringify({ ...at, username, password, ...(strategy === 'alternating-users' && { masterarn }) }),
+    // Its alternating users can become each other: it takes a person's word.
+    server.version < 16 ? { 'rekey:accept': 'take-over' } : {},
   );
 
   const login: Application['login'] = async (stage) => {
