@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { FUNCTIONS, type FunctionSpec } from '../infra/wiring.ts';
 import type { StrategyName } from '../shared/rotation/strategy.ts';
 import { startMariadb } from '../test/sandbox/mariadb.ts';
@@ -138,11 +139,14 @@ export const ENGINES: readonly BenchEngine[] = [
     name: 'redis',
     async start() {
       const server = await startRedis({ kind: 'valkey', version: 9 });
+      const admin = { username: 'rotator', password: randomBytes(12).toString('hex') };
+      const rights = '+multi +exec +info +acl|whoami +acl|getuser +acl|setuser +acl|save'.split(' ');
+      await server.run('ACL', 'SETUSER', admin.username, 'on', `>${admin.password}`, ...rights);
       return {
         title: 'Valkey 9',
         port: server.port,
         caFile: server.caFile,
-        admin: server.admin,
+        admin,
         secretKeys: { engine: 'valkey' },
         async createUser({ username, password }) {
           await server.run('ACL', 'SETUSER', username, 'on', `>${password}`, '~*', '+@read', '+ping', '+acl|whoami');
