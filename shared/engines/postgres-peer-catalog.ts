@@ -38,8 +38,8 @@ export interface PeerSnapshot extends Pick<Snapshot, 'membershipOptions' | 'data
   readonly policies: readonly {
     readonly policy: string;
     readonly roles: readonly string[];
-    /** As `ALTER POLICY … TO` would list them. */
-    readonly roleList: string;
+    /** `ALTER POLICY … TO` with these roles, to be gone on with. */
+    readonly statement: string;
     /** It compares with the name of the current user. */
     readonly readsUser: boolean;
   }[];
@@ -109,8 +109,9 @@ WITH ${role(version)}, ${membership(version)}, ${OBJECT}, ${kind(version)}, ${SE
   policy AS (
     SELECT format('policy %I on %s', polname, polrelid::regclass) AS policy,
       ARRAY(SELECT coalesce(name, 'public') FROM unnest(polroles) AS p LEFT JOIN role ON role.oid = p) AS roles,
-      (SELECT string_agg(coalesce(quote_ident(name), 'PUBLIC'), ', ')
-        FROM unnest(polroles) AS p LEFT JOIN role ON role.oid = p) AS "roleList",
+      format('ALTER POLICY %I ON %s TO %s', polname, polrelid::regclass,
+        (SELECT string_agg(coalesce(quote_ident(name), 'PUBLIC'), ', ')
+          FROM unnest(polroles) AS p LEFT JOIN role ON role.oid = p)) AS statement,
       concat(pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)) ~ '(?<![''"])\\m(CURRENT_USER|CURRENT_ROLE|SESSION_USER|USER)\\M'
         AS "readsUser"
     FROM pg_policy)

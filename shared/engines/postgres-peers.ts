@@ -165,10 +165,10 @@ export function ownerOf(snapshot: PeerSnapshot, { current, alternate }: Peers): 
 export function* obstacles(snapshot: PeerSnapshot, { current, alternate }: Peers, owner: string): Iterable<string> {
   for (const { name: user, superuser } of snapshot.roles)
     if (superuser) yield `${user} is a superuser: take that away, or use the strategy single-user`;
-  for (const { policy, roles, roleList, readsUser } of snapshot.policies) {
+  for (const { policy, roles, statement, readsUser } of snapshot.policies) {
     const named = [current, alternate].find((user) => roles.includes(user));
     if (named !== undefined && !roles.includes(owner))
-      yield `${policy} in database ${snapshot.database} names ${named}, and the session will be that of ${owner}: ALTER ${policy.replace(/^policy/, 'POLICY')} TO ${roleList}, ${name(owner)};`;
+      yield `${policy} in database ${snapshot.database} names ${named}, and the session will be that of ${owner}: ${statement}, ${name(owner)};`;
     if (readsUser && actsAs(snapshot, current) === undefined && (named !== undefined || roles.includes('public')))
       yield `${policy} in database ${snapshot.database} compares with the current user, which will be ${owner}: let it compare with something else`;
   }
