@@ -7,13 +7,7 @@ import type { SecretValue } from '../secrets/secret-value.ts';
 import { resolveHost } from './host-address.ts';
 import { translate, UnsafeAuthentication } from './mysql-errors.ts';
 import type { Credentials, ServerFacts } from './port.ts';
-
-export interface Trust {
-  /** PEM: the authorities that may vouch for a database. */
-  readonly ca: string;
-  /** For a sandbox on one machine only. */
-  readonly allowLoopback: boolean;
-}
+import { certificateFacts, type Trust } from './tls.ts';
 
 /** A method of authentication that the driver lacks: the answer to the server's challenge. */
 export type ChallengeResponse = (challenge: Buffer, password: SecretValue) => Buffer;
@@ -23,13 +17,14 @@ export interface ConnectionOptions extends Trust {
   readonly methods?: Readonly<Record<string, ChallengeResponse>>;
 }
 
-/** One session. Failures are a ServerRefusal or a RekeyError, never the driver's error: that holds the statement. */
+/**
+ * One session. Failures are a ServerRefusal or a RekeyError, never the driver's error: that holds the statement.
+ * Text in a statement is made with {@link quoteLiteral} and {@link quoteName} alone.
+ */
 export interface Connection {
-  /**
-   * Runs one or more statements in one round trip; one that is refused ends the row.
-   * Text is made with {@link quoteLiteral} and {@link quoteName} alone.
-   * @returns the rows of the last one
-   */
+  /** Runs statements in one round trip, up to the first one that is refused. @returns the rows of each */
+  run(statements: readonly string[]): Promise<readonly (readonly unknown[])[]>;
+  /** Runs one statement. */
   query<Row>(sql: string): Promise<readonly Row[]>;
   /** Of the certificate that the server showed; undefined on a plaintext connection. */
   readonly certificate: ServerFacts['certificate'];
@@ -79,7 +74,7 @@ export async function withConnection<T>(
     host: verified?.name ?? host,
     user: credentials.username,
     password: password.expose(),
-    database: credentials.database,
+    ...(credentials.database !== '' && { database: credentials.database }),
     ...(verified && {
       ssl: {
         ca: verified.ca ?? trust.ca,
@@ -117,20 +112,29 @@ export async function withConnection<T>(
       driver.once('connect', () => resolve());
       driver.once('error', reject);
     }).catch((error: unknown) => {
-      throw translate(error, where, { certificateFault: certificateFaultOf(stream()) });
+      throw translate(error, where, { during: 'login', certificateFault: certificateFaultOf(stream()) });
     });
-    let preamble = `${START_OF_SESSION};\n`;
+    let preamble = [START_OF_SESSION];
+    const run: Connection['run'] = (statements) => {
+      const before = preamble;
+      preamble = [];
+      return new Promise((resolve, reject) => {
+        let answered = 0;
+        const command = driver.query({ sql: [...before, ...statements].join(';\n') }, (error, results, fields) => {
+          if (error) reject(translate(error, where, { during: 'statement', completed: answered - before.length }));
+          else resolve(rowsOfEach(results, fields).slice(before.length));
+        });
+        command.on('fields', () => {
+          answered += 1; // comes once for each statement, whether it has rows or not
+        });
+      });
+    };
     return await work({
       certificate: certificateOf(stream()),
-      query<Row>(sql: string) {
-        const text = preamble + sql;
-        preamble = '';
-        return new Promise<readonly Row[]>((resolve, reject) => {
-          driver.query({ sql: text }, (error, rows, fields) => {
-            if (error) reject(translate(error, where));
-            else resolve(lastOf(rows, fields) as readonly Row[]);
-          });
-        });
+      run,
+      async query<Row>(sql: string) {
+        const [rows = []] = await run([sql]);
+        return rows as readonly Row[];
       },
     });
   } finally {
@@ -156,10 +160,10 @@ function noKeyFromTheWire() {
 }
 
 /** The driver gives the rows of one statement as they are, and those of several as a list; a change has none. */
-function lastOf(rows: unknown, fields: unknown): readonly unknown[] {
-  const several = Array.isArray(fields) && (fields.length === 0 || fields[0] === undefined || Array.isArray(fields[0]));
-  const last: unknown = several && Array.isArray(rows) ? rows.at(-1) : rows;
-  return Array.isArray(last) ? last : [];
+function rowsOfEach(results: unknown, fields: unknown): readonly (readonly unknown[])[] {
+  const several = Array.isArray(fields) && (fields[0] === undefined || Array.isArray(fields[0]));
+  const list: readonly unknown[] = several && Array.isArray(results) ? results : [results];
+  return list.map((rows) => (Array.isArray(rows) ? rows : []));
 }
 
 function certificateFaultOf(stream: unknown): string | undefined {
@@ -169,8 +173,5 @@ function certificateFaultOf(stream: unknown): string | undefined {
 }
 
 function certificateOf(stream: unknown): ServerFacts['certificate'] {
-  if (!(stream instanceof TLSSocket)) return undefined;
-  const { issuer, valid_to } = stream.getPeerCertificate();
-  const name = issuer?.CN ?? issuer?.O;
-  return { issuer: Array.isArray(name) ? name.join(', ') : (name ?? 'unknown'), validUntilMs: Date.parse(valid_to) };
+  return stream instanceof TLSSocket ? certificateFacts(stream.getPeerCertificate()) : undefined;
 }

@@ -6,13 +6,24 @@ import { type ErrorCode, RekeyError } from '../operations/errors.ts';
  */
 export class ServerRefusal extends Error {
   readonly errno: number;
+  /** Whether it was the login or a statement: the same number means different things. */
+  readonly during: 'login' | 'statement';
+  /** How many statements of the same round trip were carried out before. */
+  readonly completed: number;
   /** The same statement may succeed a moment later. */
   readonly transient: boolean;
 
-  constructor(errno: number) {
+  constructor(errno: number, during: 'login' | 'statement' = 'statement', completed = 0) {
     super(`error ${errno}`);
     this.errno = errno;
+    this.during = during;
+    this.completed = completed;
     this.transient = MOMENTARY.includes(errno);
+  }
+
+  /** The user lacks a right for the statement. 1045: a global one; 1698, on MariaDB: to grant a role or proxy. */
+  get notPermitted(): boolean {
+    return this.during === 'statement' && ([1045, 1698].includes(this.errno) || MEANING[this.errno] === NOT_ALLOWED);
   }
 }
 
@@ -50,9 +61,10 @@ const MEANING: Readonly<Record<number, Meaning>> = {
   1040: FULL,
   1041: { code: BUSY, what: 'is out of memory' },
   1044: NOT_ALLOWED,
-  1045: { code: 'LOGIN_REFUSED', what: 'refused the login' },
+  1045: { code: 'LOGIN_REFUSED', what: 'refused the login' }, // for a statement: see notPermitted
   1049: { code: 'DATABASE_MISSING', what: 'has no database of that name' },
   1053: ENDED,
+  1064: { code: 'DATABASE_UNSUPPORTED', what: 'does not know a statement that MySQL has since 8.0.14' },
   1077: ENDED,
   1079: ENDED,
   1129: {
@@ -100,28 +112,34 @@ const MEANING: Readonly<Record<number, Meaning>> = {
 };
 
 /** The refusal as an error for people. */
-export function refusalAsRekeyError({ errno }: ServerRefusal, where: string): RekeyError {
-  const meaning = MEANING[errno];
-  if (meaning === undefined) return new RekeyError('DATABASE_ERROR', `${where} answered with error ${errno}`, LOOK_UP);
+export function refusalAsRekeyError(refusal: ServerRefusal, where: string): RekeyError {
+  const { errno, notPermitted } = refusal;
+  const meaning = notPermitted ? NOT_ALLOWED : MEANING[errno];
+  if (meaning === undefined)
+    return new RekeyError(
+      'DATABASE_ERROR',
+      `${where} answered with error ${errno}`,
+      "Look the error number up in the server's log and manual.",
+    );
   return new RekeyError(meaning.code, `${where} ${meaning.what} (error ${errno})`, meaning.action);
 }
-
-const LOOK_UP = "Look the error number up in the server's log and manual.";
 
 /** Thrown inside of the driver when a server asks for less than proof of the password. */
 export class UnsafeAuthentication extends Error {}
 
-/** What the driver says of the connection that failed, beside the error itself. */
-export interface FailedHandshake {
+/** What was going on, where the error itself does not say. */
+interface Circumstances {
+  readonly during: 'login' | 'statement';
+  readonly completed?: number;
   /** Node's code for what is wrong with the server's certificate, e.g. CERT_HAS_EXPIRED. */
-  readonly certificateFault: string | undefined;
+  readonly certificateFault?: string | undefined;
 }
 
 /** What the driver threw, by allow-list: numbers and codes, never a text of the server's or a statement. */
 export function translate(
   thrown: unknown,
   where: string,
-  { certificateFault }: FailedHandshake = { certificateFault: undefined },
+  { during, completed, certificateFault }: Circumstances,
 ): RekeyError | ServerRefusal {
   if (thrown instanceof RekeyError || thrown instanceof ServerRefusal) return thrown;
   const field = (key: string): unknown =>
@@ -129,7 +147,7 @@ export function translate(
   const errno = field('errno');
   // Node's errors have a number too, a negative one; only those of the server have its message.
   if (typeof errno === 'number' && errno > 0 && typeof field('sqlMessage') === 'string')
-    return new ServerRefusal(errno);
+    return new ServerRefusal(errno, during, completed);
   const code = field('code');
   switch (code) {
     case 'HANDSHAKE_NO_SSL_SUPPORT':

@@ -23,7 +23,7 @@ export interface MysqlFamilyServer {
   /** PEM of the authority that a client is to trust, and a file that holds it. */
   readonly ca: string;
   readonly caFile: string;
-  /** root@localhost. */
+  /** root@localhost, or @127.0.0.1 with skip-name-resolve. */
   readonly superuser: Account;
   /** Like the master user of RDS, at every host. */
   readonly admin: Account;
@@ -31,8 +31,8 @@ export interface MysqlFamilyServer {
   readonly database: string;
   /** All that the server logged so far: its errors, then the general log with every statement. */
   log(): string;
-  /** The caller ends the connection. */
-  connect(account: Account, database?: string): Promise<Connection>;
+  /** The caller ends the connection. @param programName the connection attribute by which clients name themselves */
+  connect(account: Account, database?: string, programName?: string): Promise<Connection>;
   /** Runs statements, separated by semicolons, as the superuser over a connection of its own. */
   run(sql: string, database?: string): Promise<void>;
   stop(): Promise<void>;
@@ -68,6 +68,8 @@ export async function startMysqlFamily(flavour: MysqlFlavour, options: MysqlFami
     // Run before the first connection is taken: the server is never there with the template's empty password.
     const statements = [
       `ALTER USER 'root'@'localhost' IDENTIFIED BY '${superuser.password}'`,
+      // Then the server knows a client by its address alone.
+      ...(options.settings?.['skip-name-resolve'] ? ["RENAME USER 'root'@'localhost' TO 'root'@'127.0.0.1'"] : []),
       'CREATE DATABASE app',
       ...flavour.accounts(admin),
       ...(options.readOnly ? [flavour.readOnly] : []),
@@ -113,13 +115,14 @@ export async function startMysqlFamily(flavour: MysqlFlavour, options: MysqlFami
     return { server, caFile };
   });
 
-  async function connect(account: Account, database?: string): Promise<Connection> {
+  async function connect(account: Account, database?: string, programName?: string): Promise<Connection> {
     const connection = await createConnection({
       host: '127.0.0.1',
       port: server.port,
       user: account.username,
       password: account.password,
       ...(database === undefined ? {} : { database }),
+      ...(programName === undefined ? {} : { connectAttributes: { program_name: programName } }),
       // TLS is what some tests are about; this way in must not depend on it.
       ...(tls === 'off' ? {} : { ssl: { rejectUnauthorized: false } }),
       multipleStatements: true,

@@ -1,0 +1,102 @@
+import type { Connection } from './mysql-connection.ts';
+import { sessionsOf } from './mysql-open-sessions.ts';
+import type { Session } from './mysql-session.ts';
+import type { AlternatingUsersEngine, Credentials, UserPairEngine } from './port.ts';
+
+/** Two users are peers when the server tells both the same about themselves. */
+export function userPair(session: Session, { prepareAlternate }: AlternatingUsersEngine): UserPairEngine {
+  return {
+    createPeer: prepareAlternate,
+
+    async peerDifferences(current, other, deadline) {
+      const first = await session(current, deadline, (connection) => describeSelf(connection, current));
+      const second = await session(other, deadline, (connection) => describeSelf(connection, other));
+      return [
+        ...lacks(second, first),
+        ...lacks(first, second),
+        ...apart(first, second),
+        ...first.powers,
+        ...second.powers,
+      ];
+    },
+
+    async ownSessions(user, deadline) {
+      const sessions = await session(user, deadline, (connection) => sessionsOf(connection, [user.username]));
+      return sessions.map(({ user: _, ...open }) => open);
+    },
+  };
+}
+
+/** What the server tells a user about itself. */
+interface Self {
+  readonly username: string;
+  readonly host: string;
+  /** Rows of SHOW GRANTS without the name of the user. */
+  readonly grants: ReadonlySet<string>;
+  /** Clauses of SHOW CREATE USER without name and password. */
+  readonly settings: string;
+  /** Rights that would let it take over any other user. */
+  readonly powers: readonly string[];
+}
+
+async function describeSelf(connection: Connection, { username }: Credentials): Promise<Self> {
+  // SHOW GRANTS tells the rights of active roles as one's own.
+  const [account, , , own, settings, , effective] = await connection.run([
+    'SELECT CURRENT_USER() AS account',
+    'SET sql_quote_show_create = ON',
+    'SET ROLE NONE',
+    'SHOW GRANTS',
+    'SHOW CREATE USER CURRENT_USER()',
+    'SET ROLE ALL',
+    'SHOW GRANTS',
+  ]);
+  const host = textsOf(account).join('').replace(/^.*@/s, '');
+  return {
+    username,
+    host,
+    grants: new Set(textsOf(own).map(withoutGrantee)),
+    settings: textsOf(settings).map(withoutPassword).join(''),
+    powers: textsOf(effective).flatMap((grant) => power(grant, username)),
+  };
+}
+
+const textsOf = (rows: readonly unknown[] | undefined): readonly string[] =>
+  (rows ?? []).map((row) => String(Object.values(row as object)[0]));
+
+const ACCOUNT = '`(?:[^`]|``)*`@`(?:[^`]|``)*`';
+/** The names of objects come before, and may look the same. */
+const GRANTEE = new RegExp(`^(.*) (?:TO|FROM) ${ACCOUNT}( WITH (?:GRANT|ADMIN) OPTION)?$`, 's');
+
+const withoutGrantee = (grant: string): string => grant.replace(GRANTEE, '$1$2');
+
+const TEXT = "'(?:[^'\\\\]|''|\\\\.)*'";
+const NAME_OF_USER = new RegExp(`^CREATE USER ${ACCOUNT}`, 's');
+/** A user that may read the tables of users is shown what the server stores of its password. */
+const STORED = new RegExp(`( IDENTIFIED WITH ${TEXT}) AS (?:<secret>|0x[0-9A-F]*|${TEXT})`, 'gs');
+
+const withoutPassword = (statement: string): string => statement.replace(NAME_OF_USER, '').replace(STORED, '$1');
+
+function lacks(one: Self, other: Self): readonly string[] {
+  return [...other.grants].filter((grant) => !one.grants.has(grant)).map((grant) => `${one.username} lacks: ${grant}`);
+}
+
+function* apart(first: Self, second: Self): Iterable<string> {
+  const both = `${first.username} and ${second.username}`;
+  if (first.host !== second.host) yield `${both} may log in from other hosts: ${first.host} and ${second.host}`;
+  if (first.settings !== second.settings)
+    yield `${both} have other settings: default roles, REQUIRE, limits, or the rules of their passwords`;
+}
+
+/** CREATE USER, and changing its tables, is power over any user. */
+function power(grant: string, username: string): readonly string[] {
+  const [, privileges = '', on = ''] =
+    /^GRANT (.*) ON (\*\.\*|`mysql`\.\*|`mysql`\.`user`) (?:TO|FROM) /s.exec(grant) ?? [];
+  const found = privileges
+    .split(/, ?/)
+    .filter((privilege) =>
+      on === '*.*'
+        ? ['CREATE USER', 'ALL PRIVILEGES'].includes(privilege)
+        : ['INSERT', 'UPDATE', 'ALL PRIVILEGES'].includes(privilege),
+    );
+  return found.length === 0 ? [] : [`${username} could take any other user over: ${found.join(', ')} on ${on}`];
+}

@@ -1,0 +1,107 @@
+import type { Clock } from '../operations/clock.ts';
+import type { Deadline } from '../operations/deadline.ts';
+import { RekeyError } from '../operations/errors.ts';
+import { alternatingUsers } from './mysql-alternating-users.ts';
+import { ownAccount } from './mysql-catalog.ts';
+import { quoteLiteral, withConnection } from './mysql-connection.ts';
+import { dualPassword } from './mysql-dual-password.ts';
+import { refusalAsRekeyError, ServerRefusal } from './mysql-errors.ts';
+import { inspectServer } from './mysql-facts.ts';
+import { requireNames, requireUserName } from './mysql-names.ts';
+import { setAnyPassword, setOwnPassword } from './mysql-password.ts';
+import { createSession, requireEncrypted } from './mysql-session.ts';
+import { userPair } from './mysql-user-pair.ts';
+import type { Credentials, DatabaseEngine, Login, RefusalReason } from './port.ts';
+import type { Trust } from './tls.ts';
+
+export interface MysqlOptions extends Trust {
+  readonly clock: Clock;
+}
+
+/** MySQL from 8.0.14 on. */
+export function createMysqlEngine({ clock, ...trust }: MysqlOptions): DatabaseEngine {
+  const session = createSession(trust, clock);
+  const alternating = alternatingUsers(session);
+  return {
+    name: 'mysql',
+    login,
+
+    async setPassword(change, deadline) {
+      requireUserName(change.username);
+      requireEncrypted(change.acting);
+      await session({ ...change.acting, database: '' }, deadline, (connection) =>
+        change.acting.username === change.username
+          ? setOwnPassword(connection, change)
+          : setAnyPassword(connection, change),
+      );
+    },
+
+    inspect: (observer, users, deadline) =>
+      session({ ...observer, database: '' }, deadline, (connection) => inspectServer(connection, users)),
+
+    alternatingUsers: alternating,
+    userPair: userPair(session, alternating),
+    dualPassword: dualPassword(session, login),
+  };
+
+  async function login(
+    credentials: Credentials,
+    deadline: Deadline,
+    witness?: () => Promise<Credentials | undefined>,
+  ): Promise<Login> {
+    requireNames(credentials);
+    const where = `the database at ${credentials.host}`;
+    try {
+      return await withConnection(credentials, trust, deadline, async (connection) => {
+        // Anonymous accounts, proxy users, poolers and a server without grant tables all know a session by another name.
+        const account = await ownAccount(connection);
+        if (account.user === credentials.username) return { kind: 'accepted' };
+        throw new RekeyError('AUTHENTICATION_UNSAFE', `${where} opened the session of another user`);
+      });
+    } catch (error) {
+      if (!(error instanceof ServerRefusal)) throw error;
+      const told = REASON[error.errno];
+      if (told === undefined) throw refusalAsRekeyError(error, where);
+      const reason = told === 'password' && witness ? await whyRefused(credentials.username, witness, deadline) : told;
+      return { kind: 'refused', reason };
+    }
+  }
+
+  /** MySQL answers with one and the same error to a wrong password, an unknown user and one from the wrong host. */
+  async function whyRefused(
+    username: string,
+    findWitness: () => Promise<Credentials | undefined>,
+    deadline: Deadline,
+  ): Promise<RefusalReason> {
+    try {
+      const witness = await findWitness();
+      if (witness === undefined) return 'password';
+      return await session({ ...witness, database: '' }, deadline, async (connection) => {
+        const accounts = await connection.query<{ locked: 0 | 1; admits: 0 | 1 }>(
+          // The server sees us as it sees the witness: by name where it looks names up, else by address.
+          `SELECT account_locked = 'Y' AS locked, ssl_type NOT IN ('X509', 'SPECIFIED') AND (
+             client LIKE Host OR LOCATE('/', Host) > 0 OR (Host REGEXP '^[0-9]' AND NOT IS_IPV4(client))) AS admits
+           FROM mysql.user, (SELECT SUBSTRING_INDEX(USER(), '@', -1) AS client) AS me
+           WHERE User = ${quoteLiteral(username)}`,
+        );
+        if (accounts.length === 0) return 'no-such-user';
+        const admitting = accounts.filter(({ admits }) => admits);
+        if (admitting.length === 0) return 'not-permitted';
+        return admitting.every(({ locked }) => locked) ? 'locked' : 'password';
+      });
+    } catch {
+      return 'password'; // the witness could not say; that the login was refused stands
+    }
+  }
+}
+
+const REASON: Readonly<Record<number, RefusalReason>> = {
+  1044: 'not-permitted', // no right on the database
+  1045: 'password',
+  1130: 'not-permitted',
+  1698: 'not-permitted', // a plugin without passwords
+  1820: 'expired',
+  1862: 'expired',
+  3118: 'locked',
+  3955: 'locked', // FAILED_LOGIN_ATTEMPTS
+};
