@@ -160,7 +160,15 @@ export async function requireOwnership(rotation: Rotation, witness: Witness): Pr
   const { engine, current, deadline } = rotation;
   const refusal = await engine.login(current, deadline, witness);
   if (refusal.kind === 'accepted') return;
-  await resetByAdministrator(rotation, current, { which: `the current login "${current.username}"`, refusal });
+  const which = `the current login "${current.username}"`;
+  try {
+    await resetByAdministrator(rotation, current, { which, refusal });
+  } catch (error) {
+    // Not the pending password, which would be replaced by another one for it.
+    if (error instanceof RekeyError && error.code === 'PASSWORD_REJECTED')
+      throw loginRefused(`${which}, whose password it does not take as a new one either`, refusal);
+    throw error;
+  }
 }
 
 /**

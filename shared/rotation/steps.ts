@@ -11,6 +11,7 @@ import { type PreflightReport, preflightOf, requirePassed } from './preflight.ts
 import { testEverywhere } from './readers.ts';
 import { rotationOf } from './rotation.ts';
 import { readLogin } from './secret-reader.ts';
+import { singleUser } from './single-user.ts';
 import { type Database, type Rotation, requireLogin, type Strategy, type Surroundings } from './strategy.ts';
 import { strategyFor } from './strategy-choice.ts';
 
@@ -70,12 +71,22 @@ export async function runStep(request: RotationRequest, deps: RotationDeps, dead
     const stored = await deps.store.read(secret.arn, versionId);
     if (!stored) throw new RekeyError('CURRENT_MISSING', `version ${versionId} of ${secret.arn} has no value`);
     const rotation = await rotationOf(secret, { versionId, stored }, deps, deadline);
-    // In setSecret a single user and one with two passwords part ways: there it must be known which it is.
-    const probe = request.step === 'setSecret' ? rotation.current : undefined;
-    strategy = await strategyFor(rotation, probe);
+    strategy = request.step === 'setSecret' ? await strategyToSet(rotation) : await strategyFor(rotation, undefined);
     return await act({ request, deps, strategy, rotation });
   } catch (error) {
     await announceFailure(request, deps.announcer, error, strategy);
+    throw error;
+  }
+}
+
+/** In setSecret a single user and one with two passwords part ways: there it must be known which it is. */
+async function strategyToSet(rotation: Rotation): Promise<Strategy> {
+  try {
+    return await strategyFor(rotation, rotation.current);
+  } catch (error) {
+    // `auto` asked over the current login. Refused: an earlier try has changed the password of a single user, which
+    // the pending login shows; or for the moment only, and then what works must not be replaced.
+    if (error instanceof RekeyError && error.code === 'LOGIN_REFUSED') return strategyFor(rotation, undefined);
     throw error;
   }
 }
@@ -207,12 +218,12 @@ async function readPending(
 }
 
 async function announceSuccess(
-  { rotation, request, deps, strategy: chosen }: Run,
+  { rotation, request, deps }: Run,
   pending: DatabaseSecret,
   gap: { readonly milliseconds: number; readonly measured: 'exactly' | 'at-most' },
 ): Promise<void> {
-  // What `auto` came down to in setSecret; that it cannot be asked is no reason to be silent.
-  const strategy = await strategyFor(rotation, pending).catch(() => chosen);
+  // What `auto` came down to in setSecret. Where that cannot be asked, a gap that was none is the lesser untruth.
+  const strategy = await strategyFor(rotation, pending).catch(() => singleUser);
   const { secretArn, secretName, engine } = rotation;
   const { versionId } = request;
   await deps.announcer.announce({

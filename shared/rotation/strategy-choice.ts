@@ -20,7 +20,9 @@ export async function strategyFor(rotation: Rotation, login: DatabaseSecret | un
   if (current.masterArn !== undefined && engine.alternatingUsers) return alternatingUsers(engine.alternatingUsers);
   const dual = engine.dualPassword;
   if (!dual) return singleUser;
-  if (login === undefined || current.masterArn !== undefined) return dualPassword(dual);
+  if (current.masterArn !== undefined) return dualPassword(dual);
+  // Not known yet: nobody may rely on there being no gap.
+  if (login === undefined) return { ...dualPassword(dual), hasGap: true };
   return (await dual.mayKeepOld(login, rotation.deadline)) ? dualPassword(dual) : singleUser;
 }
 

@@ -4,7 +4,7 @@ import { RekeyError } from '../operations/errors.ts';
 import { type DatabaseSecret, withLogin } from '../secrets/database-secret.ts';
 import { generatePassword } from '../secrets/password.ts';
 import { PREVIOUS, STANDBY, versionWithStage } from '../secrets/port.ts';
-import { resetByAdministrator } from './administrator.ts';
+import { requireOwnership, resetByAdministrator } from './administrator.ts';
 import { readLogin, readStaged } from './secret-reader.ts';
 import { witnessOf } from './single-user.ts';
 import { loginRefused, pendingRefused, type Rotation, requireCurrentLogin, type Strategy } from './strategy.ts';
@@ -34,7 +34,15 @@ export function userPair(engine: UserPairEngine): Strategy {
 
     async set(rotation, pending) {
       const outcome = await changePassword(rotation, pending);
-      await requireSame(rotation, pending, () => compare(rotation, pending));
+      const requirePeer = () => requireSame(rotation, pending, () => compare(rotation, pending));
+      try {
+        await requirePeer();
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        // Of the current user, in a database that was restored: the other one has just been let in.
+        await requireOwnership(rotation, witnessOf(rotation));
+        await requirePeer();
+      }
       return outcome;
     },
 
@@ -68,9 +76,13 @@ export function userPair(engine: UserPairEngine): Strategy {
       try {
         sessions = await engine.ownSessions(previous, deadline);
       } catch (error) {
-        // Refused is what it is meant to be; that it still logs in with what the store has is for the next rotation.
-        if (error instanceof RekeyError && error.code === 'LOGIN_REFUSED') return { kind: 'retired', user };
-        throw error;
+        if (!isRefusal(error)) throw error;
+        // Refused is what it is meant to be, if that is our doing: it may be locked for the moment only.
+        const standby = await readStaged(rotation, STANDBY);
+        const ours = standby?.username === user && (await rotation.engine.login(standby, deadline)).kind === 'accepted';
+        return ours
+          ? { kind: 'retired', user }
+          : { kind: 'leftAlone', why: `the server refuses "${user}" already, and not because of Rekey` };
       }
       if (sessions.length > 0) return { kind: 'sessionsOpen', user, sessions };
       if (!(await stillWanted())) return { kind: 'superseded' };
@@ -107,7 +119,7 @@ export function userPair(engine: UserPairEngine): Strategy {
         await rotation.engine.setPassword({ acting, username, password }, rotation.deadline);
         return 'set';
       } catch (error) {
-        if (!(error instanceof RekeyError && error.code === 'LOGIN_REFUSED')) throw error;
+        if (!isRefusal(error)) throw error;
       }
     }
     const login = await rotation.engine.login(pending, rotation.deadline, witnessOf(rotation));
@@ -117,6 +129,8 @@ export function userPair(engine: UserPairEngine): Strategy {
     return 'set';
   }
 }
+
+const isRefusal = (error: unknown) => error instanceof RekeyError && error.code === 'LOGIN_REFUSED';
 
 /**
  * The login of the user that is not in use, as it most likely is.
@@ -158,8 +172,7 @@ export async function requireSame(
   try {
     differences = await compare();
   } catch (error) {
-    const refused = error instanceof RekeyError && error.code === 'LOGIN_REFUSED';
-    if (!refused || witness === undefined) throw error;
+    if (!isRefusal(error) || witness === undefined) throw error;
     const login = await rotation.engine.login(pending, rotation.deadline, witness);
     throw login.kind === 'refused' ? pendingRefused(pending, login) : error;
   }

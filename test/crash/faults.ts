@@ -1,0 +1,89 @@
+import type { ErrorCode } from '../../shared/operations/errors.ts';
+
+/** What can become of one call to the outside. */
+export type Fault =
+  /** The process is gone before the call, or once it took effect and before its answer arrived. */
+  | { readonly kind: 'die'; readonly when: 'before' | 'after' }
+  /** A typed error instead of the answer; `after`: the call took effect all the same, and its answer was lost. */
+  | { readonly kind: 'fail'; readonly when: 'before' | 'after'; readonly code: ErrorCode }
+  /** The server refuses a login that is right: locked out, or asked at the wrong moment. */
+  | { readonly kind: 'refuse' }
+  /** The answer that was true before the last change. */
+  | { readonly kind: 'stale' }
+  /** The answer comes when next to nothing is left of the deadline. */
+  | { readonly kind: 'slow' }
+  /** The connection is cut when some of the statements were carried out. */
+  | { readonly kind: 'half' }
+  /** The connection is cut, and what was on its way is carried out a little later. */
+  | { readonly kind: 'late' };
+
+export function describeFault(fault: Fault): string {
+  if (fault.kind === 'die') return `die ${fault.when}`;
+  if (fault.kind === 'fail') return `${fault.code} ${fault.when}`;
+  return fault.kind;
+}
+
+const DIE: readonly Fault[] = [
+  { kind: 'die', when: 'before' },
+  { kind: 'die', when: 'after' },
+];
+const before = (...codes: ErrorCode[]): Fault[] => codes.map((code) => ({ kind: 'fail', when: 'before', code }));
+const after = (...codes: ErrorCode[]): Fault[] => codes.map((code) => ({ kind: 'fail', when: 'after', code }));
+const SLOW: Fault = { kind: 'slow' };
+const STALE: Fault = { kind: 'stale' };
+const LATE: Fault = { kind: 'late' };
+
+/** What every call to Secrets Manager may answer; its port says what else. */
+const STORE = [...DIE, SLOW, ...before('SECRETS_MANAGER_UNAVAILABLE', 'ACCESS_DENIED')];
+const STORE_READ = [...STORE, STALE, ...before('KEY_UNUSABLE')];
+/** An SDK that tries again by itself meets its own effect: the answer is then another one than success. */
+const STORE_WRITE = [...STORE, LATE, ...after('SECRETS_MANAGER_UNAVAILABLE')];
+
+const DATABASE = [...DIE, SLOW, ...before('DATABASE_UNREACHABLE', 'DATABASE_BUSY', 'DATABASE_TLS', 'LOGIN_REFUSED')];
+const DATABASE_WRITE = [
+  ...DATABASE,
+  ...before('DATABASE_READ_ONLY', 'PRIVILEGE_MISSING'),
+  // What a server reports as busy, it rolled back.
+  ...after('DATABASE_UNREACHABLE'),
+];
+const PASSWORD = [...DATABASE_WRITE, LATE, ...before('PASSWORD_REJECTED', 'USERNAME_INVALID')];
+
+/** Port and method → the faults that this call can meet. A method without an entry is a mistake in this table. */
+const FAULTS: Readonly<Record<string, readonly Fault[]>> = {
+  'store.describe': [...STORE, STALE, ...before('SECRET_NOT_FOUND')],
+  'store.read': STORE_READ,
+  'store.readStage': STORE_READ,
+  'store.writeVersion': [...STORE_WRITE, ...before('KEY_UNUSABLE', 'SECRETS_MANAGER_REJECTED')],
+  'store.withdrawLabel': STORE_WRITE,
+  'store.moveCurrent': [...STORE_WRITE, ...before('CURRENT_MOVED'), ...after('CURRENT_MOVED')],
+
+  // A refusal is an answer of `login`, and never thrown.
+  'engine.login': [
+    ...DIE,
+    SLOW,
+    { kind: 'refuse' },
+    ...before('DATABASE_UNREACHABLE', 'DATABASE_BUSY', 'DATABASE_TLS'),
+  ],
+  'engine.setPassword': PASSWORD,
+  'engine.inspect': DATABASE,
+  'alternatingUsers.prepareAlternate': [...PASSWORD, { kind: 'half' }, ...before('RIGHTS_DIFFER')],
+  'alternatingUsers.differences': DATABASE,
+  'alternatingUsers.missingForAlternate': DATABASE,
+  'alternatingUsers.disableAlternate': DATABASE_WRITE,
+  'userPair.peerDifferences': DATABASE,
+  'userPair.ownSessions': DATABASE,
+  'dualPassword.mayKeepOld': DATABASE,
+  'dualPassword.addPassword': [...PASSWORD, ...before('DATABASE_UNSUPPORTED')],
+  'dualPassword.discardOld': DATABASE_WRITE,
+
+  'topology.describe': [...DIE, SLOW, ...before('RDS_UNAVAILABLE', 'RDS_ACCESS_DENIED', 'RDS_REJECTED')],
+  // It answers false instead of throwing: what happened is lost to whoever listens, and to nobody else.
+  'announcer.announce': [...DIE, SLOW],
+  'clock.sleep': [...DIE, SLOW],
+};
+
+export function faultsOf(call: string): readonly Fault[] {
+  const faults = FAULTS[call];
+  if (!faults) throw new Error(`no faults are known for ${call}`);
+  return faults;
+}

@@ -1,0 +1,163 @@
+import type { Clock } from '../../shared/operations/clock.ts';
+import type { Deadline } from '../../shared/operations/deadline.ts';
+import { RekeyError } from '../../shared/operations/errors.ts';
+import type { RotationDeps } from '../../shared/rotation/steps.ts';
+import type { Fault } from './faults.ts';
+
+/** One call to the outside. */
+export interface Call {
+  /** Counted from 1 over the whole run, whichever process makes it. */
+  readonly number: number;
+  /** Port and method, e.g. `store.read`. */
+  readonly name: string;
+  readonly args: readonly unknown[];
+}
+
+/** Who decides what becomes of each call, and sees what came of it. */
+export interface Conductor {
+  /** Called as a call begins. */
+  next(name: string, args: readonly unknown[]): { readonly call: Call; readonly fault: Fault | undefined };
+  /** The outside is as it is once the call took effect or failed; nothing of the caller has run since. */
+  settled(call: Call): void | Promise<void>;
+  /** Lets the time run out but for a moment. */
+  delay(): void;
+  /** What this read would have answered before the last change. */
+  stale(call: Call, read: () => Promise<unknown>): Promise<unknown>;
+  /** Carries some of it out. */
+  half?(call: Call): void;
+  /** Carries it out, but only a few calls later. */
+  later(run: () => Promise<unknown>): void;
+}
+
+/** A process of Lambda: once it is dead, nothing of it reaches the outside any more. */
+export interface Process {
+  /** Resolves when it dies. */
+  readonly death: Promise<'died'>;
+  isDead(): boolean;
+  die(): void;
+}
+
+export function startProcess(): Process {
+  let dead = false;
+  let died: (value: 'died') => void = () => {};
+  const death = new Promise<'died'>((resolve) => {
+    died = resolve;
+  });
+  return {
+    death,
+    isDead: () => dead,
+    die() {
+      dead = true;
+      died('died');
+    },
+  };
+}
+
+/** Thrown where a dead process has to let go of a real connection. No code of a dead process can reach the outside. */
+export class Death extends Error {}
+
+/**
+ * How a dead process falls silent. `silence`: its calls are never answered, so that not even a `finally` runs, as after
+ * SIGKILL. `throw`: for adapters that hold a connection, which the kernel would close.
+ */
+export type AfterDeath = 'silence' | 'throw';
+
+type Ports = Pick<RotationDeps, 'store' | 'engine' | 'topology' | 'announcer' | 'clock'>;
+
+/** The least time that an adapter wants left before it connects. */
+const CONNECT_MS = 1_000;
+
+/** The ports of one process, each call of which the conductor sees. */
+export function faultyPorts(ports: Ports, process: Process, conductor: Conductor, afterDeath: AfterDeath): Ports {
+  const never = (): Promise<never> => {
+    if (afterDeath === 'throw') throw new Death('this process is dead');
+    return new Promise(() => {});
+  };
+
+  async function invoke(name: string, args: readonly unknown[], run: () => Promise<unknown>): Promise<unknown> {
+    if (process.isDead()) return never();
+    const { call, fault } = conductor.next(name, args);
+    const outcome = await suffer(call, fault, run).then(
+      (answer) => ({ answer }),
+      (thrown: unknown) => ({ thrown }),
+    );
+    // A call that waited for another call of its process may be answered after that one was its death.
+    if (process.isDead() && fault?.kind !== 'die') return never();
+    await conductor.settled(call);
+    if (fault?.kind === 'die') {
+      process.die();
+      return never();
+    }
+    if ('thrown' in outcome) throw outcome.thrown;
+    return outcome.answer;
+  }
+
+  async function suffer(call: Call, fault: Fault | undefined, run: () => Promise<unknown>): Promise<unknown> {
+    const late = call.args.some((arg) => isDeadline(arg) && arg.remainingMs() < CONNECT_MS);
+    if (late) throw new RekeyError('DEADLINE_TOO_CLOSE', `${call.name} has no time left`);
+    switch (fault?.kind) {
+      case undefined:
+        return run();
+      case 'die':
+        return fault.when === 'after' ? run() : undefined;
+      case 'fail':
+        if (fault.when === 'after') await run();
+        throw new RekeyError(fault.code, `${call.name} was made to fail ${whoActs(call)}`);
+      case 'refuse':
+        return { kind: 'refused', reason: 'password' };
+      case 'stale':
+        return conductor.stale(call, run);
+      case 'slow': {
+        const answer = await run();
+        conductor.delay();
+        return answer;
+      }
+      case 'half':
+        conductor.half?.(call);
+        throw unreachable(call);
+      case 'late':
+        conductor.later(run);
+        throw unreachable(call);
+    }
+  }
+
+  /** Every method of a port, and those of the ports that it holds. */
+  function wrap<Port extends object>(port: Port, name: string): Port {
+    const wrapped: Record<string, unknown> = {};
+    for (const [member, value] of Object.entries(port)) {
+      if (typeof value === 'function')
+        wrapped[member] = (...args: unknown[]) => invoke(`${name}.${member}`, args, () => value.apply(port, args));
+      else if (typeof value === 'object' && value !== null) wrapped[member] = wrap(value, member);
+      else wrapped[member] = value;
+    }
+    return wrapped as Port;
+  }
+
+  const { store, engine, announcer, clock, topology } = ports;
+  return {
+    store: wrap(store, 'store'),
+    engine: wrap(engine, 'engine'),
+    announcer: wrap(announcer, 'announcer'),
+    topology: wrap({ describe: topology.describe.bind(topology) }, 'topology'),
+    clock: { now: () => clock.now(), sleep: wrap<Pick<Clock, 'sleep'>>({ sleep: clock.sleep }, 'clock').sleep },
+  };
+}
+
+const unreachable = ({ name }: Call) =>
+  new RekeyError(
+    name.startsWith('store.') ? 'SECRETS_MANAGER_UNAVAILABLE' : 'DATABASE_UNREACHABLE',
+    `the connection of ${name} was cut`,
+  );
+
+const isDeadline = (arg: unknown): arg is Deadline => typeof arg === 'object' && arg !== null && 'remainingMs' in arg;
+
+/** Engines name the acting user in a refusal, and the core tells an administrator's from another's by it. */
+function whoActs({ args }: Call): string {
+  for (const arg of args) {
+    if (typeof arg !== 'object' || arg === null) continue;
+    if ('acting' in arg) return (arg.acting as { username: string }).username;
+    if ('admin' in arg) return (arg.admin as { username: string }).username;
+    if ('username' in arg) return String(arg.username);
+  }
+  return '';
+}

@@ -1,0 +1,138 @@
+import { CURRENT, PENDING, PREVIOUS, STANDBY } from '../../../shared/secrets/port.ts';
+import type { Call } from '../faulty-ports.ts';
+import { BYSTANDER, currentVersion, loginIn, logsIn, stagedLogin, type World } from './world.ts';
+
+/** A promise of docs/reliability.md that was broken, by its number there. */
+export class Broken extends Error {
+  constructor(invariant: string, what: string) {
+    super(`${invariant}: ${what}`);
+  }
+}
+
+/** Watches one world, and judges it after every call. */
+export interface Watch {
+  /** @throws Broken */
+  check(call: Call): void;
+  /** RotateSecret made a version, or retire may make one. */
+  expectVersion(): void;
+  /** How long AWSCURRENT was refused in all, in milliseconds. */
+  refusedMs(): number;
+}
+
+const APPLICATION = ['app', 'app_clone', 'app_peer'];
+/** Calls between the login that proves a password and the move of AWSCURRENT, when the move comes late. */
+const LATE_CALLS = 4;
+
+export function watch(world: World): Watch {
+  const { estate, secrets, database, arn, clock } = world;
+  const untouched = untouchedOf(world);
+  /** What users had before Rekey came, as a restored database has it. */
+  const inherited = new Set(APPLICATION.flatMap((name) => database.users.get(name)?.passwords ?? []));
+  let current = currentVersion(world);
+  let versionsExpected = secrets.secret(arn).versions.size;
+  let refusedSinceMs: number | undefined;
+  let refusedMs = 0;
+  let proved = { password: '', number: 0 };
+
+  function checkWayIn(works: boolean): void {
+    const waysIn = (stages: readonly string[]) => stages.some((stage) => logsIn(world, stagedLogin(world, stage)));
+    if (estate.restored) {
+      // Nothing works until the reset; from then on what the reset set, and that is stored.
+      const users = [...APPLICATION].flatMap((name) => database.users.get(name) ?? []);
+      const reset = users.some(({ passwords }) => passwords.some((password) => !inherited.has(password)));
+      if (reset && !waysIn([CURRENT, PENDING, PREVIOUS, STANDBY])) throw new Broken('I1', 'no stored login works');
+    } else if (estate.strategy === 'single-user') {
+      if (!works && !waysIn([PENDING])) throw new Broken('I1', 'neither AWSCURRENT nor AWSPENDING logs in');
+    } else if (!works) throw new Broken('I5', 'AWSCURRENT does not log in');
+  }
+
+  return {
+    expectVersion() {
+      versionsExpected += 1;
+    },
+    refusedMs: () => refusedMs,
+
+    check({ number, name, args }) {
+      const { versions } = secrets.secret(arn);
+      const login = stagedLogin(world, CURRENT);
+      const works = logsIn(world, login);
+
+      checkWayIn(works);
+      if (works) {
+        if (refusedSinceMs !== undefined) refusedMs += clock.now() - refusedSinceMs;
+        refusedSinceMs = undefined;
+      } else refusedSinceMs ??= clock.now();
+
+      // I2: what AWSCURRENT moves to has just logged in.
+      if (name === 'engine.login') {
+        const { username, password, host, port } = args[0] as (typeof args)[0] &
+          import('../../../shared/engines/port.ts').Credentials;
+        const tried = { username, password: password.expose(), host, port };
+        if (logsIn(world, tried)) proved = { password: tried.password, number };
+      }
+      const now = currentVersion(world);
+      if (now !== current) {
+        if (!works) throw new Broken('I2', 'AWSCURRENT moved to a login that is refused');
+        if (proved.password !== login?.password || number - proved.number > LATE_CALLS)
+          throw new Broken('I2', 'AWSCURRENT moved to a login that was not just tried');
+        current = now;
+      }
+
+      // I6: whoever is current can do what the application needs, and no more.
+      const rights = database.users.get(login?.username ?? '')?.rights;
+      if (!rights || rights.size !== world.rights.size || ![...world.rights].every((right) => rights.has(right)))
+        throw new Broken('I6', `"${login?.username}" is current, and its rights are not those of the application`);
+
+      // I3: every password in the database is stored.
+      const stored = new Set<string>();
+      for (const { value } of versions.values()) if (value !== undefined) stored.add(loginIn(value).password);
+      for (const user of APPLICATION)
+        for (const password of database.users.get(user)?.passwords ?? [])
+          if (!stored.has(password) && !inherited.has(password))
+            throw new Broken('I3', `"${user}" has a password that is not stored`);
+
+      // I8, I9: no other user, host or secret is touched.
+      const touched = untouched();
+      if (touched !== undefined) throw new Broken(touched.invariant, touched.what);
+      for (const host of hostsIn(args))
+        if (host !== login?.host) throw new Broken('I8', `${name} went to the host ${host}`);
+
+      // I10: no version but those that RotateSecret made, and one for each standby.
+      if (versions.size > versionsExpected) throw new Broken('I10', `there are ${versions.size} versions`);
+    },
+  };
+}
+
+/** @returns what tells whether anything was changed that is no business of this secret's */
+function untouchedOf({ database, secrets, adminArn }: World) {
+  const stateOf = (name: string) => {
+    const user = database.users.get(name);
+    return user && [...user.passwords, user.mayLogIn, ...user.rights].join();
+  };
+  const adminSecret = () => {
+    const versions = adminArn ? [...secrets.secret(adminArn).versions.values()] : [];
+    return versions.map(({ value, stages }) => [value, ...stages].join()).join();
+  };
+  const bystander = stateOf(BYSTANDER);
+  const admin = stateOf('admin');
+  const secret = adminSecret();
+  return () => {
+    if (stateOf(BYSTANDER) !== bystander) return { invariant: 'I8', what: 'another user was changed' };
+    if (stateOf('admin') !== admin) return { invariant: 'I8', what: 'the administrator was changed' };
+    for (const name of database.users.keys())
+      if (![...APPLICATION, BYSTANDER, 'admin'].includes(name))
+        return { invariant: 'I8', what: `the user "${name}" was made` };
+    if (adminSecret() !== secret) return { invariant: 'I9', what: "the administrator's secret was written" };
+    return undefined;
+  };
+}
+
+/** Wherever a call's arguments say that something is at a host. */
+function* hostsIn(args: readonly unknown[]): Iterable<unknown> {
+  for (const arg of args) {
+    if (typeof arg !== 'object' || arg === null) continue;
+    if ('host' in arg) yield arg.host;
+    for (const part of ['acting', 'admin', 'present', 'kept'])
+      if (part in arg) yield ((arg as Record<string, unknown>)[part] as { host: unknown }).host;
+  }
+}
