@@ -17,7 +17,7 @@ function underTest(): DatabaseUnderTest {
     if (user === undefined) throw new Error(`${name} does not exist`);
     return user;
   }
-  addUser('rekey_admin', { password: 'admin' });
+  addUser('rekey_admin', { password: 'admin', administers: true });
   return {
     engine,
     admin: {

@@ -36,7 +36,7 @@ let arn: string;
 
 async function start(testVersionHolds: 'nothing' | 'current value' = 'nothing') {
   database = createFakeDatabase('postgres');
-  database.addUser('admin', { password: 'a' });
+  database.addUser('admin', { password: 'a', administers: true });
   database.addUser('app', { password: 'old', rights: ['read'] });
   outcomes = [];
   announced = [];

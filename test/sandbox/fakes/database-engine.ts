@@ -14,6 +14,8 @@ export interface FakeUser {
   passwords: readonly string[];
   mayLogIn: boolean;
   expired: boolean;
+  /** May change the passwords of other users. */
+  administers: boolean;
   readonly rights: Set<string>;
   readonly sessions: OpenSession[];
 }
@@ -24,7 +26,10 @@ export interface FakeDatabase {
   readonly engine: Required<DatabaseEngine>;
   readonly users: Map<string, FakeUser>;
   /** Adds a user that may log in, or replaces one. */
-  addUser(name: string, user: { readonly password: string; readonly rights?: readonly string[] }): FakeUser;
+  addUser(
+    name: string,
+    user: { readonly password: string; readonly rights?: readonly string[]; readonly administers?: boolean },
+  ): FakeUser;
   /** Rights that nothing can copy, so that the two users of a pair go on differing in them. */
   readonly irreconcilable: Set<string>;
   /** What the administrator lacks; while not empty, prepareAlternate refuses. */
@@ -53,8 +58,8 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
     const user = users.get(username);
     if (user === undefined) return 'no-such-user';
     if (user.expired) return 'expired';
-    if (!user.passwords.includes(password.expose())) return 'password';
-    return user.mayLogIn ? undefined : 'locked';
+    if (!user.mayLogIn) return 'locked';
+    return user.passwords.includes(password.expose()) ? undefined : 'password';
   }
 
   function actingAs(credentials: Credentials): FakeUser {
@@ -86,8 +91,9 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
     userNamed(current);
   }
 
-  function requirePower({ username }: Credentials): void {
-    if (powerless.has(username))
+  function requirePower({ username }: Credentials, target: string): void {
+    const others = target !== username && !users.get(username)?.administers;
+    if (others || powerless.has(username))
       throw new RekeyError('PRIVILEGE_MISSING', `${username} may not`, `GRANT it TO ${username}`);
   }
 
@@ -101,6 +107,7 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
       passwords: [password],
       mayLogIn: true,
       expired: false,
+      administers: false,
       rights: new Set(wanted),
       sessions,
     });
@@ -120,7 +127,7 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
       begin('login');
       const reason = refusalOf(credentials);
       if (reason === undefined) return { kind: 'accepted' };
-      const witnessed = witness && (await witness());
+      const witnessed = await witness?.().catch(() => undefined);
       const known = witnessed !== undefined && refusalOf(witnessed) === undefined;
       return { kind: 'refused', reason: known ? reason : 'password' };
     },
@@ -128,7 +135,7 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
     async setPassword({ acting, username, password }) {
       begin('setPassword');
       actingAs(acting);
-      requirePower(acting);
+      requirePower(acting, username);
       userNamed(username).passwords = [password.expose()];
     },
 
@@ -211,7 +218,7 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
         actingAs(acting);
         const user = userNamed(username);
         if (user.passwords.includes(password.expose())) return 'alreadyAdded';
-        requirePower(acting);
+        requirePower(acting, username);
         user.passwords = [password.expose(), present.password.expose()];
         return 'added';
       },
@@ -229,11 +236,12 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
   const database: FakeDatabase = {
     engine,
     users,
-    addUser(username, { password, rights = [] }) {
+    addUser(username, { password, rights = [], administers = false }) {
       const user: FakeUser = {
         passwords: [password],
         mayLogIn: true,
         expired: false,
+        administers,
         rights: new Set(rights),
         sessions: [],
       };

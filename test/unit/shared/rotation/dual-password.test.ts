@@ -15,7 +15,7 @@ let arn: string;
 
 function begin({ strategy = 'auto', admin = false } = {}) {
   database = createFakeDatabase('postgres');
-  database.addUser('admin', { password: 'a' });
+  database.addUser('admin', { password: 'a', administers: true });
   database.addUser('app', { password: 'p0' });
   rig = createRig(database.engine);
   const adminArn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }), {

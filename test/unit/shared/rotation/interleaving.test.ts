@@ -12,7 +12,7 @@ const base = { engine: 'postgres', host: 'db.example' };
 
 function begin(strategy: 'single-user' | 'alternating-users') {
   const database = createFakeDatabase('postgres');
-  database.addUser('admin', { password: 'a' });
+  database.addUser('admin', { password: 'a', administers: true });
   database.addUser('app', { password: 'old', rights: ['read'] });
   const rig = createRig(likePostgres(database));
   const masterarn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }), {

@@ -15,7 +15,7 @@ let arn: string;
 
 function begin(app: Record<string, unknown> = {}, tags: Record<string, string> = {}) {
   database = createFakeDatabase('postgres');
-  database.addUser('admin', { password: 'a' });
+  database.addUser('admin', { password: 'a', administers: true });
   database.addUser('app', { password: 'old', rights: ['read'] });
   rig = createRig(database.engine);
   const admin = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }), {

@@ -20,7 +20,7 @@ let versionId: string;
 /** `app` is current, rotated to `app_clone`; so `app` is the previous user. */
 async function rotated(app: Record<string, unknown>, tags: Record<string, string> = {}) {
   database = createFakeDatabase('postgres');
-  database.addUser('admin', { password: 'a' });
+  database.addUser('admin', { password: 'a', administers: true });
   database.addUser('app', { password: 'old', rights: ['read'] });
   rig = createRig(likePostgres(database));
   const masterarn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }), {

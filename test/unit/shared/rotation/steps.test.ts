@@ -16,7 +16,7 @@ let token: string;
 
 function begin(app: Record<string, unknown>, tags: Record<string, string> = {}) {
   database = createFakeDatabase('postgres');
-  database.addUser('admin', { password: 'a' });
+  database.addUser('admin', { password: 'a', administers: true });
   database.addUser('app', { password: 'old', rights: ['read', 'write'] });
   rig = createRig(likePostgres(database));
   adminArn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }), {

@@ -175,7 +175,7 @@ describe('retiring the previous user of a pair', () => {
 describe('making the second user of a pair', () => {
   beforeEach(() => {
     database = createFakeDatabase('postgres');
-    database.addUser('admin', { password: 'a' });
+    database.addUser('admin', { password: 'a', administers: true });
     database.addUser('app', { password: 'old', rights: ['read'] });
     rig = createRig(database.engine);
     const masterarn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }), {
