@@ -34,16 +34,18 @@ export function rotationHandler(serviceName: string, connect: (options: EngineOp
   return async function handler(event: unknown, context: Context): Promise<PreflightReport | PeerOutcome | undefined> {
     const startedAtMs = clock.now();
     let lines = log;
+    let what: string = 'step';
     try {
       const parsed = parseRotationEvent(event, context.invokedFunctionArn);
       const deadline = deadlineIn(context.getRemainingTimeInMillis(), clock);
       lines = log.with(about(parsed));
-      lines.info('started');
+      what = parsed.kind;
+      lines.info(`${what} started`);
       const { outcome, answer } = await carryOut(parsed, { ...deps, log: lines }, deadline);
-      lines.info('finished', { outcome, ms: clock.now() - startedAtMs });
+      lines.info(`${what} finished`, { outcome, ms: clock.now() - startedAtMs });
       return answer;
     } catch (error) {
-      lines.error('failed', { error, ms: clock.now() - startedAtMs });
+      lines.error(`${what} failed`, { error, ms: clock.now() - startedAtMs });
       // Lambda logs what is thrown: a foreign error may quote a statement.
       throw asRekeyError(error);
     }
