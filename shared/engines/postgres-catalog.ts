@@ -1,9 +1,8 @@
 /**
  * What PostgreSQL's catalogue says of two users and of what the second has of its own: everything that
- * postgres-rights.ts needs to decide, in one round trip. Names are as stored; `object` is quoted, ready for a statement.
- * `shared`: the other user has all rights on it that default privileges give.
+ * postgres-rights.ts needs to decide. Names are as stored; `object` is quoted, ready for a statement.
  */
-export interface Snapshot {
+export interface Snapshot extends Belongings {
   /** Whether a membership has INHERIT and SET options of its own: since PostgreSQL 16. */
   readonly membershipOptions: boolean;
   readonly database: string;
@@ -19,26 +18,32 @@ export interface Snapshot {
   /** Memberships that the administrator granted to itself: to be put back as they were. */
   readonly adminMemberships: readonly Pick<Membership, 'role' | 'inherit' | 'set'>[];
   readonly settings: readonly Setting[];
-  /** Privileges granted to the heir itself, on objects that it does not own. */
-  readonly heirGrants: readonly Grant[];
-  /** The same for objects that others will create. */
+  /** Privileges granted to the heir itself on objects that others will create. */
   readonly heirDefaultGrants: readonly DefaultGrant[];
   /** What either user grants on objects that it will create, to anyone but the two. */
   readonly defaultGrants: readonly DefaultGrant[];
   /** Kinds of object, e.g. TABLES, that the holder could not use if the heir created one. */
   readonly kindsNotShared: readonly string[];
-  /** Objects of this database that the heir owns; temporary ones left out, they end with their session. */
-  readonly heirOwns: readonly { readonly object: string; readonly shared: boolean }[];
-  /** Other databases where the heir owns or was granted something. */
-  readonly elsewhere: readonly { readonly database: string; readonly shared: boolean }[];
-  /** Row-level policies that name the heir and not the holder, e.g. `policy p on public.t`. */
-  readonly heirPolicies: readonly string[];
   /** Foreign servers that the current user has a mapping for and the alternate has not. */
   readonly unmappedServers: readonly string[];
   /** Schemas named like one of the two, where `"$user"` in the current user's search_path finds one. */
   readonly ownSchemas: readonly string[];
   readonly searchPath: string;
 }
+
+/** What the heir has of its own. `shared`: the holder has all rights on it that default privileges give. */
+export interface Belongings {
+  /** Privileges granted to the heir itself, on objects that it does not own. */
+  readonly heirGrants: readonly Grant[];
+  /** Objects of this database that the heir owns; temporary ones left out, they end with their session. */
+  readonly heirOwns: readonly { readonly object: string; readonly shared: boolean }[];
+  /** Other databases where the heir owns or was granted something. */
+  readonly elsewhere: readonly { readonly database: string; readonly shared: boolean }[];
+  /** Row-level policies that name the heir and not the holder, e.g. `policy p on public.t`. */
+  readonly heirPolicies: readonly string[];
+}
+
+export const NO_BELONGINGS: Belongings = { heirGrants: [], heirOwns: [], elsewhere: [], heirPolicies: [] };
 
 export interface Role {
   readonly name: string;
@@ -152,26 +157,32 @@ export const SETTING = `
 /** acldefault() calls sequences by another letter than pg_default_acl does. */
 export const BUILT_IN = `acldefault(CASE letter WHEN 'S' THEN 's' ELSE letter END::"char", owner)`;
 
+/** The two users, and which of them inherits from the other. */
+const pairAndKin = (current: string, alternate: string): string => `
+  pair AS MATERIALIZED (
+    SELECT c.oid AS current, a.oid AS alternate,
+      EXISTS (SELECT FROM pg_auth_members WHERE roleid = a.oid AND member = c.oid) AS "heirIsCurrent"
+    FROM (VALUES (0)) AS one LEFT JOIN pg_roles c ON c.rolname = ${current} LEFT JOIN pg_roles a ON a.rolname = ${alternate}),
+  kin AS MATERIALIZED (
+    SELECT CASE WHEN "heirIsCurrent" THEN current ELSE alternate END AS heir,
+      CASE WHEN "heirIsCurrent" THEN alternate ELSE current END AS holder
+    FROM pair)`;
+
+/** What depends on the heir, in the whole server. Default privileges and memberships are looked at by themselves. */
+const BELONGING = `
+  belonging AS (
+    SELECT dbid, classid, objid, objsubid, deptype,
+      dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) AS here
+    FROM kin JOIN pg_shdepend ON refobjid = heir AND refclassid = 'pg_authid'::regclass
+    WHERE classid NOT IN ('pg_default_acl'::regclass, 'pg_auth_members'::regclass))`;
+
 /**
+ * Everything but the belongings. There are none most of the time, and finding that out is a tenth of the work.
  * @param version of the server, the major one
  * @param current,alternate as SQL literals
  */
 export const snapshotSql = (version: number, current: string, alternate: string): string => `
-WITH ${role(version)}, ${membership(version)}, ${OBJECT}, ${kind(version)}, ${SETTING},
-  pair AS MATERIALIZED (
-    SELECT c.oid AS current, a.oid AS alternate,
-      EXISTS (SELECT FROM membership WHERE roleid = a.oid AND memberid = c.oid) AS "heirIsCurrent"
-    FROM (VALUES (0)) AS one LEFT JOIN role c ON c.name = ${current} LEFT JOIN role a ON a.name = ${alternate}),
-  kin AS MATERIALIZED (
-    SELECT CASE WHEN "heirIsCurrent" THEN current ELSE alternate END AS heir,
-      CASE WHEN "heirIsCurrent" THEN alternate ELSE current END AS holder
-    FROM pair),
-  heir_grant AS (
-    SELECT object, string_agg(privilege_type || part, ', ' ORDER BY privilege_type || part) AS privileges,
-      is_grantable AS grantable, g.name AS grantor
-    FROM object, kin, aclexplode(acl), role g
-    WHERE acl IS NOT NULL AND grantee = heir AND owner <> heir AND g.oid = aclexplode.grantor
-    GROUP BY object, is_grantable, g.name),
+WITH ${role(version)}, ${membership(version)}, ${kind(version)}, ${SETTING}, ${pairAndKin(current, alternate)}, ${BELONGING},
   -- Of the two users. A row without a schema replaces the built-in default, one with a schema adds to it.
   default_acl AS (
     SELECT owner, 0::oid AS schema, letter, kind, coalesce(
@@ -193,12 +204,47 @@ WITH ${role(version)}, ${membership(version)}, ${OBJECT}, ${kind(version)}, ${SE
     FROM kin JOIN role h ON h.oid = heir CROSS JOIN pg_default_acl CROSS JOIN aclexplode(defaclacl)
       JOIN kind ON letter = defaclobjtype::text JOIN role o ON o.oid = defaclrole
       LEFT JOIN pg_namespace n ON n.oid = defaclnamespace
-    WHERE grantee = heir AND defaclrole <> heir),
-  belonging AS (
-    SELECT dbid, classid, objid, objsubid, deptype,
-      dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) AS here
-    FROM kin JOIN pg_shdepend ON refobjid = heir AND refclassid = 'pg_authid'::regclass
-    WHERE classid NOT IN ('pg_default_acl'::regclass, 'pg_auth_members'::regclass)),
+    WHERE grantee = heir AND defaclrole <> heir)
+SELECT json_build_object(
+  'membershipOptions', ${version >= 16},
+  'database', current_database(),
+  'admin', (SELECT json_build_object('name', name, 'superuser', superuser, 'createRole', "createRole")
+    FROM role WHERE name = current_user),
+  'current', (SELECT to_json(role) FROM role, pair WHERE oid = current),
+  'alternate', (SELECT to_json(role) FROM role, pair WHERE oid = alternate),
+  'heirIsCurrent', (SELECT "heirIsCurrent" FROM pair),
+  'heirMayBecomeHolder', (SELECT coalesce(pg_has_role(heir, holder, ${version < 16 ? "'MEMBER'" : "'SET'"}), false) FROM kin),
+  'memberships', (SELECT coalesce(json_agg(m), '[]') FROM membership m, pair WHERE memberid IN (current, alternate)),
+  'adminMemberships', (SELECT coalesce(json_agg(m), '[]') FROM membership m
+    WHERE member = current_user${version < 16 ? '' : ' AND grantor = current_user'}),
+  'settings', (SELECT coalesce(json_agg(json_build_object(
+      'role', r.name, 'database', datname, 'name', s.name, 'value', s.value)), '[]')
+    FROM setting s JOIN role r ON r.oid = setrole, pair WHERE setrole IN (current, alternate)),
+  'heirDefaultGrants', (SELECT coalesce(json_agg(g), '[]') FROM heir_default_grant g),
+  'defaultGrants', (SELECT coalesce(json_agg(g), '[]') FROM default_grant g, kin
+    WHERE granteeid IS NULL OR granteeid NOT IN (heir, holder)),
+  'kindsNotShared', (SELECT coalesce(json_agg(kind), '[]')
+    FROM kind, kin, LATERAL (SELECT heir AS owner) AS o WHERE EXISTS (
+    SELECT privilege_type FROM aclexplode(${BUILT_IN}) WHERE grantee = heir
+    EXCEPT SELECT privilege_type FROM default_acl d CROSS JOIN aclexplode(d.acl)
+      WHERE d.owner = heir AND d.schema = 0 AND d.kind = kind.kind AND grantee = holder)),
+  'unmappedServers', (SELECT coalesce(json_agg(srvname), '[]') FROM pg_user_mappings, pair WHERE umuser = current
+    AND NOT EXISTS (SELECT FROM pg_user_mappings o WHERE o.srvid = pg_user_mappings.srvid AND o.umuser = alternate)),
+  'ownSchemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname IN (${current}, ${alternate})),
+  'searchPath', coalesce((SELECT value FROM setting, pair WHERE name = 'search_path' AND setrole IN (0, current)
+      AND (setdatabase = 0 OR datname = current_database())
+    ORDER BY setrole = 0, setdatabase = 0 LIMIT 1), '"$user", public')
+) AS snapshot, EXISTS (SELECT FROM belonging) AS "heirHasBelongings"`;
+
+/** Where the heir has any: see {@link Belongings}. The parameters are those of {@link snapshotSql}. */
+export const belongingsSql = (current: string, alternate: string): string => `
+WITH ${OBJECT}, ${pairAndKin(current, alternate)}, ${BELONGING},
+  heir_grant AS (
+    SELECT object, string_agg(privilege_type || part, ', ' ORDER BY privilege_type || part) AS privileges,
+      is_grantable AS grantable, g.rolname AS grantor
+    FROM object, kin, aclexplode(acl), pg_roles g
+    WHERE acl IS NOT NULL AND grantee = heir AND owner <> heir AND g.oid = aclexplode.grantor
+    GROUP BY object, is_grantable, g.rolname),
   -- Kinds without rights of their own, an operator for example, can be used by anyone.
   owned_acl AS (
     SELECT classid, objid, letter, acl FROM belonging, LATERAL (
@@ -231,37 +277,9 @@ WITH ${role(version)}, ${membership(version)}, ${OBJECT}, ${kind(version)}, ${SE
         AND s.deptype = 'a' AND s.refclassid = 'pg_authid'::regclass AND s.refobjid = holder)) AS shared
     FROM belonging b JOIN pg_database d ON d.oid = dbid, kin WHERE NOT here GROUP BY datname)
 SELECT json_build_object(
-  'membershipOptions', ${version >= 16},
-  'database', current_database(),
-  'admin', (SELECT json_build_object('name', name, 'superuser', superuser, 'createRole', "createRole")
-    FROM role WHERE name = current_user),
-  'current', (SELECT to_json(role) FROM role, pair WHERE oid = current),
-  'alternate', (SELECT to_json(role) FROM role, pair WHERE oid = alternate),
-  'heirIsCurrent', (SELECT "heirIsCurrent" FROM pair),
-  'heirMayBecomeHolder', (SELECT coalesce(pg_has_role(heir, holder, ${version < 16 ? "'MEMBER'" : "'SET'"}), false) FROM kin),
-  'memberships', (SELECT coalesce(json_agg(m), '[]') FROM membership m, pair WHERE memberid IN (current, alternate)),
-  'adminMemberships', (SELECT coalesce(json_agg(m), '[]') FROM membership m
-    WHERE member = current_user${version < 16 ? '' : ' AND grantor = current_user'}),
-  'settings', (SELECT coalesce(json_agg(json_build_object(
-      'role', r.name, 'database', datname, 'name', s.name, 'value', s.value)), '[]')
-    FROM setting s JOIN role r ON r.oid = setrole, pair WHERE setrole IN (current, alternate)),
   'heirGrants', (SELECT coalesce(json_agg(g), '[]') FROM heir_grant g),
-  'heirDefaultGrants', (SELECT coalesce(json_agg(g), '[]') FROM heir_default_grant g),
-  'defaultGrants', (SELECT coalesce(json_agg(g), '[]') FROM default_grant g, kin
-    WHERE granteeid IS NULL OR granteeid NOT IN (heir, holder)),
-  'kindsNotShared', (SELECT coalesce(json_agg(kind), '[]')
-    FROM kind, kin, LATERAL (SELECT heir AS owner) AS o WHERE EXISTS (
-    SELECT privilege_type FROM aclexplode(${BUILT_IN}) WHERE grantee = heir
-    EXCEPT SELECT privilege_type FROM default_acl d CROSS JOIN aclexplode(d.acl)
-      WHERE d.owner = heir AND d.schema = 0 AND d.kind = kind.kind AND grantee = holder)),
   'heirOwns', (SELECT coalesce(json_agg(o), '[]') FROM heir_owns o),
   'elsewhere', (SELECT coalesce(json_agg(e), '[]') FROM elsewhere e),
   'heirPolicies', (SELECT coalesce(json_agg(format('policy %I on %s', polname, polrelid::regclass)), '[]')
-    FROM pg_policy, kin WHERE heir = ANY (polroles) AND NOT holder = ANY (polroles)),
-  'unmappedServers', (SELECT coalesce(json_agg(srvname), '[]') FROM pg_user_mappings, pair WHERE umuser = current
-    AND NOT EXISTS (SELECT FROM pg_user_mappings o WHERE o.srvid = pg_user_mappings.srvid AND o.umuser = alternate)),
-  'ownSchemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname IN (${current}, ${alternate})),
-  'searchPath', coalesce((SELECT value FROM setting, pair WHERE name = 'search_path' AND setrole IN (0, current)
-      AND (setdatabase = 0 OR datname = current_database())
-    ORDER BY setrole = 0, setdatabase = 0 LIMIT 1), '"$user", public')
-) AS snapshot`;
+    FROM pg_policy, kin WHERE heir = ANY (polroles) AND NOT holder = ANY (polroles))
+) AS belongings`;

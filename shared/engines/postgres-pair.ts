@@ -1,7 +1,7 @@
 import { RekeyError } from '../operations/errors.ts';
 import type { AdministeredPair, UserPair } from './port.ts';
 import { carryOut } from './postgres-carry-out.ts';
-import { type Snapshot, snapshotSql } from './postgres-catalog.ts';
+import { type Belongings, belongingsSql, NO_BELONGINGS, type Snapshot, snapshotSql } from './postgres-catalog.ts';
 import { type Connection, quoteLiteral } from './postgres-connection.ts';
 import { createRole, type PairSnapshot, planRights } from './postgres-rights.ts';
 
@@ -32,12 +32,22 @@ export function lockSql({ current, alternate }: Pick<UserPair, 'current' | 'alte
  * @throws RekeyError USERNAME_INVALID
  */
 export async function observe(connection: Connection, pair: UserPair, ...first: string[]): Promise<Snapshot> {
-  const sql = snapshotSql(connection.version, quoteLiteral(pair.current), quoteLiteral(pair.alternate));
-  const [row] = await connection.query<{ snapshot: Snapshot }>([...first, sql].join(';\n'));
+  const users = [quoteLiteral(pair.current), quoteLiteral(pair.alternate)] as const;
+  const sql = snapshotSql(connection.version, ...users);
+  const [row] = await connection.query<Row>([...first, sql].join(';\n'));
   if (row === undefined) throw new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
   if (row.snapshot.current === null)
     throw new RekeyError('USERNAME_INVALID', `the user ${pair.current} does not exist`);
-  return row.snapshot;
+  const [more] = row.heirHasBelongings
+    ? await connection.query<{ belongings: Belongings }>(belongingsSql(...users))
+    : [{ belongings: NO_BELONGINGS }];
+  if (more === undefined) throw new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
+  return { ...row.snapshot, ...more.belongings };
+}
+
+interface Row {
+  readonly snapshot: Omit<Snapshot, keyof Belongings>;
+  readonly heirHasBelongings: boolean;
 }
 
 /** What keeps the alternate user from being promoted, one sentence each. */

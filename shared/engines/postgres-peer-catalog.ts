@@ -63,12 +63,6 @@ WITH ${role(version)}, ${membership(version)}, ${OBJECT}, ${kind(version)}, ${SE
   family AS MATERIALIZED (
     SELECT oid, name FROM role WHERE name IN (${current}, ${alternate}, ${owner}) OR name IN (
       SELECT value FROM setting JOIN pair ON pair.oid = setrole WHERE setting.name = 'role')),
-  granted AS (
-    SELECT f.name AS "user", object, string_agg(privilege_type || part, ', ' ORDER BY privilege_type || part) AS privileges,
-      is_grantable AS grantable, g.name AS grantor
-    FROM object CROSS JOIN aclexplode(acl) JOIN family f ON f.oid = grantee JOIN role g ON g.oid = aclexplode.grantor
-    WHERE acl IS NOT NULL AND owner <> grantee
-    GROUP BY f.name, object, is_grantable, g.name),
   default_acl AS (
     SELECT owner, 0::oid AS schema, letter, kind, coalesce(
       (SELECT defaclacl FROM pg_default_acl
@@ -96,6 +90,13 @@ WITH ${role(version)}, ${membership(version)}, ${OBJECT}, ${kind(version)}, ${SE
       dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) AS here
     FROM pair JOIN pg_shdepend ON refobjid = pair.oid AND refclassid = 'pg_authid'::regclass
     WHERE classid NOT IN ('pg_default_acl'::regclass, 'pg_auth_members'::regclass)),
+  granted AS (
+    SELECT f.name AS "user", object, string_agg(privilege_type || part, ', ' ORDER BY privilege_type || part) AS privileges,
+      is_grantable AS grantable, g.name AS grantor
+    FROM object CROSS JOIN aclexplode(acl) JOIN pair f ON f.oid = grantee JOIN role g ON g.oid = aclexplode.grantor
+    WHERE acl IS NOT NULL AND owner <> grantee
+      AND EXISTS (SELECT FROM belonging WHERE here AND deptype = 'a') -- mostly not, and then nothing is searched
+    GROUP BY f.name, object, is_grantable, g.name),
   owned AS (
     SELECT "user", pg_describe_object(classid, objid, objsubid) AS object FROM belonging
     WHERE here AND deptype = 'o' AND coalesce((pg_identify_object(classid, objid, objsubid)).schema, '') !~ '^pg_(toast_)?temp'

@@ -17,18 +17,19 @@ import {
   postgresIsInstalled,
   startPostgres,
 } from '../../sandbox/postgres.ts';
+import { type ImpostorOptions, startImpostor } from '../../sandbox/postgres-impostor.ts';
 
 /* Numbers are entries of the catalogue of bad input. */
 
 const soon = () => deadlineIn(30_000, systemClock);
 const engineFor = (server: PostgresServer, ca = server.ca): PostgresEngine =>
   createPostgresEngine({ ca, allowLoopback: true, clock: systemClock });
+const loginOf = (username: string, password: string) => ({ username, password: new SecretValue(password) });
 const credentialsAt = (server: PostgresServer, username: string, password: string): Credentials => ({
   host: server.host,
   port: server.port,
   database: 'postgres',
-  username,
-  password: new SecretValue(password),
+  ...loginOf(username, password),
 });
 
 describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to PostgreSQL %s', (version) => {
@@ -91,7 +92,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
       const alternate = `${username}_clone`;
 
       await engine.setPassword(
-        { acting: credentialsAt(server, username, 'one'), username: username, password: new SecretValue('two') },
+        { acting: credentialsAt(server, username, 'one'), username, password: new SecretValue('two') },
         soon(),
       );
       await engine.alternatingUsers.prepareAlternate(pairOf(username, alternate), new SecretValue('three'), soon());
@@ -104,6 +105,59 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
       ).toEqual({
         kind: 'disabled',
       });
+      await server.run('SELECT FROM sentinel');
+    });
+
+    const pieces = fc.oneof(
+      fc.string({ unit: 'grapheme', maxLength: 6 }),
+      fc.constantFrom(
+        '"',
+        "'",
+        '`',
+        ';--',
+        '\\',
+        '$1',
+        '%I',
+        ' ',
+        '.',
+        '"; DROP TABLE sentinel;--',
+        '_clone',
+        '_owner',
+      ),
+    );
+    const anyName = fc
+      .array(pieces, { minLength: 1, maxLength: 5 })
+      .map((parts) => parts.join(''))
+      .filter((name) => name !== '' && !name.includes('\0') && Buffer.byteLength(name) < 45);
+
+    test('of any characters is one user, in every statement, and nothing else is touched', async () => {
+      await server.run('CREATE TABLE IF NOT EXISTS sentinel ()');
+      await fc.assert(
+        fc.asyncProperty(anyName, async (name) => {
+          const username = `${newName()} ${name}`;
+          const [alternate, peer] = [`${username}_clone`, `${username}_b`];
+          await addUser(username, 'one');
+
+          await engine.alternatingUsers.prepareAlternate(pairOf(username, alternate), new SecretValue('two'), soon());
+          await engine.userPair.createPeer(pairOf(username, peer), new SecretValue('three'), soon());
+          await engine.setPassword(
+            { acting: credentialsAt(server, username, 'one'), username, password: new SecretValue('four') },
+            soon(),
+          );
+
+          expect(await login(username, 'four')).toEqual(ACCEPTED);
+          expect(await login(alternate, 'two')).toEqual(ACCEPTED);
+          expect(await login(peer, 'three')).toEqual(ACCEPTED);
+          expect(
+            await engine.userPair.peerDifferences(
+              credentialsAt(server, username, 'four'),
+              credentialsAt(server, peer, 'three'),
+              soon(),
+            ),
+          ).toEqual([]);
+        }),
+        { numRuns: 10 },
+      );
       await server.run('SELECT FROM sentinel');
     });
 
@@ -151,7 +205,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
       await addUser(username, 'one');
 
       await engine.setPassword(
-        { acting: credentialsAt(server, username, 'one'), username: username, password: new SecretValue(password) },
+        { acting: credentialsAt(server, username, 'one'), username, password: new SecretValue(password) },
         soon(),
       );
 
@@ -169,7 +223,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
 
       await expect(
         engine.setPassword(
-          { acting: credentialsAt(server, username, 'one'), username: username, password: new SecretValue(password) },
+          { acting: credentialsAt(server, username, 'one'), username, password: new SecretValue(password) },
           soon(),
         ),
       ).rejects.toMatchObject({ code: 'PASSWORD_REJECTED' });
@@ -191,17 +245,40 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
       expect(await login(username, given)).toEqual(ACCEPTED);
     });
 
-    test('of any printable ASCII round-trips, and its neighbour does not', async () => {
+    /** What a server, a shell or a statement could take for something else, at any place of a password. */
+    const pieces = fc.oneof(
+      fc.string({ unit: 'grapheme-ascii', maxLength: 20 }),
+      fc.constantFrom(
+        'SCRAM-SHA-256$4096:',
+        'md5',
+        "'",
+        '"',
+        '\\',
+        '$1',
+        '%s',
+        '${x}',
+        ' ',
+        ';--',
+        `'; DROP TABLE sentinel;--`,
+      ),
+    );
+    const password = fc
+      .array(pieces, { minLength: 1, maxLength: 6 })
+      .map((parts) => parts.join(''))
+      .filter((text) => text !== '');
+
+    test('of any printable ASCII round-trips, its neighbour does not, and nothing else is touched', async () => {
       const username = newName();
       await addUser(username, 'start');
+      await server.run('CREATE TABLE IF NOT EXISTS sentinel ()');
       let present = 'start';
 
       await fc.assert(
-        fc.asyncProperty(fc.string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 80 }), async (password) => {
+        fc.asyncProperty(password, fc.boolean(), async (password, byAdmin) => {
           await engine.setPassword(
             {
-              acting: credentialsAt(server, username, present),
-              username: username,
+              acting: byAdmin ? admin() : credentialsAt(server, username, present),
+              username,
               password: new SecretValue(password),
             },
             soon(),
@@ -213,6 +290,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
         }),
         { numRuns: 15 },
       );
+      await server.run('SELECT FROM sentinel');
     });
   });
 
@@ -282,7 +360,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
       ALTER ROLE ${username} SET search_path TO nowhere`);
 
     await engine.setPassword(
-      { acting: credentialsAt(server, username, 'one'), username: username, password: new SecretValue('two') },
+      { acting: credentialsAt(server, username, 'one'), username, password: new SecretValue('two') },
       soon(),
     );
 
@@ -389,6 +467,154 @@ describe('a PostgreSQL server that is not as it should be', () => {
 
       expect(await loginAsSuperuser(server, engineFor(server), '127.0.0.1')).toEqual({ kind: 'accepted' });
     });
+  });
+
+  describe('a transport of its own', () => {
+    test('names the host that the certificate is for, where the host is an alias', async () => {
+      const server = await start({ tls: (authority) => authority.issue(['db.example.com']) });
+      const superuser = credentialsAt(server, server.superuser.username, server.superuser.password);
+      const as = (serverName: string) => ({ ...superuser, transport: { kind: 'verified', serverName } as const });
+
+      expect(await engineFor(server).login(as('db.example.com'), soon())).toEqual({ kind: 'accepted' });
+      await expect(engineFor(server).login(as('other.example.com'), soon())).rejects.toMatchObject({
+        code: 'DATABASE_TLS',
+      });
+    });
+
+    test('names the authorities instead of those configured', async () => {
+      const server = await start({});
+      const superuser = credentialsAt(server, server.superuser.username, server.superuser.password);
+      const configured = engineFor(server, createAuthority('another').certificate);
+
+      expect(await configured.login({ ...superuser, transport: { kind: 'verified', ca: server.ca } }, soon())).toEqual({
+        kind: 'accepted',
+      });
+      await expect(
+        engineFor(server).login(
+          { ...superuser, transport: { kind: 'verified', ca: createAuthority('another').certificate } },
+          soon(),
+        ),
+      ).rejects.toMatchObject({ code: 'DATABASE_TLS' });
+    });
+
+    test.each([
+      ['over the name that it is asked for', 'db.example.com'],
+      ['by its address', '127.0.0.1'],
+    ])('is told in inspect by its certificate, %s', async (_, serverName) => {
+      const server = await start({ tls: (authority) => authority.issue(['db.example.com', '127.0.0.1']) });
+      const superuser = credentialsAt(server, server.superuser.username, server.superuser.password);
+
+      const { certificate } = await engineFor(server).inspect(
+        { ...superuser, transport: { kind: 'verified', serverName } },
+        [],
+        soon(),
+      );
+
+      expect(certificate?.issuer).toMatch(/\S/);
+      expect(certificate?.validUntilMs).toBeGreaterThan(Date.now());
+    });
+
+    describe('in plaintext, which a person asked for,', () => {
+      const plaintext = (server: PostgresServer): Credentials => ({
+        ...credentialsAt(server, server.superuser.username, server.superuser.password),
+        transport: { kind: 'plaintext' },
+      });
+
+      test('works with SCRAM, which keeps the password to itself', async () => {
+        const server = await start({ tls: 'off' });
+
+        expect(await engineFor(server).login(plaintext(server), soon())).toEqual({ kind: 'accepted' });
+        expect(await engineFor(server).inspect(plaintext(server), [], soon())).toHaveProperty('certificate', undefined);
+      });
+
+      test('gives no password to a server that asks for it in clear', async () => {
+        const server = await start({ tls: 'off', authentication: 'password' });
+
+        await expect(engineFor(server).login(plaintext(server), soon())).rejects.toMatchObject({
+          code: 'AUTHENTICATION_UNSAFE',
+        });
+      });
+
+      test('gives no md5 response, which could be used again', async () => {
+        const server = await start({ tls: 'off', authentication: 'md5', settings: { password_encryption: 'md5' } });
+        await server.run("CREATE ROLE app LOGIN PASSWORD 'one'");
+
+        await expect(
+          engineFor(server).login({ ...plaintext(server), ...loginOf('app', 'one') }, soon()),
+        ).rejects.toMatchObject({ code: 'AUTHENTICATION_UNSAFE' });
+      });
+    });
+  });
+
+  describe('70: someone in the place of the server', () => {
+    const PASSWORD = 'hunter2-canary';
+    const OURS = { user: 'app' };
+
+    test.each<[string, ImpostorOptions['authentication'], boolean]>([
+      ['lets anyone in', { kind: 'none' }, true],
+      ['asks for the password in clear', { kind: 'cleartext' }, true],
+      ['asks for the password in clear, and nothing is encrypted', { kind: 'cleartext' }, false],
+      ['asks for an md5 response, and nothing is encrypted', { kind: 'md5' }, false],
+      ['breaks SCRAM off with a welcome', { kind: 'scram-without-proof' }, true],
+      ['breaks SCRAM off with a welcome, and nothing is encrypted', { kind: 'scram-without-proof' }, false],
+      ['proves another password', { kind: 'scram-with-false-proof' }, true],
+      ['lets anyone in, and nothing is encrypted', { kind: 'none' }, false],
+    ])('who %s is not believed, and learns nothing', async (_, authentication, encrypted) => {
+      const { impostor, login } = await impostorWith({ authentication, session: OURS }, encrypted);
+
+      await expect(login(PASSWORD)).rejects.toMatchObject({ code: 'AUTHENTICATION_UNSAFE', retryable: false });
+
+      expect(impostor.received()).not.toContain('hunter2');
+      expect(impostor.received()).not.toContain('md5');
+    });
+
+    test('who knows the password is: the others were refused for what they did', async () => {
+      const { login } = await impostorWith({ authentication: { kind: 'scram', password: PASSWORD }, session: OURS });
+
+      expect(await login(PASSWORD)).toEqual({ kind: 'accepted' });
+    });
+
+    describe('66: a pooler', () => {
+      test('that opens the session of another user is no proof of ours', async () => {
+        const { login } = await impostorWith({
+          authentication: { kind: 'scram', password: PASSWORD },
+          session: { user: 'pool_user' },
+        });
+
+        await expect(login(PASSWORD)).rejects.toMatchObject({ code: 'AUTHENTICATION_UNSAFE' });
+      });
+
+      test('that still knows the password before, and finds the server refusing it, does not let us in', async () => {
+        const { login } = await impostorWith({
+          authentication: { kind: 'scram', password: PASSWORD },
+          session: { refusal: '28P01' },
+        });
+
+        expect(await login(PASSWORD)).toEqual({ kind: 'refused', reason: 'password' });
+      });
+    });
+
+    async function impostorWith(options: Omit<ImpostorOptions, 'certificate'>, encrypted = true) {
+      const authority = createAuthority();
+      const impostor = await startImpostor({
+        ...options,
+        ...(encrypted ? { certificate: authority.issue(['localhost']) } : {}),
+      });
+      stops.push(() => impostor.stop());
+      const engine = createPostgresEngine({ ca: authority.certificate, allowLoopback: true, clock: systemClock });
+      const login = (password: string) =>
+        engine.login(
+          {
+            host: 'localhost',
+            port: impostor.port,
+            database: 'postgres',
+            ...loginOf('app', password),
+            ...(encrypted ? {} : { transport: { kind: 'plaintext' } }),
+          },
+          soon(),
+        );
+      return { impostor, login };
+    }
   });
 
   describe('70: a server', () => {
