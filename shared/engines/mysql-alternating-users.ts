@@ -6,7 +6,7 @@ import type { Connection } from './mysql-connection.ts';
 import { ServerRefusal } from './mysql-errors.ts';
 import { requireAdministered, requirePair } from './mysql-names.ts';
 import { sessionsOf } from './mysql-open-sessions.ts';
-import { isInUse, passwordRefused, requireWritable } from './mysql-password.ts';
+import { isInUse, passwordRefused, requirePassword, requireWritable } from './mysql-password.ts';
 import { authorityOf, createAccount, enableAccounts, openAccounts, type Plan, planRights } from './mysql-rights.ts';
 import { lockUsers, requireEncrypted, type Session } from './mysql-session.ts';
 import type { AdministeredPair, AlternatingUsersEngine, UserPair } from './port.ts';
@@ -35,6 +35,7 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
     observer: 'administrator',
 
     async prepareAlternate(pair, password, deadline) {
+      requirePassword(password);
       requireEncrypted(pair.admin);
       await administering(pair, deadline, async (connection, first) => {
         requireWritable(first);
@@ -76,7 +77,7 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
         // Without that right the list of sessions has one's own alone, and looks empty.
         if (!process().allowed) throw missingError(pair, [process().remedy]);
         const open = openAccounts(snapshot, pair.alternate).map(({ name }) => name);
-        const look = async () => (await sessionsOf(connection, [pair.alternate])).map(({ user: _, ...open }) => open);
+        const look = async () => (await sessionsOf(connection, [pair.alternate])).map(({ user: _, ...found }) => found);
 
         const before = await look();
         if (before.length > 0) return { kind: 'sessions-open', sessions: before };

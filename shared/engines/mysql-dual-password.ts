@@ -11,6 +11,7 @@ import {
   mayNotHaveTwo,
   passwordRefused,
   REUSED,
+  requirePassword,
 } from './mysql-password.ts';
 import { lockUsers, requireEncrypted, type Session } from './mysql-session.ts';
 import { isStored } from './mysql-verifier.ts';
@@ -46,6 +47,7 @@ export function dualPassword(
 
     async addPassword({ acting, username, password, present }, deadline) {
       requireUserName(username);
+      requirePassword(password);
       requireEncrypted(acting);
       return session({ ...acting, database: '' }, deadline, async (connection) => {
         try {

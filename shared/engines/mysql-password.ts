@@ -16,6 +16,21 @@ const TOO_SIMPLE = 1819;
 /** password_require_current, and the session began with the older of two passwords. */
 const CURRENT_PASSWORD_REQUIRED = 3892;
 
+/**
+ * The server stores the bytes that it is sent. Drivers send text in the character set of their connection, and those
+ * sets agree about this much; a NUL ends the text.
+ */
+const PRINTABLE_ASCII = /^[\x20-\x7e]{1,255}$/;
+
+/** @throws RekeyError PASSWORD_REJECTED */
+export function requirePassword(password: SecretValue): void {
+  if (!PRINTABLE_ASCII.test(password.expose()))
+    throw new RekeyError(
+      'PASSWORD_REJECTED',
+      'a new MySQL password must be 1 to 255 characters of printable ASCII: drivers send anything else in different ways',
+    );
+}
+
 const DISCARD_OWN = 'ALTER USER USER() DISCARD OLD PASSWORD';
 
 /**

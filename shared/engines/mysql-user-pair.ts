@@ -74,7 +74,15 @@ const NAME_OF_USER = new RegExp(`^CREATE USER ${ACCOUNT}`, 's');
 /** A user that may read the tables of users is shown what the server stores of its password. */
 const STORED = new RegExp(`( IDENTIFIED WITH ${TEXT}) AS (?:<secret>|0x[0-9A-F]*|${TEXT})`, 'gs');
 
-const withoutPassword = (statement: string): string => statement.replace(NAME_OF_USER, '').replace(STORED, '$1');
+/** No limit, whether or not one was ever named. */
+const UNLIMITED = / MAX_[A-Z_]+ 0(?= )/g;
+
+const withoutPassword = (statement: string): string =>
+  statement
+    .replace(NAME_OF_USER, '')
+    .replace(STORED, '$1')
+    .replace(UNLIMITED, '')
+    .replace(/ WITH(?= PASSWORD )/, '');
 
 function lacks(one: Self, other: Self): readonly string[] {
   return [...other.grants].filter((grant) => !one.grants.has(grant)).map((grant) => `${one.username} lacks: ${grant}`);

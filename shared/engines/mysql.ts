@@ -8,7 +8,7 @@ import { dualPassword } from './mysql-dual-password.ts';
 import { refusalAsRekeyError, ServerRefusal } from './mysql-errors.ts';
 import { inspectServer } from './mysql-facts.ts';
 import { requireNames, requireUserName } from './mysql-names.ts';
-import { setAnyPassword, setOwnPassword } from './mysql-password.ts';
+import { requirePassword, setAnyPassword, setOwnPassword } from './mysql-password.ts';
 import { createSession, requireEncrypted } from './mysql-session.ts';
 import { userPair } from './mysql-user-pair.ts';
 import type { Credentials, DatabaseEngine, Login, RefusalReason } from './port.ts';
@@ -18,8 +18,11 @@ export interface MysqlOptions extends Trust {
   readonly clock: Clock;
 }
 
+export type MysqlEngine = DatabaseEngine &
+  Required<Pick<DatabaseEngine, 'alternatingUsers' | 'userPair' | 'dualPassword'>>;
+
 /** MySQL from 8.0.14 on. */
-export function createMysqlEngine({ clock, ...trust }: MysqlOptions): DatabaseEngine {
+export function createMysqlEngine({ clock, ...trust }: MysqlOptions): MysqlEngine {
   const session = createSession(trust, clock);
   const alternating = alternatingUsers(session);
   return {
@@ -28,6 +31,7 @@ export function createMysqlEngine({ clock, ...trust }: MysqlOptions): DatabaseEn
 
     async setPassword(change, deadline) {
       requireUserName(change.username);
+      requirePassword(change.password);
       requireEncrypted(change.acting);
       await session({ ...change.acting, database: '' }, deadline, (connection) =>
         change.acting.username === change.username
