@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { DIST } from '../infra/bundling.ts';
 import { NODE_OPTIONS, VARIABLES } from '../infra/wiring.ts';
 import type { StrategyName } from '../shared/rotation/strategy.ts';
 import {
@@ -12,7 +11,7 @@ import {
   startFunctionHost,
 } from '../test/sandbox/function-host/index.ts';
 import type { RotationAccount } from '../test/sandbox/rotation-account.ts';
-import { type BenchEngine, type BenchServer, type Course, functionOf } from './engines.ts';
+import type { BenchEngine, BenchServer, Course } from './engines.ts';
 import type { Floor } from './floor/scripts.ts';
 
 /** Who rotates: the built bundle, AWS's own function, or the least that has to be done. */
@@ -31,6 +30,8 @@ export interface Ground {
   readonly course: Course;
   readonly server: BenchServer;
   readonly account: RotationAccount;
+  /** Of Rekey's function. */
+  readonly bundle: string;
   /** Where the contenders find the database and AWS: behind the meters. */
   readonly databasePort: number;
   readonly endpoint: string;
@@ -120,11 +121,11 @@ async function createSecret(ground: Ground, name: ContenderName, user: string): 
 const takesTurns = (strategy: StrategyName) => strategy === 'alternating-users' || strategy === 'user-pair';
 
 function hostedFunction(name: ContenderName, ground: Ground, functionArn: string, aws?: AwsFunctions): HostedFunction {
-  const { engine, strategy, course, server, account, endpoint } = ground;
+  const { engine, strategy, course, server, account, endpoint, bundle } = ground;
   const environment = { ...account.environment(endpoint), FUNCTION_ARN: functionArn };
   switch (name) {
     case 'rekey':
-      return nodeFunction(join(DIST, functionOf(engine).name, 'index.mjs'), {
+      return nodeFunction(bundle, {
         ...environment,
         [VARIABLES.eventBus]: EVENT_BUS,
         [VARIABLES.databaseCaFile]: server.caFile,

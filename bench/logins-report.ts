@@ -18,11 +18,11 @@ export function loginsMarkdownOf({ command, date, machine, results }: LoginsRepo
     '',
     `${machine.cores} × ${machine.cpu}, Node ${machine.node}; load at the start ${machine.loadAtStart}. Fifty log-ins a second: [../README.md](../README.md).`,
     '',
-    '| | strategy | rotations | log-ins | failed | | a failed one got in after ms, median / longest | gap that Rekey reported ms, median / longest |',
+    '| | strategy | rotations | log-ins (a second) | failed | | a failed one got in after ms, median / longest | gap that Rekey reported ms, median / longest |',
     '|---|---|---:|---:|---:|---|---:|---:|',
   ];
   for (const result of results) {
-    const { server, strategy, rotations, logins, failed, failures, waitsMs, reportedGapsMs, failure } = result;
+    const { server, strategy, rotations, seconds, logins, failed, failures, waitsMs, reportedGapsMs, failure } = result;
     const overlapping = strategy !== 'single-user';
     const verdict = failure ?? (overlapping ? (failed === 0 ? 'met: 0' : '**missed**: 0') : 'has a gap');
     const codes = Object.entries(failures).map(([code, n]) => `${n} × ${code}`);
@@ -30,7 +30,7 @@ export function loginsMarkdownOf({ command, date, machine, results }: LoginsRepo
       server,
       strategy,
       rotations,
-      logins,
+      `${logins} (${(logins / seconds).toFixed(0)})`,
       failed === 0 ? 0 : `${failed} (tries: ${codes.join(', ')})`,
       verdict,
       spread(waitsMs),

@@ -40,7 +40,7 @@ export function markdownOf({ command, date, machine, results }: RotationReport):
       const title = TITLES[contender.name];
       const s = summaryOf(contender);
       if (contender.failure !== undefined || !s) {
-        lines.push(`| ${title} | failed: ${(contender.failure ?? 'not run').replaceAll('|', '\\|')} | | | | | | | |`);
+        lines.push(`| ${title} | failed: ${firstLine(contender.failure ?? 'not run')} | | | | | | | |`);
         continue;
       }
       const cells = [
@@ -65,5 +65,7 @@ export function markdownOf({ command, date, machine, results }: RotationReport):
   }
   return `${lines.join('\n')}\n`;
 }
+
+const firstLine = (text: string) => text.replace(/\n.*/s, '').replaceAll('|', '\\|');
 
 const ms = (value: number | undefined): string => (value === undefined ? '–' : value.toFixed(value < 10 ? 1 : 0));

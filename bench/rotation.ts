@@ -13,6 +13,8 @@ import { FLOORS } from './floor/scripts.ts';
 import { startRoundTripMeter, type Traffic } from './round-trips.ts';
 
 export interface RotationBench {
+  /** Rekey's function for this kind of database, built. */
+  readonly bundle: string;
   /** Warm rotations of each contender. */
   readonly rounds: number;
   /** Rotations of each contender in a process of its own. */
@@ -69,7 +71,8 @@ export async function benchRotation(engine: BenchEngine, bench: RotationBench): 
     for (const [strategy, course] of Object.entries(engine.strategies) as [StrategyName, Course][]) {
       bench.say(`${server.title}, ${strategy}`);
       const endpoint = `http://127.0.0.1:${aws.port}`;
-      const ground = { engine, strategy, course, server, account, databasePort: database.port, endpoint };
+      const { bundle } = bench;
+      const ground = { engine, strategy, course, server, account, bundle, databasePort: database.port, endpoint };
       const meters = { aws, database };
       results.push({
         engine: engine.name,

@@ -1,8 +1,9 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { bundle, DIST } from '../infra/bundling.ts';
+import { bundle as build } from '../infra/bundling.ts';
 import { STRATEGIES } from '../shared/rotation/strategy.ts';
 import type { AwsFunctions } from './contenders.ts';
 import { type BenchEngine, ENGINES, functionOf } from './engines.ts';
@@ -43,14 +44,14 @@ const about = { command, date: new Date().toISOString(), machine: machine(aws) }
 switch (positionals[0]) {
   case 'rotation': {
     const bench = { rounds: count('rounds'), coldRounds: count('cold-rounds'), aws, say: console.log };
-    const results = await ofEachEngine((engine) => benchRotation(engine, bench));
+    const results = await ofEachEngine((engine, bundle) => benchRotation(engine, { ...bench, bundle }));
     const report: RotationReport = { ...about, results };
     await write('rotation', report, markdownOf(report), plotOf(results));
     break;
   }
   case 'logins': {
     const bench = { rotations: count('rotations'), say: console.log };
-    const results = await ofEachEngine((engine) => benchLogins(engine, bench));
+    const results = await ofEachEngine((engine, bundle) => benchLogins(engine, { ...bench, bundle }));
     const report: LoginsReport = { ...about, results };
     await write('logins', report, loginsMarkdownOf(report));
     break;
@@ -61,19 +62,24 @@ switch (positionals[0]) {
 }
 
 /** One engine after the other; one that cannot be built or started is named, and the others go on. */
-async function ofEachEngine<Result>(measure: (engine: BenchEngine) => Promise<readonly Result[]>): Promise<Result[]> {
+async function ofEachEngine<Result>(
+  measure: (engine: BenchEngine, bundle: string) => Promise<readonly Result[]>,
+): Promise<Result[]> {
   const results: Result[] = [];
+  // Not in dist/, where another build may take it away meanwhile.
+  const folder = await mkdtemp(join(tmpdir(), 'rekey-bench-'));
   for (const engine of ENGINES.filter(({ name }) => values.engine.includes(name))) {
     const strategies = Object.entries(engine.strategies).filter(([name]) => values.strategy.includes(name));
     try {
-      const spec = functionOf(engine);
-      await bundle(spec, join(DIST, spec.name));
-      results.push(...(await measure({ ...engine, strategies: Object.fromEntries(strategies) })));
+      await build(functionOf(engine), join(folder, engine.name));
+      const chosen = { ...engine, strategies: Object.fromEntries(strategies) };
+      results.push(...(await measure(chosen, join(folder, engine.name, 'index.mjs'))));
     } catch (error) {
       console.error(`${engine.name} was not measured: ${error instanceof Error ? error.message : error}`);
       process.exitCode = 1;
     }
   }
+  await rm(folder, { recursive: true });
   return results;
 }
 
