@@ -55,7 +55,7 @@ export function dualPassword(
           await lockUsers(connection, [username], ['SET ROLE ALL']);
           return await addOwn(connection, password, present.password, () => logIn({ ...acting, password }, deadline));
         } catch (error) {
-          throw mayNotHaveTwo(passwordRefused(error, username), username);
+          throw await mayNotHaveTwo(passwordRefused(error, username), connection, username);
         }
       });
     },
@@ -69,7 +69,7 @@ export function dualPassword(
           await lockUsers(connection, [username], ['SET ROLE ALL']);
           return await discardOwn(connection, kept, stillWanted);
         } catch (error) {
-          throw mayNotHaveTwo(passwordRefused(error, username), username);
+          throw await mayNotHaveTwo(passwordRefused(error, username), connection, username);
         }
       });
     },

@@ -1,7 +1,7 @@
 import { RekeyError } from '../operations/errors.ts';
 import type { SecretValue } from '../secrets/secret-value.ts';
 import { type Account, ownAccount, permittedToLook, type Snapshot, snapshotOf } from './mysql-catalog.ts';
-import { type Connection, quoteLiteral, quoteName } from './mysql-connection.ts';
+import { type Connection, quoteLiteral } from './mysql-connection.ts';
 import { refusalAsRekeyError, ServerRefusal } from './mysql-errors.ts';
 import { authorityOf } from './mysql-rights.ts';
 import { lockUsers } from './mysql-session.ts';
@@ -67,7 +67,7 @@ export async function setOwnPassword(
     const kept = await change('').catch((refusal: unknown) => {
       throw passwordRefused(refusal, username);
     });
-    if (kept !== undefined) throw mayNotHaveTwo(kept, username);
+    if (kept !== undefined) throw await mayNotHaveTwo(kept, connection, username);
   }
 }
 
@@ -141,11 +141,14 @@ export function passwordRefused(error: unknown, user: string): unknown {
   }
 }
 
-export function mayNotHaveTwo(error: unknown, username: string): unknown {
+/** The same for a refusal to give or take a second password. */
+export async function mayNotHaveTwo(error: unknown, connection: Connection, username: string): Promise<unknown> {
   if (!(error instanceof ServerRefusal && error.notPermitted)) return error;
+  const acting = await ownAccount(connection);
+  const privilege = acting.user === username ? 'APPLICATION_PASSWORD_ADMIN' : 'CREATE USER';
   return new RekeyError(
     'PRIVILEGE_MISSING',
-    `${username} may not have, or lose, a second password`,
-    `As a superuser run: GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO ${quoteName(username)};`,
+    `${acting.user} may not give ${username} a second password, or take one`,
+    `As a superuser run: GRANT ${privilege} ON *.* TO ${acting.name};`,
   );
 }

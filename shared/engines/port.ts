@@ -174,11 +174,7 @@ export interface DatabaseEngine {
    * @param witness an administrator to ask where the server's answer alone does not tell a wrong password from an
    *   expired one or a missing user; asked for only then. Without one, or if it cannot say, the reason is `password`
    */
-  login(
-    credentials: Credentials,
-    deadline: Deadline,
-    witness?: () => Promise<Credentials | undefined>,
-  ): Promise<Login>;
+  login(credentials: Credentials, deadline: Deadline, witness?: () => Promise<Credentials | undefined>): Promise<Login>;
 
   /** Replaces the password of one user: the one before is refused from now on. All accounts of that name, where there are several. */
   setPassword(change: PasswordChange, deadline: Deadline): Promise<void>;

@@ -46,10 +46,18 @@ export function refusalAsRekeyError(refusal: ServerRefusal, where: string): Reke
   return new RekeyError(known.code, `${where} ${known.what} (SQLSTATE ${sqlState})`);
 }
 
-/** The passwordcheck module and its like answer with invalid_parameter_value. */
+/**
+ * What a statement that sets a password was refused for: passwordcheck answers with invalid_parameter_value, credcheck
+ * and its like with invalid_authorization_specification or invalid_password. None of them sees more than a verifier:
+ * the password itself is not sent even where one insists on it, as it would be in the server's log for good.
+ */
 export function passwordRefused(error: unknown, user: string): unknown {
-  if (!(error instanceof ServerRefusal && error.sqlState === '22023')) return error;
-  return new RekeyError('PASSWORD_REJECTED', `a policy of the server refused the new password of ${user}`);
+  if (!(error instanceof ServerRefusal && /^(22023|28)/.test(error.sqlState))) return error;
+  return new RekeyError(
+    'PASSWORD_REJECTED',
+    `a policy of the server refused the new password of ${user} (SQLSTATE ${error.sqlState})`,
+    'Let the server take SCRAM verifiers, which is all that Rekey sends (credcheck.encrypted_password_allowed = on); else adjust rekey:password-length or rekey:exclude-characters to what it accepts. Then rotate again.',
+  );
 }
 
 /** Thrown inside of the driver when a server asks for less than proof of the password. */

@@ -247,7 +247,7 @@ async function announceFailure(
 ): Promise<void> {
   const { code, message, retryable, action } = asRekeyError(thrown);
   const secretName = parseSecretArn(secretArn)?.name ?? secretArn;
-  const stillWorks = whatStillWorks(step, versionId, strategy);
+  const stillWorks = whatStillWorks(versionId, strategy);
   await announcer.announce({
     type: 'Rotation Failed',
     detail: { secretArn, secretName, versionId, step, code, message, retryable, action, stillWorks },
@@ -255,8 +255,8 @@ async function announceFailure(
 }
 
 /** For the person who is woken by it: is this an outage? */
-function whatStillWorks(step: Step, versionId: string, strategy: Strategy | undefined): string {
-  if (step === 'createSecret') return `${CURRENT} works as before: the database was not touched.`;
+function whatStillWorks(versionId: string, strategy: Strategy | undefined): string {
+  // Not even createSecret can say more of a single user: it may come again after setSecret.
   if (strategy?.hasGap === false) return `${CURRENT} works as before: its password was not touched.`;
   return `${CURRENT} works, unless a single user's password was already changed: then version ${versionId} (${PENDING}) has the one that works.`;
 }

@@ -46,7 +46,13 @@ const calls = (): Record<string, () => Promise<unknown>> => {
     DescribeSecret: () => store.describe(ARN),
     GetSecretValue: () => store.read(ARN, VERSION),
     PutSecretValue: () =>
-      store.writeVersion({ stage: 'AWSPENDING', secretId: ARN, versionId: VERSION, value, rotationToken: new SecretValue('t'.repeat(36)) }),
+      store.writeVersion({
+        stage: 'AWSPENDING',
+        secretId: ARN,
+        versionId: VERSION,
+        value,
+        rotationToken: new SecretValue('t'.repeat(36)),
+      }),
     UpdateSecretVersionStage: () => store.moveCurrent(ARN, { from: CURRENT_VERSION, to: VERSION }),
   };
 };

@@ -82,6 +82,17 @@ const FAULTS: Readonly<Record<string, readonly Fault[]>> = {
   'clock.sleep': [...DIE, SLOW],
 };
 
+/** What a server answers only once it let the acting user in. */
+const AFTER_LOGIN: readonly ErrorCode[] = [
+  'PASSWORD_REJECTED',
+  'PRIVILEGE_MISSING',
+  'USERNAME_INVALID',
+  'RIGHTS_DIFFER',
+  'DATABASE_READ_ONLY',
+  'DATABASE_UNSUPPORTED',
+];
+export const impliesLogin = (fault: Fault): boolean => fault.kind === 'fail' && AFTER_LOGIN.includes(fault.code);
+
 export function faultsOf(call: string): readonly Fault[] {
   const faults = FAULTS[call];
   if (!faults) throw new Error(`no faults are known for ${call}`);

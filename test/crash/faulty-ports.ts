@@ -1,3 +1,4 @@
+import type { Credentials } from '../../shared/engines/port.ts';
 import type { Clock } from '../../shared/operations/clock.ts';
 import type { Deadline } from '../../shared/operations/deadline.ts';
 import { RekeyError } from '../../shared/operations/errors.ts';
@@ -102,7 +103,7 @@ export function faultyPorts(ports: Ports, process: Process, conductor: Conductor
         return fault.when === 'after' ? run() : undefined;
       case 'fail':
         if (fault.when === 'after') await run();
-        throw new RekeyError(fault.code, `${call.name} was made to fail ${whoActs(call)}`);
+        throw new RekeyError(fault.code, `${call.name} was made to fail for "${actingIn(call)?.username}"`);
       case 'refuse':
         return { kind: 'refused', reason: 'password' };
       case 'stale':
@@ -151,13 +152,13 @@ const unreachable = ({ name }: Call) =>
 
 const isDeadline = (arg: unknown): arg is Deadline => typeof arg === 'object' && arg !== null && 'remainingMs' in arg;
 
-/** Engines name the acting user in a refusal, and the core tells an administrator's from another's by it. */
-function whoActs({ args }: Call): string {
+/** Whose login a call to a database is made with, if its arguments say so. */
+export function actingIn({ args }: Pick<Call, 'args'>): Credentials | undefined {
   for (const arg of args) {
     if (typeof arg !== 'object' || arg === null) continue;
-    if ('acting' in arg) return (arg.acting as { username: string }).username;
-    if ('admin' in arg) return (arg.admin as { username: string }).username;
-    if ('username' in arg) return String(arg.username);
+    if ('acting' in arg) return arg.acting as Credentials;
+    if ('admin' in arg) return arg.admin as Credentials;
+    if ('username' in arg && 'host' in arg) return arg as Credentials;
   }
-  return '';
+  return undefined;
 }

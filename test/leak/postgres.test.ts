@@ -71,7 +71,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a password that Post
     throw new Error('nothing was thrown');
   }
 
-  test("is in no line of the server's log, whether it was set, used or refused", async () => {
+  test("M11: is in no line of the server's log, whether it was set, used or refused", async () => {
     await server.run('CREATE ROLE rekeyed LOGIN; GRANT rekeyed TO rekey_admin WITH ADMIN OPTION');
     await engine.alternatingUsers.prepareAlternate(pair('rekeyed'), canary, soon());
     await engine.setPassword(change('rekeyed_clone', `${CANARY}-2`), soon());
@@ -81,6 +81,40 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a password that Post
     const log = server.log();
     expect(log).toContain('ALTER ROLE "rekeyed_clone" LOGIN PASSWORD \'SCRAM-SHA-256$');
     expect(log).not.toContain('hunter2');
+  });
+
+  test('M11: is in no line of the log when an administrator or a peer is who sets it', async () => {
+    await server.run('CREATE ROLE peer LOGIN; GRANT peer TO rekey_admin WITH ADMIN OPTION');
+    await engine.setPassword(
+      { acting: as(server.admin.username, server.admin.password), username: 'peer', password: canary },
+      soon(),
+    );
+    await engine.userPair.createPeer(pair('peer'), new SecretValue(`${CANARY}-2`), soon());
+    await engine.setPassword(
+      { acting: as('peer_clone', `${CANARY}-2`), username: 'peer_clone', password: new SecretValue(`${CANARY}-3`) },
+      soon(),
+    );
+
+    expect(server.log()).toContain('ALTER ROLE "peer_clone" PASSWORD \'SCRAM-SHA-256$');
+    expect(server.log()).not.toContain('hunter2');
+  });
+
+  test('M11: leaves not even its verifier in the log where the user may decide what is logged', async () => {
+    await server.run('CREATE ROLE discreet LOGIN; GRANT SET ON PARAMETER log_statement TO discreet');
+    await server.run(`ALTER ROLE discreet SET log_min_duration_statement TO -1`);
+    const superuser = as(server.superuser.username, server.superuser.password);
+    await engine.setPassword({ acting: superuser, username: 'discreet', password: canary }, soon());
+    const before = server.log().length;
+
+    await engine.setPassword(
+      { acting: as('discreet', CANARY), username: 'discreet', password: new SecretValue(`${CANARY}-2`) },
+      soon(),
+    );
+
+    const log = server.log().slice(before);
+    expect(log).toContain('BEGIN READ WRITE'); // it does log this session
+    expect(log).not.toMatch(/SCRAM-SHA-256|hunter2/);
+    expect(await engine.login(as('discreet', `${CANARY}-2`), soon())).toEqual({ kind: 'accepted' });
   });
 
   test.each<[string, () => Promise<unknown>]>([

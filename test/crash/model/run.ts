@@ -6,8 +6,8 @@ import { type RetireOutcome, retire } from '../../../shared/rotation/retire.ts';
 import { runStep } from '../../../shared/rotation/steps.ts';
 import { CURRENT, PENDING, PREVIOUS } from '../../../shared/secrets/port.ts';
 import { ROTATION_FUNCTION } from '../../contract/fakes/secret-store.ts';
-import { describeFault, type Fault, faultsOf } from '../faults.ts';
-import { type Call, type Conductor, faultyPorts, startProcess } from '../faulty-ports.ts';
+import { describeFault, type Fault, faultsOf, impliesLogin } from '../faults.ts';
+import { actingIn, type Call, type Conductor, faultyPorts, startProcess } from '../faulty-ports.ts';
 import type { Estate } from './estates.ts';
 import { Broken, type Watch, watch } from './invariants.ts';
 import { createWorld, currentVersion, loginIn, logsIn, stagedLogin, versionUnder, type World } from './world.ts';
@@ -81,7 +81,7 @@ export async function run(
       const call = { number: calls, name, args };
       const fault = counting ? script.get(calls) : undefined;
       if (collect && counting && calls > lastAt)
-        points.push({ at: calls, name, faults: faultsOf(name).filter((each) => past.allows(each, call)) });
+        points.push({ at: calls, name, faults: faultsOf(name).filter((each) => isPossible(each, call)) });
       trace?.(call, fault);
       return { call, fault };
     },
@@ -101,6 +101,10 @@ export async function run(
     half: ({ args }) => halfPrepared(world, args[0] as AdministeredPair),
     later: (run) => void late.push({ due: calls + LATE_CALLS, run }),
   };
+  function isPossible(fault: Fault, call: Call): boolean {
+    const acting = impliesLogin(fault) ? actingIn(call) : undefined;
+    return past.allows(fault, call) && (!acting || logsIn(world, { ...acting, password: acting.password.expose() }));
+  }
   function check(call: Call): void {
     try {
       invariants.check(call);
@@ -248,7 +252,14 @@ function halfPrepared({ database, rights }: World, { alternate }: AdministeredPa
   const had = database.users.get(alternate);
   const some = new Set([...rights].slice(1));
   if (!had) {
-    database.users.set(alternate, { passwords: [], mayLogIn: false, expired: false, rights: some, sessions: [] });
+    database.users.set(alternate, {
+      passwords: [],
+      mayLogIn: false,
+      expired: false,
+      administers: false,
+      rights: some,
+      sessions: [],
+    });
     return;
   }
   had.rights.clear();

@@ -49,7 +49,7 @@ export function createWorld(estate: Estate): World {
   const known = (password: string) => (restored ? `yesterday's ${password}` : password);
   database.addUser('app', { password: known('first-canary'), rights: RIGHTS });
   database.addUser(BYSTANDER, { password: 'bystander-canary', rights: ['read'] });
-  database.addUser('admin', { password: 'admin-canary' });
+  database.addUser('admin', { password: 'admin-canary', administers: true });
   if (estate.powerless) database.powerless.add('app');
   if (estate.strategy === 'user-pair')
     database.addUser('app_peer', { password: known('standby-canary'), rights: RIGHTS });
@@ -154,7 +154,8 @@ export function stagedLogin({ secrets, arn }: World, stage: string): StoredLogin
 
 export function logsIn({ database }: World, login: StoredLogin | undefined): boolean {
   const user = login && database.users.get(login.username);
-  return user !== undefined && user.mayLogIn && !user.expired && user.passwords.includes(login?.password ?? '');
+  if (!user?.mayLogIn || user.expired) return false;
+  return user.passwords.includes(login?.password ?? '');
 }
 
 export const versionUnder = ({ secrets, arn }: World, stage: string): string | undefined =>

@@ -256,7 +256,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
         '\\',
         '$1',
         '%s',
-        '${x}',
+        '$(x)',
         ' ',
         ';--',
         `'; DROP TABLE sentinel;--`,
@@ -652,12 +652,58 @@ describe('a PostgreSQL server that is not as it should be', () => {
     expect(await engineFor(server).login(credentialsAt(server, 'app', 'two'), soon())).toEqual({ kind: 'accepted' });
   });
 
+  describe('67: a policy on passwords', () => {
+    test('that refuses one is told from everything else, and the present password goes on', async () => {
+      const server = await start({ settings: { shared_preload_libraries: 'passwordcheck' } });
+      await server.run("CREATE ROLE application LOGIN PASSWORD 'present-password-1'");
+      const present = credentialsAt(server, 'application', 'present-password-1');
+
+      await expect(
+        engineFor(server).setPassword(
+          { acting: present, username: 'application', password: new SecretValue('application') },
+          soon(),
+        ),
+      ).rejects.toMatchObject({
+        code: 'PASSWORD_REJECTED',
+        action: expect.stringMatching(/SCRAM verifiers.*rekey:password-length/),
+      });
+
+      expect(await engineFor(server).login(present, soon())).toEqual({ kind: 'accepted' });
+    });
+
+    test('that sees a verifier only asks nothing of the password, and inspect says so to those who may know', async () => {
+      const server = await start({ settings: { shared_preload_libraries: 'passwordcheck' } });
+      await server.run("CREATE ROLE application LOGIN PASSWORD 'present-password-1'");
+      const present = credentialsAt(server, 'application', 'present-password-1');
+      const superuser = credentialsAt(server, server.superuser.username, server.superuser.password);
+
+      await engineFor(server).setPassword(
+        { acting: present, username: 'application', password: new SecretValue('short') },
+        soon(),
+      );
+
+      expect((await engineFor(server).inspect(superuser, [], soon())).passwordPolicy).toEqual([
+        expect.stringContaining('passwordcheck is loaded'),
+      ]);
+    });
+
+    test('of an md5 server is told, as it is about others', async () => {
+      const server = await start({ settings: { password_encryption: 'md5' } });
+      const superuser = credentialsAt(server, server.superuser.username, server.superuser.password);
+
+      expect((await engineFor(server).inspect(superuser, [], soon())).passwordPolicy).toEqual([
+        expect.stringContaining('password_encryption is md5'),
+      ]);
+    });
+  });
+
   describe('63: a replica', () => {
     test('lets in, and says that it is read-only when something is to change', async () => {
       const server = await start({ standby: true });
       const superuser = credentialsAt(server, server.superuser.username, server.superuser.password);
 
       expect(await loginAsSuperuser(server)).toEqual({ kind: 'accepted' });
+      expect(await engineFor(server).inspect(superuser, [], soon())).toMatchObject({ readOnly: true });
       await expect(
         engineFor(server).setPassword(
           { acting: superuser, username: superuser.username, password: new SecretValue('new') },

@@ -9,7 +9,10 @@ import { SecretValue } from '../../../shared/secrets/secret-value.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { POSTGRES_VERSIONS, type PostgresServer, postgresIsInstalled, startPostgres } from '../../sandbox/postgres.ts';
 
-/* M numbers: the measured failures of AWS's rotation functions. */
+/*
+ * M numbers: the measured failures of AWS's rotation functions. M9 (accounts per host) cannot happen in PostgreSQL;
+ * M11, the password in a log, is in test/leak, and M12, the owner of two peers, in user-pair.test.ts.
+ */
 
 const PASSWORD = 'password-1';
 const soon = () => deadlineIn(30_000, systemClock);
@@ -178,6 +181,59 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
       expect(await differences(users.back)).toEqual([]);
     });
 
+    test('between set and test keeps no one from being promoted: the rights on it are there', async () => {
+      const users = await newUsers();
+      await server.run(`GRANT CREATE ON DATABASE postgres TO ${users.app}`);
+      await prepare(users);
+      await prepare(users.back);
+      await as(users.clone, CREATE.replaceAll('NAME', users.app));
+
+      expect(await differences(users.back)).toEqual([]);
+      await as(users.app, USE.replaceAll('NAME', users.app));
+    });
+
+    test('without any right of the other one on it keeps that one from being promoted', async () => {
+      const users = await newUsers();
+      await server.run(`GRANT CREATE ON DATABASE postgres TO ${users.app}`);
+      await prepare(users);
+      await as(
+        users.clone,
+        `${CREATE.replaceAll('NAME', users.app)}; REVOKE INSERT ON mine_${users.app}.t FROM ${users.app}`,
+      );
+
+      expect(await differences(users.back)).toEqual([expect.stringContaining(`table mine_${users.app}.t`)]);
+      await prepare(users.back);
+
+      expect(await differences(users.back)).toEqual([]);
+      await as(users.app, USE.replaceAll('NAME', users.app));
+    });
+
+    test('a large object of the clone belongs to the first user after the secret rotated back', async () => {
+      const users = await newUsers();
+      await prepare(users);
+      const [object] = await as(users.clone, "SELECT lo_from_bytea(0, 'content') AS id");
+      const { id } = object as { id: number };
+
+      await prepare(users.back);
+
+      await as(users.app, `SELECT lo_get(${id}), lo_unlink(${id})`);
+      expect(await differences(users.back)).toEqual([]);
+    });
+
+    test('in another database, which both may use already, keeps no one from being promoted', async () => {
+      const users = await newUsers();
+      const other = `later_${users.app}`;
+      await asAdmin(`CREATE DATABASE ${other}`);
+      await asAdmin(`GRANT CREATE ON DATABASE ${other} TO ${users.app}`);
+      await prepare(users);
+      await as(users.clone, 'CREATE SCHEMA s; CREATE TABLE s.t ()', PASSWORD, other);
+      await prepare(users.back);
+      await as(users.clone, 'CREATE TABLE s.later ()', PASSWORD, other);
+
+      expect(await differences(users.back)).toEqual([]);
+      await as(users.app, 'SELECT FROM s.later', PASSWORD, other);
+    });
+
     test('as a temporary table is left alone', async () => {
       const users = await newUsers();
       await prepare(users);
@@ -271,6 +327,31 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
       await prepare(users);
 
       expect(await differences(users)).toEqual([]);
+    });
+  });
+
+  test('M4: an expired user is told from a wrong password, and its alternate is prepared as expired', async () => {
+    const users = await newUsers();
+    await asAdmin(`ALTER ROLE ${users.app} VALID UNTIL '2001-01-01'`);
+    const login = (username: string) => engine.login(loginOf(username), soon(), async () => users.admin);
+
+    expect(await login(users.app)).toEqual({ kind: 'refused', reason: 'expired' });
+    await prepare(users);
+    expect(await login(users.clone)).toEqual({ kind: 'refused', reason: 'expired' });
+  });
+
+  describe('M5, M6: an administrator who cannot give all rights', () => {
+    test('leaves no login behind that a second try could take for success', async () => {
+      const users = await newUsers();
+      await prepare(users);
+      await server.run(`CREATE TABLE partly_${users.app} (); GRANT SELECT ON partly_${users.app} TO ${users.clone}`);
+      await asAdmin(`ALTER ROLE ${users.app} NOLOGIN PASSWORD NULL`);
+
+      await expect(prepare(users.back)).rejects.toMatchObject({ code: 'PRIVILEGE_MISSING' });
+      await expect(prepare(users.back)).rejects.toMatchObject({ code: 'PRIVILEGE_MISSING' });
+
+      expect(await engine.login(loginOf(users.app), soon())).toMatchObject({ kind: 'refused' });
+      await as(users.clone, `SELECT FROM partly_${users.app}`);
     });
   });
 
