@@ -1,0 +1,276 @@
+import type { Deadline } from '../operations/deadline.ts';
+import { RekeyError } from '../operations/errors.ts';
+import type { SecretValue } from '../secrets/secret-value.ts';
+import { accountName, observe, type Snapshot } from './mariadb-catalog.ts';
+import { requireAdministered, requirePair } from './mariadb-names.ts';
+import { sessionsOf } from './mariadb-open-sessions.ts';
+import { identifiedBy, passwordRefused } from './mariadb-password.ts';
+import {
+  CREATE_USER,
+  differencesIn,
+  giveLogin,
+  isMet,
+  loginDifferences,
+  type Need,
+  planRights,
+  remedyFor,
+  type Step,
+  type StepForHost,
+} from './mariadb-rights.ts';
+import { permittedToLook, type Session } from './mariadb-session.ts';
+import { type Connection, quoteLiteral, quoteName } from './mysql-connection.ts';
+import { ServerRefusal } from './mysql-errors.ts';
+import { lockUsers, requireEncrypted } from './mysql-session.ts';
+import type { AdministeredPair, AlternatingUsersEngine, Credentials, UserPair } from './port.ts';
+
+/** One revocation may take more with it than it names: then what is left is seen in the next round. */
+const ROUNDS = 3;
+
+const SEE_SESSIONS: Need = { kind: 'right', privilege: 'PROCESS', target: { level: 'server' } };
+
+/** How the two users are kept equal: mariadb-rights.ts. */
+export function alternatingUsers(session: Session): AlternatingUsersEngine {
+  /** As the administrator, while nobody else changes the same pair. */
+  const administering = <T>(
+    pair: AdministeredPair,
+    deadline: Deadline,
+    work: (connection: Connection, snapshot: Snapshot) => Promise<T>,
+  ): Promise<T> => {
+    requireAdministered(pair);
+    return asLooker(pair.admin, deadline, async (connection, look) => {
+      await lockUsers(connection, [pair.current, pair.alternate]);
+      return work(connection, await look(pair));
+    });
+  };
+
+  /** The administrator need not have a right in the database of the pair to look at the rights. */
+  const asLooker = <T>(
+    looker: Credentials,
+    deadline: Deadline,
+    work: (connection: Connection, look: (pair: Names) => Promise<Snapshot>) => Promise<T>,
+  ): Promise<T> =>
+    session({ ...looker, database: '' }, deadline, (connection) =>
+      work(connection, ({ current, alternate }) =>
+        permittedToLook(quoteName(looker.username), () => observe(connection, current, alternate)),
+      ),
+    );
+
+  return {
+    observer: 'administrator',
+
+    async prepareAlternate(pair, password, deadline) {
+      await administering(pair, deadline, async (connection, first) => {
+        requireCurrent(first, pair);
+        requireWritable(first);
+        if (first.judgesPasswords) requireEncrypted(pair.admin);
+        const snapshot = await reconcile(connection, first, pair, password);
+        const steps = giveLogin(snapshot, password, ({ methods }) =>
+          identifiedBy(methods, password, first.judgesPasswords),
+        );
+        refuseMissing(pair, await carryOut(connection, snapshot, pair.alternate, steps));
+      });
+    },
+
+    differences(pair, observer, deadline) {
+      requirePair(pair);
+      return asLooker(observer, deadline, async (connection, look) => {
+        const snapshot = await look(pair);
+        requireCurrent(snapshot, pair);
+        if (snapshot.alternate.length === 0) return [`${pair.alternate} does not exist`];
+        const steps = await effective(
+          connection,
+          planRights(snapshot, pair.alternate, () => ''),
+        );
+        return [...differencesIn(steps), ...loginDifferences(snapshot)];
+      });
+    },
+
+    missingForAlternate(pair, deadline) {
+      requireAdministered(pair);
+      return asLooker(pair.admin, deadline, async (connection, look) => {
+        const snapshot = await look(pair);
+        requireCurrent(snapshot, pair);
+        const steps = await effective(
+          connection,
+          planRights(snapshot, pair.alternate, () => ''),
+        );
+        const needs = [...steps.map((step) => step.needs), SEE_SESSIONS];
+        return [
+          ...new Set(
+            needs.filter((need) => !isMet(snapshot.admin, need)).map((need) => remedyFor(snapshot.admin, need)),
+          ),
+        ];
+      });
+    },
+
+    disableAlternate(pair, stillWanted, deadline) {
+      return administering(pair, deadline, async (connection, snapshot) => {
+        if (!(await stillWanted())) return { kind: 'not-wanted' };
+        requireWritable(snapshot);
+        // Without that right the list of sessions has one's own alone, and looks empty.
+        if (!isMet(snapshot.admin, SEE_SESSIONS)) refuseMissing(pair, [remedyFor(snapshot.admin, SEE_SESSIONS)]);
+        const look = async () => (await sessionsOf(connection, [pair.alternate])).map(({ user: _, ...open }) => open);
+        const before = await look();
+        if (before.length > 0) return { kind: 'sessions-open', sessions: before };
+        const open = snapshot.alternate.filter(({ locked }) => !locked).map(accountName);
+        if (open.length === 0) return { kind: 'disabled' };
+
+        await alterUsers(connection, snapshot, pair, `${open.join(', ')} ACCOUNT LOCK`);
+        // Someone may have come in between the look and the lock, and stays in.
+        const after = await look();
+        if (after.length === 0) return { kind: 'disabled' };
+        await alterUsers(connection, snapshot, pair, `${open.join(', ')} ACCOUNT UNLOCK`);
+        return { kind: 'sessions-open', sessions: after };
+      });
+    },
+  };
+}
+
+type Names = Pick<UserPair, 'current' | 'alternate'>;
+
+/** @returns what is there once the alternate user can do what the current one can */
+async function reconcile(
+  connection: Connection,
+  first: Snapshot,
+  pair: AdministeredPair,
+  password: SecretValue,
+): Promise<Snapshot> {
+  let snapshot = first;
+  for (let round = 1; ; round += 1) {
+    // A new account gets the pending password, for a policy to refuse it before anything is changed.
+    const plan = planRights(snapshot, pair.alternate, ({ methods }) =>
+      identifiedBy(methods, password, first.judgesPasswords),
+    );
+    const steps = await effective(connection, plan);
+    if (steps.length === 0) return snapshot;
+    if (round > ROUNDS) throw unequal(pair, differencesIn(steps));
+    for (const { drops } of steps)
+      if (drops !== undefined) await requireNoObjects(connection, pair, accountText(drops));
+    refuseMissing(pair, await carryOut(connection, snapshot, pair.alternate, steps));
+    snapshot = await observe(connection, pair.current, pair.alternate);
+  }
+}
+
+/** Without those that ask for a column of a table that is gone: the right is kept, and none can be granted. */
+async function effective(connection: Connection, steps: readonly StepForHost[]): Promise<readonly StepForHost[]> {
+  const found: StepForHost[] = [];
+  for (const step of steps) {
+    const { column } = step;
+    if (column === undefined || (await mayExist(connection, column))) found.push(step);
+  }
+  return found;
+}
+
+async function mayExist(
+  connection: Connection,
+  { database, name, column }: NonNullable<Step['column']>,
+): Promise<boolean> {
+  try {
+    await connection.query(`SELECT ${quoteName(column)} FROM ${quoteName(database)}.${quoteName(name)} LIMIT 0`);
+  } catch (error) {
+    if (!(error instanceof ServerRefusal)) throw error;
+    return ![UNKNOWN_DATABASE, UNKNOWN_COLUMN, UNKNOWN_TABLE].includes(error.errno); // it may be there and not ours to see
+  }
+  return true;
+}
+
+const UNKNOWN_DATABASE = 1049;
+const UNKNOWN_COLUMN = 1054;
+const UNKNOWN_TABLE = 1146;
+
+/**
+ * All statements in one round trip; one that is refused is noted, and the rest go on.
+ * @returns what to run where the administrator may not
+ * @throws RekeyError PASSWORD_REJECTED
+ */
+async function carryOut(
+  connection: Connection,
+  { admin }: Snapshot,
+  user: string,
+  steps: readonly Step[],
+): Promise<readonly string[]> {
+  const missing = new Set<string>();
+  let left = steps.flatMap((step) => step.statements.map((sql) => ({ sql, step })));
+  while (left.length > 0) {
+    try {
+      await connection.run(left.map(({ sql }) => sql));
+      break;
+    } catch (error) {
+      if (!(error instanceof ServerRefusal)) throw error;
+      const [refused, ...rest] = left.slice(error.completed);
+      if (refused === undefined) throw error;
+      const { ofMissingTable, needs } = refused.step;
+      left = rest;
+      if (error.notPermitted) missing.add(remedyFor(admin, needs));
+      else if (error.errno === UNKNOWN_TABLE && ofMissingTable !== undefined)
+        left = [
+          ...ofMissingTable.map((sql) => ({ sql, step: { ...refused.step, ofMissingTable: undefined } })),
+          ...rest,
+        ];
+      else throw passwordRefused(error, user);
+    }
+  }
+  return [...missing];
+}
+
+/** @throws RekeyError RIGHTS_DIFFER: with its DEFINER gone, an object no longer works */
+async function requireNoObjects(connection: Connection, pair: AdministeredPair, definer: string): Promise<void> {
+  const defined = (kind: string, schema: string, name: string, table: string) =>
+    `SELECT CONCAT('${kind} ', ${schema}, '.', ${name}) AS what FROM information_schema.${table}
+     WHERE BINARY DEFINER = ${quoteLiteral(definer)}`;
+  const objects = await connection.query<{ what: string }>(
+    `${[
+      defined('view', 'TABLE_SCHEMA', 'TABLE_NAME', 'VIEWS'),
+      defined('routine', 'ROUTINE_SCHEMA', 'ROUTINE_NAME', 'ROUTINES'),
+      defined('trigger', 'TRIGGER_SCHEMA', 'TRIGGER_NAME', 'TRIGGERS'),
+      defined('event', 'EVENT_SCHEMA', 'EVENT_NAME', 'EVENTS'),
+    ].join(' UNION ALL ')} LIMIT 10`,
+  );
+  if (objects.length > 0)
+    throw unequal(pair, [
+      `${definer} has to go, as ${pair.current} has no account for that host, and is the DEFINER of ${objects.map(({ what }) => what).join(', ')}`,
+    ]);
+}
+
+/** As the server writes a DEFINER. */
+const accountText = ({ user, host }: { readonly user: string; readonly host: string }): string => `${user}@${host}`;
+
+async function alterUsers(
+  connection: Connection,
+  { admin }: Snapshot,
+  pair: AdministeredPair,
+  change: string,
+): Promise<void> {
+  try {
+    await connection.query(`ALTER USER ${change}`);
+  } catch (error) {
+    if (error instanceof ServerRefusal && error.notPermitted) refuseMissing(pair, [remedyFor(admin, CREATE_USER)]);
+    throw error;
+  }
+}
+
+/** @throws RekeyError USERNAME_INVALID */
+function requireCurrent({ current }: Snapshot, pair: Names): void {
+  if (current.length === 0) throw new RekeyError('USERNAME_INVALID', `the user ${pair.current} does not exist`);
+  if (current.every(({ locked }) => locked))
+    throw new RekeyError('USERNAME_INVALID', `the user ${pair.current} is locked`);
+}
+
+/** @throws RekeyError DATABASE_READ_ONLY: the right to write nevertheless would part a replica from its source */
+export function requireWritable({ readOnly }: Snapshot): void {
+  if (readOnly)
+    throw new RekeyError('DATABASE_READ_ONLY', 'the server is read-only: a replica, or a writer that is failing over');
+}
+
+/** @throws RekeyError PRIVILEGE_MISSING */
+function refuseMissing({ admin, current, alternate }: AdministeredPair, missing: readonly string[]): void {
+  if (missing.length > 0)
+    throw new RekeyError(
+      'PRIVILEGE_MISSING',
+      `${admin.username} may not do for ${alternate} what ${current} needs`,
+      `As a superuser run: ${missing.join(' ')}`,
+    );
+}
+
+const unequal = ({ current, alternate }: AdministeredPair, why: readonly string[]) =>
+  new RekeyError('RIGHTS_DIFFER', `${alternate} cannot do what ${current} can: ${why.join('; ')}`);

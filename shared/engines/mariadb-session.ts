@@ -1,0 +1,81 @@
+import type { Deadline } from '../operations/deadline.ts';
+import { RekeyError } from '../operations/errors.ts';
+import { requireNames } from './mariadb-names.ts';
+import { CLIENT_METHODS } from './mariadb-password.ts';
+import { type Connection, withConnection } from './mysql-connection.ts';
+import { refusalAsRekeyError, ServerRefusal } from './mysql-errors.ts';
+import type { Credentials } from './port.ts';
+import type { Trust } from './tls.ts';
+
+/** Opens a session in which someone acts: there a refused login is a failure, not an answer. */
+export type Session = <T>(
+  credentials: Credentials,
+  deadline: Deadline,
+  work: (connection: Connection) => Promise<T>,
+) => Promise<T>;
+
+export function createSession(trust: Trust): Session {
+  return async (credentials, deadline, work) => {
+    try {
+      return await connect(credentials, trust, deadline, work);
+    } catch (error) {
+      if (!(error instanceof ServerRefusal)) throw error;
+      throw refusalAsRekeyError(error, `the database at ${credentials.host}, asked by ${credentials.username},`);
+    }
+  };
+}
+
+/** As `withConnection`, with what MariaDB does in its own way. */
+export async function connect<T>(
+  credentials: Credentials,
+  trust: Trust,
+  deadline: Deadline,
+  work: (connection: Connection) => Promise<T>,
+): Promise<T> {
+  requireNames(credentials);
+  return withConnection(credentials, { ...trust, methods: CLIENT_METHODS }, deadline, (connection) => {
+    const run: Connection['run'] = (statements) =>
+      connection.run(statements).catch(async (error: unknown) => {
+        throw await causeOf(error, connection);
+      });
+    return work({
+      ...connection,
+      run,
+      async query<Row>(sql: string) {
+        const [rows = []] = await run([sql]);
+        return rows as readonly Row[];
+      },
+    });
+  });
+}
+
+/** "Operation CREATE USER failed": why it did is told as a warning. */
+const OPERATION_FAILED = 1396;
+
+async function causeOf(error: unknown, connection: Connection): Promise<unknown> {
+  if (!(error instanceof ServerRefusal && error.errno === OPERATION_FAILED)) return error;
+  const warnings = await connection.query<{ Code: number }>('SHOW WARNINGS');
+  const cause = warnings.find(({ Code }) => Code !== OPERATION_FAILED);
+  return cause === undefined ? error : new ServerRefusal(cause.Code, error.during, error.completed);
+}
+
+/** @throws RekeyError DATABASE_UNSUPPORTED on MySQL, and on MariaDB before 10.4, which kept users in other tables */
+export async function permittedToLook<T>(admin: string, look: () => Promise<T>): Promise<T> {
+  try {
+    return await look();
+  } catch (error) {
+    if (!(error instanceof ServerRefusal)) throw error;
+    if (error.notPermitted)
+      throw new RekeyError(
+        'PRIVILEGE_MISSING',
+        `${admin} may not read what rights there are`,
+        `As a superuser run: GRANT SELECT ON mysql.* TO ${admin};`,
+      );
+    if (NOT_MARIADB.includes(error.errno))
+      throw new RekeyError('DATABASE_UNSUPPORTED', 'the server is not MariaDB 10.4 or later');
+    throw error;
+  }
+}
+
+/** Syntax, unknown variable, unknown table, unknown column. */
+const NOT_MARIADB = [1064, 1193, 1146, 1109, 1054];

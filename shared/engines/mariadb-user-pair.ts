@@ -1,0 +1,116 @@
+import type { Deadline } from '../operations/deadline.ts';
+import { type Account, accountName } from './mariadb-catalog.ts';
+import { requirePair } from './mariadb-names.ts';
+import { sessionsOf } from './mariadb-open-sessions.ts';
+import { matches } from './mariadb-rights.ts';
+import type { Session } from './mariadb-session.ts';
+import { type Connection, quoteName } from './mysql-connection.ts';
+import type { AlternatingUsersEngine, Credentials, UserPairEngine } from './port.ts';
+
+/** A peer is what an alternate user is; only that each of the two is asked by itself, which needs no administrator. */
+export function userPair(session: Session, { prepareAlternate }: AlternatingUsersEngine): UserPairEngine {
+  return {
+    async peerDifferences(current, other, deadline) {
+      requirePair({ current: current.username, alternate: other.username });
+      const [one, two] = [await seenBy(current, deadline), await seenBy(other, deadline)];
+      return [
+        ...only(current.username, one.abilities, two.abilities),
+        ...only(other.username, two.abilities, one.abilities),
+        ...[one, two].flatMap(({ user, takesOver }) =>
+          takesOver.map((right) => `${user} could change the password of any user: ${right}`),
+        ),
+      ];
+    },
+
+    ownSessions: (user, deadline) =>
+      session(user, deadline, async (connection) =>
+        (await sessionsOf(connection, [user.username])).map(({ user: _, ...open }) => open),
+      ),
+
+    createPeer: prepareAlternate,
+  };
+
+  async function seenBy(credentials: Credentials, deadline: Deadline): Promise<View> {
+    return session(credentials, deadline, (connection) => view(connection, credentials.username));
+  }
+}
+
+interface View {
+  readonly user: string;
+  /** What it may do and how it may log in, in the server's words, without its own name in them. */
+  readonly abilities: ReadonlySet<string>;
+  /** Rights that let it change other users, be it by a role. */
+  readonly takesOver: readonly string[];
+}
+
+const only = (user: string, abilities: ReadonlySet<string>, others: ReadonlySet<string>): readonly string[] =>
+  [...abilities].filter((ability) => !others.has(ability)).map((ability) => `${user} alone has: ${ability}`);
+
+async function view(connection: Connection, user: string): Promise<View> {
+  const [own = [], grants = [], account = [], roles = []] = await connection.run([
+    'SELECT CURRENT_USER() AS account',
+    'SHOW GRANTS FOR CURRENT_USER',
+    'SHOW CREATE USER',
+    'SELECT DISTINCT ROLE_NAME AS role FROM information_schema.APPLICABLE_ROLES',
+  ]);
+  const self = accountOf(firstOf(own[0]));
+  const names = [accountName(self), `'${self.user}'@'${self.host}'`]; // MariaDB 10.11 quotes a proxy's so
+  const rights = grants.map((row) => withoutGrantee(firstOf(row), names));
+  const ofRoles = await connection.run(roles.map((row) => `SHOW GRANTS FOR ${quoteName(firstOf(row))}`));
+  const all = [...rights, ...ofRoles.flat().map((row) => firstOf(row).replace(/ TO `(?:[^`]|``)*`/s, ''))];
+  return {
+    user,
+    abilities: new Set([...rights, optionsIn(firstOf(account[0]), names)]),
+    takesOver: [...new Set(all)].filter(mayChangeUsers),
+  };
+}
+
+/** The only column of a row; SHOW names it after the account. */
+function firstOf(row: unknown): string {
+  const [value] = Object.values((row ?? {}) as Record<string, unknown>);
+  return typeof value === 'string' ? value : '';
+}
+
+function accountOf(text: string): Pick<Account, 'user' | 'host'> {
+  const at = text.lastIndexOf('@');
+  return { user: text.slice(0, at), host: text.slice(at + 1) };
+}
+
+/**
+ * What a row of SHOW GRANTS grants. What follows the grantee there, a password's hash too, is left out but for the right
+ * to grant on: it stands in SHOW CREATE USER as well.
+ */
+export function withoutGrantee(row: string, names: readonly string[]): string {
+  for (const name of names)
+    for (const link of [` TO ${name}`, ` FOR ${name}`]) {
+      const at = row.indexOf(link);
+      if (at < 0) continue;
+      const rest = withoutTexts(row.slice(at + link.length));
+      const [option = ''] = / WITH (ADMIN|.*GRANT) OPTION/.exec(rest) ?? [];
+      return (
+        row.slice(0, at) + (option === '' ? '' : option.includes('ADMIN') ? ' WITH ADMIN OPTION' : ' WITH GRANT OPTION')
+      );
+    }
+  return row.replace(/ TO PUBLIC.*/s, ' TO PUBLIC');
+}
+
+/** How an account logs in and what limits it has, without what the server keeps of its password. */
+export function optionsIn(createUser: string, names: readonly string[]): string {
+  const name = names.find((each) => createUser.startsWith(`CREATE USER ${each}`)) ?? '';
+  const rest = createUser.slice(`CREATE USER ${name}`.length);
+  return `the account is${rest.replaceAll(/ (?:BY PASSWORD|USING) '(?:[^'\\]|''|\\.)*'/gs, ' by password')}`;
+}
+
+const withoutTexts = (text: string): string => text.replaceAll(/'(?:[^'\\]|''|\\.)*'/gs, '');
+
+/** Whether it may write the table that holds users, or change them by statement. */
+function mayChangeUsers(right: string): boolean {
+  const [, privileges = '', pattern] = /^GRANT (.*?) ON (?:\*|`((?:[^`]|``)*)`)\./s.exec(right) ?? [];
+  if (privileges === '') return false;
+  const names = privileges.split(', ');
+  const everywhere = pattern === undefined;
+  if (!everywhere && !matches(pattern.replaceAll('``', '`'), 'mysql')) return false;
+  return names.some((name) => DANGEROUS.includes(name) || (everywhere && name === 'CREATE USER'));
+}
+
+const DANGEROUS = ['ALL PRIVILEGES', 'INSERT', 'UPDATE', 'DELETE'];
