@@ -1,0 +1,72 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { AdministeredPair, Credentials } from '../../../shared/engines/port.ts';
+import { createPostgresEngine, type PostgresEngine } from '../../../shared/engines/postgres.ts';
+import { systemClock } from '../../../shared/operations/clock.ts';
+import { deadlineIn } from '../../../shared/operations/deadline.ts';
+import { SecretValue } from '../../../shared/secrets/secret-value.ts';
+import { describeEachServer } from '../../sandbox/describe-server.ts';
+import { POSTGRES_VERSIONS, type PostgresServer, postgresIsInstalled, startPostgres } from '../../sandbox/postgres.ts';
+
+const PASSWORD = 'password-1';
+const soon = () => deadlineIn(30_000, systemClock);
+
+/* What a call costs, so that a change which makes it cost more is seen. */
+describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('round trips to PostgreSQL %s', (version) => {
+  let server: PostgresServer;
+  let engine: PostgresEngine;
+  let pair: AdministeredPair;
+  const loginOf = (username: string, password = PASSWORD): Credentials => ({
+    host: server.host,
+    port: server.port,
+    database: 'postgres',
+    username,
+    password: new SecretValue(password),
+  });
+
+  beforeAll(async () => {
+    // The server logs a message of the client once, however many statements it holds.
+    server = await startPostgres({ version, settings: { log_statement: 'all', log_connections: 'on' } });
+    engine = createPostgresEngine({ ca: server.ca, allowLoopback: true, clock: systemClock });
+    const client = await server.connect(server.admin);
+    await client.query(`CREATE ROLE app LOGIN PASSWORD '${PASSWORD}'`).finally(() => client.end());
+    pair = {
+      admin: loginOf(server.admin.username, server.admin.password),
+      current: 'app',
+      alternate: 'app_clone',
+      database: 'postgres',
+      acceptTakeOver: version < 16,
+    };
+    await engine.alternatingUsers.prepareAlternate(pair, new SecretValue(PASSWORD), soon());
+  });
+  afterAll(() => server?.stop());
+
+  test.each<[string, number, number, () => Promise<unknown>]>([
+    ['login', 1, 1, () => engine.login(loginOf('app'), soon())],
+    [
+      // The first is the one that keeps the second out of the log where that can be.
+      'setPassword',
+      1,
+      2,
+      () =>
+        engine.setPassword({ acting: loginOf('app'), username: 'app', password: new SecretValue(PASSWORD) }, soon()),
+    ],
+    [
+      'prepareAlternate with nothing to reconcile',
+      1,
+      2,
+      () => engine.alternatingUsers.prepareAlternate(pair, new SecretValue(PASSWORD), soon()),
+    ],
+    ['differences', 1, 1, () => engine.alternatingUsers.differences(pair, loginOf('app_clone'), soon())],
+    ['peerDifferences', 2, 1, () => engine.userPair.peerDifferences(loginOf('app'), loginOf('app_clone'), soon())],
+    ['ownSessions', 1, 1, () => engine.userPair.ownSessions(loginOf('app'), soon())],
+    ['inspect', 1, 2, () => engine.inspect(loginOf('app'), ['app', 'app_clone'], soon())],
+  ])('%s takes %i connection(s) and %i more', async (_, connections, messages, call) => {
+    const before = server.log().length;
+
+    await call();
+
+    const log = server.log().slice(before);
+    expect(log.match(/connection authorized/g)).toHaveLength(connections);
+    expect(log.match(/LOG: +statement:/g)).toHaveLength(messages);
+  });
+});
