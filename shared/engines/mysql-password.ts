@@ -6,7 +6,7 @@ import { refusalAsRekeyError, ServerRefusal } from './mysql-errors.ts';
 import { authorityOf } from './mysql-rights.ts';
 import { lockUsers } from './mysql-session.ts';
 import { isStored } from './mysql-verifier.ts';
-import type { PasswordChange } from './port.ts';
+import type { Login, PasswordChange } from './port.ts';
 
 /** What REPLACE names is not the primary password. */
 export const INCORRECT_CURRENT_PASSWORD = 3891;
@@ -36,10 +36,12 @@ const DISCARD_OWN = 'ALTER USER USER() DISCARD OLD PASSWORD';
 /**
  * The user changes the account that the server matched it with. Of others with its name, for other hosts, it may know
  * nothing: where there are several, an administrator has to act.
+ * @param logIn tells whether the password that this session began with is still taken
  */
 export async function setOwnPassword(
   connection: Connection,
   { acting, username, password }: PasswordChange,
+  logIn: () => Promise<Login>,
 ): Promise<void> {
   const [next, present] = [password, acting.password].map((value) => quoteLiteral(value.expose()));
   /** @returns why an older password beside the one that was replaced is still there, if it is */
@@ -67,7 +69,9 @@ export async function setOwnPassword(
     const kept = await change('').catch((refusal: unknown) => {
       throw passwordRefused(refusal, username);
     });
-    if (kept !== undefined) throw await mayNotHaveTwo(kept, connection, username);
+    // Or another try changed it since this session began, and there is no second one.
+    if (kept !== undefined && (await logIn()).kind === 'accepted')
+      throw await mayNotHaveTwo(kept, connection, username);
   }
 }
 

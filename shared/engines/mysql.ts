@@ -35,7 +35,7 @@ export function createMysqlEngine({ clock, ...trust }: MysqlOptions): MysqlEngin
       requireEncrypted(change.acting);
       await session({ ...change.acting, database: '' }, deadline, (connection) =>
         change.acting.username === change.username
-          ? setOwnPassword(connection, change)
+          ? setOwnPassword(connection, change, () => login(change.acting, deadline))
           : setAnyPassword(connection, change),
       );
     },

@@ -26,9 +26,9 @@ const GOODBYE_MS = 500;
 /**
  * Names are looked up in the catalogue alone: whoever may create objects in this database could otherwise put a
  * function of the same name before it (CVE-2018-1058). And an application's `ALTER ROLE … SET role` must not decide
- * who acts.
+ * who acts. To be said again after a transaction that was rolled back: it may have been the first statement's.
  */
-const START_OF_SESSION = 'SET ROLE NONE; SET search_path TO pg_catalog, pg_temp';
+export const START_OF_SESSION = 'SET ROLE NONE; SET search_path TO pg_catalog, pg_temp';
 
 /**
  * Opens a session, does the work, and closes it whatever happens. TLS with the host's name verified, 1.2 at least,

@@ -1,7 +1,7 @@
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import type { Credentials } from './port.ts';
-import { type Connection, withConnection } from './postgres-connection.ts';
+import { type Connection, START_OF_SESSION, withConnection } from './postgres-connection.ts';
 import { refusalAsRekeyError, ServerRefusal } from './postgres-errors.ts';
 import { requireNames } from './postgres-names.ts';
 import type { Trust } from './tls.ts';
@@ -89,7 +89,9 @@ async function inTransaction<T>(connection: Connection, work: (transaction: Tran
       },
     });
   } finally {
-    if (state.begun && !state.committed) await connection.query('ROLLBACK').catch(() => {}); // the connection may be what failed
+    if (state.begun && !state.committed)
+      // The connection may be what failed.
+      await connection.query(`ROLLBACK;\n${START_OF_SESSION}`).catch(() => {});
   }
 }
 

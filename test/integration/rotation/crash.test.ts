@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { STEPS } from '../../../shared/rotation/plan.ts';
 import type { RotationDeps } from '../../../shared/rotation/steps.ts';
 import { CURRENT, PENDING } from '../../../shared/secrets/port.ts';
-import type { PostgresServer } from '../../sandbox/postgres.ts';
-import { type Application, createApplication, startLoggingPostgres } from './real-database.ts';
+import { type Application, createApplication } from './real-database.ts';
+import { type RealServer, startRealPostgres } from './real-server.ts';
 
 /**
  * The process dies at every call to the outside, once before and once after the call took effect; then Secrets
@@ -45,9 +45,9 @@ function mortal(deps: RotationDeps, k: number, moment: Moment, onCall: () => Pro
 }
 
 describe.each(['single-user', 'alternating-users'] as const)('a rotation with %s that dies', (strategy) => {
-  let server: PostgresServer;
+  let server: RealServer;
   beforeAll(async () => {
-    server = await startLoggingPostgres(18);
+    server = await startRealPostgres(18);
   });
   afterAll(async () => {
     await server.stop();

@@ -6,21 +6,19 @@ import {
   SecretsManagerClient,
 } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { createPostgresEngine } from '../../../shared/engines/postgres.ts';
 import { systemClock as clock } from '../../../shared/operations/clock.ts';
 import { deadlineIn } from '../../../shared/operations/deadline.ts';
 import { asRekeyError } from '../../../shared/operations/errors.ts';
 import { retire } from '../../../shared/rotation/retire.ts';
 import { runStep, type StepOutcome } from '../../../shared/rotation/steps.ts';
-import { POSTGRES } from '../../../shared/secrets/engine-rules.ts';
 import { CURRENT, PREVIOUS } from '../../../shared/secrets/port.ts';
 import { createSecretsManagerStore } from '../../../shared/secrets/secrets-manager.ts';
 import { createRdsTopology } from '../../../shared/topology/rds.ts';
 import { createRds } from '../../sandbox/aws/rds.ts';
 import { createSecretsManager, type SecretsManager } from '../../sandbox/aws/secrets-manager/index.ts';
 import { type AwsServer, startAwsServer } from '../../sandbox/aws/server.ts';
-import type { PostgresServer } from '../../sandbox/postgres.ts';
-import { canRead, createApplication, startLoggingPostgres } from './real-database.ts';
+import { createApplication } from './real-database.ts';
+import { type RealServer, startRealPostgres } from './real-server.ts';
 import { stepIn } from './step-in.ts';
 
 /**
@@ -35,7 +33,7 @@ const INSTANCE = { 'aws:rds:primaryDBInstanceArn': arnOf('db', 'orders') };
 const CLUSTER = { 'aws:rds:primaryDBClusterArn': arnOf('cluster', 'fleet') };
 const [WRITER, READER] = ['localhost', '127.0.0.1'];
 
-let postgres: PostgresServer;
+let postgres: RealServer;
 let secretsManager: SecretsManager;
 let aws: AwsServer;
 let person: SecretsManagerClient;
@@ -47,9 +45,8 @@ let secrets = 0;
 const hosts = { allowLoopback: true, allowedSuffixes: [], authorities: new Map() };
 const deps = () => ({
   store: createSecretsManagerStore(person),
-  engine: createPostgresEngine({ clock, ca: postgres.ca, allowLoopback: true }),
+  ...postgres.rekey,
   topology: createRdsTopology(() => rds),
-  rules: POSTGRES,
   hosts,
   announcer: { announce: async () => true },
   clock,
@@ -58,7 +55,7 @@ const deps = () => ({
 });
 
 beforeAll(async () => {
-  postgres = await startLoggingPostgres(18);
+  postgres = await startRealPostgres(18);
   secretsManager = createSecretsManager({
     ...PLACE,
     now: Date.now,
@@ -183,8 +180,8 @@ describe('an administrator whose secret RDS made', () => {
       expect(outcomes).toEqual(['created', 'set', 'tested', 'promoted']);
       const current = await login(arn, CURRENT);
       expect(current).toMatchObject({ username: expected, host });
-      expect(await canRead(postgres, current)).toBe(true);
-      expect(await canRead(postgres, await login(arn, PREVIOUS))).toBe(true);
+      expect(await postgres.canRead(current)).toBe(true);
+      expect(await postgres.canRead(await login(arn, PREVIOUS))).toBe(true);
     }
   });
 
@@ -192,15 +189,15 @@ describe('an administrator whose secret RDS made', () => {
     const { arn, username } = await createApp(WRITER, await createManaged(INSTANCE));
     await rotate(arn);
     expect(await retireOf(arn)).toEqual({ kind: 'retired', user: username, engine: 'postgres' });
-    expect(await canRead(postgres, await login(arn, PREVIOUS))).toBe(false);
-    expect(await canRead(postgres, await login(arn, CURRENT))).toBe(true);
+    expect(await postgres.canRead(await login(arn, PREVIOUS))).toBe(false);
+    expect(await postgres.canRead(await login(arn, CURRENT))).toBe(true);
   });
 
   test('leaves the previous user alone whose sessions would be at a reader', async () => {
     const { arn } = await createApp(READER, await createManaged(CLUSTER));
     await rotate(arn);
     expect(await retireOf(arn)).toEqual({ kind: 'leftAlone', why: expect.stringContaining('sessions') });
-    expect(await canRead(postgres, await login(arn, PREVIOUS))).toBe(true);
+    expect(await postgres.canRead(await login(arn, PREVIOUS))).toBe(true);
   });
 
   test('of an instance does not work for a host that RDS does not give it', async () => {
