@@ -9,7 +9,7 @@ import { type MariadbOptions, type MariadbServer, startMariadb } from '../../san
 import { type MysqlOptions, type MysqlServer, startMysql } from '../../sandbox/mysql.ts';
 import type { MysqlFamilyServer } from '../../sandbox/mysql-family.ts';
 import { type PostgresServer, type PostgresVersion, startPostgres } from '../../sandbox/postgres.ts';
-import { type RedisOptions, type RedisServer, startRedis } from '../../sandbox/redis.ts';
+import { type RedisServer, type RedisServerId, startRedis } from '../../sandbox/redis.ts';
 import type { Account } from '../../sandbox/server-process.ts';
 
 /** A real server that logs all that it can, as the rotation of a secret sees it, and what an application does there. */
@@ -137,8 +137,8 @@ function asRealServer<Server extends MysqlFamilyServer>(
 /** What a user needs to change its own passwords. */
 const ACL_RIGHTS = '+multi +exec +info +acl|whoami +acl|getuser +acl|setuser +acl|save'.split(' ');
 
-export async function startRealRedis(options: RedisOptions): Promise<RedisServer & RealServer> {
-  const server = await startRedis(options);
+export async function startRealRedis(id: RedisServerId): Promise<RedisServer & RealServer> {
+  const server = await startRedis({ ...id, settings: { loglevel: 'debug' } });
   const open = async (account: Account) => {
     const client = await server.connect(account);
     return async () => client.destroy();
@@ -147,7 +147,7 @@ export async function startRealRedis(options: RedisOptions): Promise<RedisServer
     ...server,
     open,
     rekey: { engine: createRedisEngine({ ...LOCAL, ca: server.ca }), rules: REDIS },
-    secretKeys: { engine: options.kind },
+    secretKeys: { engine: id.kind },
     tagsFor: () => ({}),
     async createUser({ username, password }) {
       await server.run('ACL', 'SETUSER', username, 'on', `>${password}`, '~orders', '+get', ...ACL_RIGHTS);
