@@ -21,6 +21,8 @@ export interface FunctionSpec {
 /** One function per kind of database, so that a bundle carries one driver. */
 export const ROTATION = {
   postgres: rotationOf('postgres', 'PostgreSQL'),
+  mysql: rotationOf('mysql', 'MySQL'),
+  mariadb: rotationOf('mariadb', 'MariaDB'),
   redis: rotationOf('redis', 'Redis and Valkey'),
 } as const;
 

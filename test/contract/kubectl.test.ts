@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { eventually } from '../sandbox/eventually.ts';
 import { type KubernetesSandbox, startKubernetes } from '../sandbox/kubernetes/index.ts';
 
 const present = spawnSync('kubectl', ['version', '--client']).status === 0;
@@ -161,7 +162,10 @@ function describeKubectl(): void {
       await expect(kubectl('rollout', 'status', '-n', 'shop', 'deployment/orders', '--timeout=20s')).rejects.toThrow(
         'deployment "orders" exceeded its progress deadline',
       );
-      expect(await kubectl('get', '-n', 'shop', 'pods')).toMatch(/CrashLoopBackOff +[1-9]/);
+      // Between two waits the container runs for a moment.
+      await eventually('a pod that waits before its next start', async () =>
+        /CrashLoopBackOff +[1-9]/.test(await kubectl('get', '-n', 'shop', 'pods')),
+      );
       expect(await kubectl('get', '-n', 'shop', 'deployment', 'orders')).toMatch(/orders +2\/2 +1 +2/);
     });
 

@@ -123,7 +123,7 @@ describe('the configuration of an environment', () => {
     [
       'a kind of database that there is no function for',
       { rotated: [{ ...secret, engine: 'oracle' as 'redis' }] },
-      'rotated[0].engine: "oracle" must be one of postgres, redis',
+      'rotated[0].engine: "oracle" must be one of postgres, mysql, mariadb, redis',
     ],
     [
       'port 0',
