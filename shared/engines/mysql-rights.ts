@@ -390,7 +390,7 @@ export function authorityOf({ admin: { account, holders }, accounts, partialRevo
 }
 
 /** As MySQL reads a pattern of databases: `_` is any character, `%` any number of them, `\` takes that from the next. */
-function isLike(name: string, pattern: string): boolean {
+export function isLike(name: string, pattern: string): boolean {
   const source = pattern.replaceAll(/\\?(.)/gsu, (part, character: string) => {
     if (part === '%') return '.*';
     if (part === '_') return '.';

@@ -1,5 +1,6 @@
 import type { Connection } from './mysql-connection.ts';
 import { sessionsOf } from './mysql-open-sessions.ts';
+import { isLike } from './mysql-rights.ts';
 import type { Session } from './mysql-session.ts';
 import type { AlternatingUsersEngine, Credentials, UserPairEngine } from './port.ts';
 
@@ -56,7 +57,7 @@ async function describeSelf(connection: Connection, { username }: Credentials): 
     host,
     grants: new Set(textsOf(own).map(withoutGrantee)),
     settings: textsOf(settings).map(withoutPassword).join(''),
-    powers: textsOf(effective).flatMap((grant) => power(grant, username)),
+    powers: powersIn(textsOf(effective), username),
   };
 }
 
@@ -95,16 +96,26 @@ function* apart(first: Self, second: Self): Iterable<string> {
     yield `${both} have other settings: default roles, REQUIRE, limits, or the rules of their passwords`;
 }
 
-/** CREATE USER, and changing its tables, is power over any user. */
-function power(grant: string, username: string): readonly string[] {
-  const [, privileges = '', on = ''] =
-    /^GRANT (.*) ON (\*\.\*|`mysql`\.\*|`mysql`\.`user`) (?:TO|FROM) /s.exec(grant) ?? [];
-  const found = privileges
-    .split(/, ?/)
-    .filter((privilege) =>
-      on === '*.*'
-        ? ['CREATE USER', 'ALL PRIVILEGES'].includes(privilege)
-        : ['INSERT', 'UPDATE', 'ALL PRIVILEGES'].includes(privilege),
-    );
-  return found.length === 0 ? [] : [`${username} could take any other user over: ${found.join(', ')} on ${on}`];
+/** What is power over any user: to change users, or the table that they are in. */
+function powersIn(grants: readonly string[], username: string): readonly string[] {
+  const tables = grants.map((grant) => OF_A_DATABASE.exec(grant)).filter((found) => found !== null);
+  const taken = tables.filter(([, verb, , , database]) => verb === 'REVOKE' && unquoted(database) === 'mysql');
+  const isTaken = (privilege: string) => taken.some(([, , privileges = '']) => listOf(privileges).includes(privilege));
+  return tables.flatMap(([, verb, privileges = '', on = '', database]) => {
+    if (verb === 'REVOKE') return [];
+    const found = listOf(privileges).filter((privilege) => {
+      if (privilege === 'ALL PRIVILEGES') return on === '*.*' || isLike('mysql', unquoted(database));
+      if (privilege === 'CREATE USER') return true;
+      if (privilege !== 'INSERT' && privilege !== 'UPDATE') return false;
+      return on === '*.*' ? !isTaken(privilege) : on === '`mysql`.`user`' || isLike('mysql', unquoted(database));
+    });
+    return found.length === 0 ? [] : [`${username} could take any other user over: ${found.join(', ')} on ${on}`];
+  });
 }
+
+/** A partial revoke is shown as a row that begins with REVOKE. */
+const OF_A_DATABASE = /^(GRANT|REVOKE) (.*) ON (\*\.\*|`((?:[^`]|``)*)`\.\*|`mysql`\.`user`) (?:TO|FROM) /s;
+
+const listOf = (privileges: string): readonly string[] => privileges.split(/, ?/);
+
+const unquoted = (name = ''): string => name.replaceAll('``', '`');

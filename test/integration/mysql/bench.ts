@@ -22,6 +22,14 @@ export interface Bench {
   run(...statements: string[]): Promise<void>;
   /** First columns of what the superuser asks. */
   texts(sql: string): Promise<string[]>;
+  /** A user with the password `one`. */
+  newUser(options?: string, name?: string): Promise<string>;
+  setPassword(username: string, present: string, password: string): Promise<void>;
+  setByAdmin(username: string, password: string): Promise<void>;
+  /** Lets a user have two passwords. */
+  mayHaveTwo(username: string): Promise<void>;
+  add(username: string, present: string, password: string, acting?: Credentials): Promise<'added' | 'alreadyAdded'>;
+  discard(username: string, kept: string, acting?: Credentials): Promise<'discarded' | 'not-wanted'>;
   /** Of these two the current user exists, with the password `one`. */
   newPair(...hosts: string[]): Promise<AdministeredPair>;
   prepare(pair: AdministeredPair, password?: string): Promise<void>;
@@ -67,6 +75,10 @@ export async function startBench(options: MysqlOptions): Promise<Bench> {
       const [rows] = await connection.query({ sql, rowsAsArray: true });
       return (rows as unknown[][]).map(([first]) => String(first));
     });
+  const run: Bench['run'] = (...statements) =>
+    superuser(async (connection) => {
+      for (const statement of statements) await connection.query(statement);
+    });
   return {
     server,
     engine,
@@ -74,11 +86,23 @@ export async function startBench(options: MysqlOptions): Promise<Bench> {
     as,
     login,
     texts,
-    async run(...statements) {
-      await superuser(async (connection) => {
-        for (const statement of statements) await connection.query(statement);
-      });
+    run,
+    async newUser(options = '', name = newName()) {
+      await run(`CREATE USER ${account(name)} IDENTIFIED BY 'one' ${options}`);
+      return name;
     },
+    setPassword: (username, present, password) =>
+      engine.setPassword({ acting: as(username, present), username, password: secret(password) }, soon()),
+    setByAdmin: (username, password) =>
+      engine.setPassword({ acting: admin, username, password: secret(password) }, soon()),
+    mayHaveTwo: (username) => run(`GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO ${account(username)}`),
+    add: (username, present, password, acting = as(username, present)) =>
+      engine.dualPassword.addPassword(
+        { acting, username, password: secret(password), present: as(username, present) },
+        soon(),
+      ),
+    discard: (username, kept, acting = as(username, kept)) =>
+      engine.dualPassword.discardOld({ acting, kept: as(username, kept) }, async () => true, soon()),
     async newPair(...hosts) {
       const current = newName();
       for (const from of hosts.length > 0 ? hosts : ['%'])

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { MYSQL_VERSIONS, mysqlIsInstalled } from '../../sandbox/mysql.ts';
-import { ACCEPTED, account, type Bench, newName, secret, soon, startBench, WRONG } from './bench.ts';
+import { ACCEPTED, account, type Bench, soon, startBench, WRONG } from './bench.ts';
 
 /* Numbers are entries of the catalogue of bad input. */
 
@@ -13,23 +13,6 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password on MySQL %s', (
     await bench.run('CREATE TABLE app.sentinel (id INT)');
   });
   afterAll(() => bench?.server.stop());
-
-  async function newUser(options = '', name = newName()): Promise<string> {
-    await bench.run(`CREATE USER ${account(name)} IDENTIFIED BY 'one' ${options}`);
-    return name;
-  }
-  const setPassword = (username: string, present: string, password: string) =>
-    bench.engine.setPassword({ acting: bench.as(username, present), username, password: secret(password) }, soon());
-  const setByAdmin = (username: string, password: string) =>
-    bench.engine.setPassword({ acting: bench.admin, username, password: secret(password) }, soon());
-  const add = (username: string, present: string, password: string, acting = bench.as(username, present)) =>
-    bench.engine.dualPassword.addPassword(
-      { acting, username, password: secret(password), present: bench.as(username, present) },
-      soon(),
-    );
-  const discard = (username: string, kept: string, acting = bench.as(username, kept)) =>
-    bench.engine.dualPassword.discardOld({ acting, kept: bench.as(username, kept) }, async () => true, soon());
-  const mayHaveTwo = (username: string) => bench.run(`GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO ${account(username)}`);
 
   describe('29: of any kind goes round', () => {
     test.each([
@@ -43,15 +26,15 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password on MySQL %s', (
       ['of 255 characters', 'x'.repeat(255)],
       ['with a space at either end', ' a '],
     ])('%s', async (_, password) => {
-      const user = await newUser();
-      await mayHaveTwo(user);
+      const user = await bench.newUser();
+      await bench.mayHaveTwo(user);
       const pair = { ...(await bench.newPair()), current: user, alternate: `${user}_clone` };
 
-      await setPassword(user, 'one', password);
+      await bench.setPassword(user, 'one', password);
       expect(await bench.accepted(user, 'one', password)).toEqual([password]);
-      await add(user, password, `${password.slice(1)}2`);
+      await bench.add(user, password, `${password.slice(1)}2`);
       expect(await bench.accepted(user, password, `${password.slice(1)}2`)).toHaveLength(2);
-      await setByAdmin(user, password);
+      await bench.setByAdmin(user, password);
       expect(await bench.accepted(user, password, `${password.slice(1)}2`)).toEqual([password]);
       await bench.prepare(pair, password);
       expect(await bench.login(pair.alternate, password)).toEqual(ACCEPTED);
@@ -59,13 +42,13 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password on MySQL %s', (
     });
 
     test('made of anything printable, and the sentinel is still there', async () => {
-      const user = await newUser();
+      const user = await bench.newUser();
       let present = 'one';
 
       await fc.assert(
         fc.asyncProperty(fc.string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 80 }), async (password) => {
           fc.pre(password !== present);
-          await setPassword(user, present, password);
+          await bench.setPassword(user, present, password);
           expect(await bench.accepted(user, present, password)).toEqual([password]);
           present = password;
         }),
@@ -82,22 +65,22 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password on MySQL %s', (
       ['that is empty', ''],
       ['of 256 characters', 'x'.repeat(256)],
     ])('%s is refused, because drivers send it in different ways', async (_, password) => {
-      const user = await newUser();
+      const user = await bench.newUser();
       const refused = { code: 'PASSWORD_REJECTED', retryable: false };
 
-      await expect(setPassword(user, 'one', password)).rejects.toMatchObject(refused);
-      await expect(setByAdmin(user, password)).rejects.toMatchObject(refused);
-      await expect(add(user, 'one', password)).rejects.toMatchObject(refused);
+      await expect(bench.setPassword(user, 'one', password)).rejects.toMatchObject(refused);
+      await expect(bench.setByAdmin(user, password)).rejects.toMatchObject(refused);
+      await expect(bench.add(user, 'one', password)).rejects.toMatchObject(refused);
       await expect(bench.prepare(await bench.newPair(), password)).rejects.toMatchObject(refused);
 
       expect(await bench.login(user, 'one')).toEqual(ACCEPTED);
     });
 
     test('a present password that is not ASCII can be replaced', async () => {
-      const user = await newUser();
+      const user = await bench.newUser();
       await bench.run(`ALTER USER ${user} IDENTIFIED BY 'pässwört-日本'`);
 
-      await setPassword(user, 'pässwört-日本', 'two');
+      await bench.setPassword(user, 'pässwört-日本', 'two');
 
       expect(await bench.accepted(user, 'pässwört-日本', 'two')).toEqual(['two']);
     });
@@ -117,13 +100,13 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password on MySQL %s', (
       ['that is a keyword', 'select'],
     ])('%s', async (_, name) => {
       const neighbours = [name.toLowerCase(), name.toUpperCase(), name.replace(/[%_]/g, 'x')];
-      for (const other of new Set(neighbours)) if (other !== name) await newUser('', other);
-      await newUser('', name);
+      for (const other of new Set(neighbours)) if (other !== name) await bench.newUser('', other);
+      await bench.newUser('', name);
       const pair = { admin: bench.admin, current: name, alternate: `${name}_clone`, database: 'app' };
 
-      await setPassword(name, 'one', 'two');
-      await setByAdmin(name, 'three');
-      await add(name, 'three', 'four', bench.admin);
+      await bench.setPassword(name, 'one', 'two');
+      await bench.setByAdmin(name, 'three');
+      await bench.add(name, 'three', 'four', bench.admin);
       await bench.prepare(pair, 'clone');
 
       expect(await bench.accepted(name, 'one', 'two', 'three', 'four')).toEqual(['three', 'four']);
@@ -148,11 +131,11 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password on MySQL %s', (
       const refused = { code: 'USERNAME_INVALID', retryable: false };
 
       await expect(bench.login(name, 'one')).rejects.toMatchObject(refused);
-      await expect(setByAdmin(name, 'two')).rejects.toMatchObject(refused);
+      await expect(bench.setByAdmin(name, 'two')).rejects.toMatchObject(refused);
     });
 
     test('40: one that is too long with its suffix is refused', async () => {
-      const current = await newUser('', 'n'.repeat(30));
+      const current = await bench.newUser('', 'n'.repeat(30));
       const pair = { admin: bench.admin, current, alternate: `${current}_clone`, database: 'app' };
 
       await expect(bench.prepare(pair)).rejects.toMatchObject({ code: 'USERNAME_INVALID' });
@@ -162,15 +145,15 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password on MySQL %s', (
   describe('67: that the server does not take', () => {
     test('is told apart from everything else, with nothing changed', async () => {
       const pair = await bench.newPair();
-      const user = await newUser();
-      await mayHaveTwo(user);
+      const user = await bench.newUser();
+      await bench.mayHaveTwo(user);
       await bench.run("INSTALL COMPONENT 'file://component_validate_password'");
       try {
         const refused = { code: 'PASSWORD_REJECTED', message: expect.stringContaining('validate_password') };
 
-        await expect(setPassword(user, 'one', 'too-simple')).rejects.toMatchObject(refused);
-        await expect(setByAdmin(user, 'too-simple')).rejects.toMatchObject(refused);
-        await expect(add(user, 'one', 'too-simple')).rejects.toMatchObject(refused);
+        await expect(bench.setPassword(user, 'one', 'too-simple')).rejects.toMatchObject(refused);
+        await expect(bench.setByAdmin(user, 'too-simple')).rejects.toMatchObject(refused);
+        await expect(bench.add(user, 'one', 'too-simple')).rejects.toMatchObject(refused);
         await expect(bench.prepare(pair, 'too-simple')).rejects.toMatchObject(refused);
 
         expect(await bench.login(user, 'one')).toEqual(ACCEPTED);
@@ -185,12 +168,12 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password on MySQL %s', (
     });
 
     test('is one of the earlier ones', async () => {
-      const user = await newUser('PASSWORD HISTORY 3');
-      await setPassword(user, 'one', 'two');
+      const user = await bench.newUser('PASSWORD HISTORY 3');
+      await bench.setPassword(user, 'one', 'two');
       const refused = { code: 'PASSWORD_REJECTED', message: expect.stringContaining('earlier') };
 
-      await expect(setPassword(user, 'two', 'one')).rejects.toMatchObject(refused);
-      await expect(setByAdmin(user, 'one')).rejects.toMatchObject(refused);
+      await expect(bench.setPassword(user, 'two', 'one')).rejects.toMatchObject(refused);
+      await expect(bench.setByAdmin(user, 'one')).rejects.toMatchObject(refused);
 
       expect(await bench.accepted(user, 'one', 'two')).toEqual(['two']);
     });
@@ -200,7 +183,7 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password on MySQL %s', (
       await bench.run(`ALTER USER ${pair.current} PASSWORD HISTORY 3`);
 
       for (let attempt = 1; attempt <= 2; attempt += 1) {
-        await setByAdmin(pair.current, 'three');
+        await bench.setByAdmin(pair.current, 'three');
         await bench.prepare(pair, 'clone');
       }
       await bench.engine.alternatingUsers.disableAlternate(pair, async () => true, soon());
@@ -212,180 +195,19 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password on MySQL %s', (
   });
 
   test('a user that must name its present password to change it does so', async () => {
-    const user = await newUser('PASSWORD REQUIRE CURRENT');
-    await mayHaveTwo(user);
+    const user = await bench.newUser('PASSWORD REQUIRE CURRENT');
+    await bench.mayHaveTwo(user);
 
-    await setPassword(user, 'one', 'two');
-    await add(user, 'two', 'three');
+    await bench.setPassword(user, 'one', 'two');
+    await bench.add(user, 'two', 'three');
 
     expect(await bench.accepted(user, 'one', 'two', 'three')).toEqual(['two', 'three']);
   });
 
-  describe('of two', () => {
-    /** A rotation that was abandoned: the password in use is the older of two. */
-    async function abandoned(options = ''): Promise<string> {
-      const user = await newUser(options);
-      await mayHaveTwo(user);
-      await add(user, 'one', 'abandoned');
-      return user;
-    }
-
-    test.each(['the user itself', 'an administrator'])('the older goes on when %s adds a third', async (who) => {
-      const user = await abandoned();
-
-      expect(await add(user, 'one', 'three', who === 'an administrator' ? bench.admin : undefined)).toBe('added');
-
-      expect(await bench.accepted(user, 'one', 'abandoned', 'three')).toEqual(['one', 'three']);
-    });
-
-    test.each(['the user itself', 'an administrator'])('the older is kept when %s discards the other', async (who) => {
-      const user = await abandoned();
-
-      expect(await discard(user, 'one', who === 'an administrator' ? bench.admin : undefined)).toBe('discarded');
-
-      expect(await bench.accepted(user, 'one', 'abandoned')).toEqual(['one']);
-    });
-
-    test('the newer is replaced, and the older goes too, when the user that logged in with the older sets one', async () => {
-      const user = await abandoned();
-
-      await setPassword(user, 'one', 'three');
-
-      expect(await bench.accepted(user, 'one', 'abandoned', 'three')).toEqual(['three']);
-    });
-
-    test('both go when an administrator sets one', async () => {
-      const user = await abandoned();
-
-      await setByAdmin(user, 'three');
-
-      expect(await bench.accepted(user, 'one', 'abandoned', 'three')).toEqual(['three']);
-    });
-
-    test('none is pushed out by repeating, over the older login or the newer, with a history of passwords or without', async () => {
-      for (const options of ['', 'PASSWORD HISTORY 5']) {
-        const user = await abandoned(options);
-
-        expect(await add(user, 'one', 'abandoned')).toBe('alreadyAdded');
-        expect(await add(user, 'one', 'abandoned', bench.admin)).toBe('alreadyAdded');
-
-        expect(await bench.accepted(user, 'one', 'abandoned')).toEqual(['one', 'abandoned']);
-      }
-    });
-
-    test('the older is found out with a history of passwords as well', async () => {
-      const user = await newUser('PASSWORD HISTORY 5');
-      await mayHaveTwo(user);
-      await add(user, 'one', 'two');
-
-      expect(await discard(user, 'two')).toBe('discarded');
-
-      expect(await bench.accepted(user, 'one', 'two')).toEqual(['two']);
-    });
-
-    test('an earlier password is refused, and neither is pushed out', async () => {
-      const user = await newUser('PASSWORD HISTORY 5');
-      await mayHaveTwo(user);
-      await setPassword(user, 'one', 'two');
-      await add(user, 'two', 'three');
-
-      await expect(add(user, 'three', 'one')).rejects.toMatchObject({ code: 'PASSWORD_REJECTED' });
-
-      expect(await bench.accepted(user, 'one', 'two', 'three')).toEqual(['two', 'three']);
-    });
-
-    test('neither is touched where policies hide which is the older', async () => {
-      const user = await newUser('PASSWORD HISTORY 5');
-      await mayHaveTwo(user);
-      await add(user, 'one', 'Two-is-2-good');
-      await bench.run("INSTALL COMPONENT 'file://component_validate_password'");
-      try {
-        await expect(discard(user, 'Two-is-2-good')).rejects.toMatchObject({ code: 'DATABASE_UNSUPPORTED' });
-        expect(await bench.accepted(user, 'one', 'Two-is-2-good')).toHaveLength(2);
-
-        expect(await discard(user, 'Two-is-2-good', bench.admin)).toBe('discarded');
-        expect(await bench.accepted(user, 'one', 'Two-is-2-good')).toEqual(['Two-is-2-good']);
-      } finally {
-        await bench.run("UNINSTALL COMPONENT 'file://component_validate_password'");
-      }
-    });
-
-    test('one that the server does not know is no present password, and nothing changes', async () => {
-      const user = await newUser();
-      const refused = { code: 'LOGIN_REFUSED', message: expect.stringContaining(user) };
-
-      await expect(add(user, 'wrong', 'two', bench.admin)).rejects.toMatchObject(refused);
-      await expect(discard(user, 'wrong', bench.admin)).rejects.toMatchObject(refused);
-
-      expect(await bench.accepted(user, 'one', 'wrong', 'two')).toEqual(['one']);
-    });
-
-    test('a user without the right gets none, and is told the statement', async () => {
-      const user = await newUser();
-
-      expect(await bench.engine.dualPassword.mayKeepOld(bench.as(user, 'one'), soon())).toBe(false);
-      await expect(add(user, 'one', 'two')).rejects.toMatchObject({
-        code: 'PRIVILEGE_MISSING',
-        action: `As a superuser run: GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO ${account(user)};`,
-      });
-
-      expect(await bench.accepted(user, 'one', 'two')).toEqual(['one']);
-    });
-
-    test('a right by way of a role that is no default role is enough', async () => {
-      const [user, role] = [await newUser(), newName()];
-      await bench.run(
-        `CREATE ROLE ${role}`,
-        `GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO ${role}`,
-        `GRANT ${role} TO ${user}`,
-      );
-
-      expect(await bench.engine.dualPassword.mayKeepOld(bench.as(user, 'one'), soon())).toBe(true);
-      expect(await add(user, 'one', 'two')).toBe('added');
-    });
-
-    test('no account of the user is changed when one of them does not know the present password', async () => {
-      const user = await newUser();
-      await bench.run(`CREATE USER ${account(user, '10.%')} IDENTIFIED BY 'other'`);
-
-      await expect(add(user, 'one', 'two', bench.admin)).rejects.toMatchObject({ code: 'LOGIN_REFUSED' });
-
-      expect(await bench.accepted(user, 'one', 'two')).toEqual(['one']);
-    });
-
-    test('whoever adds and discards at the same moment never loses the password in use', async () => {
-      const user = await newUser();
-      await mayHaveTwo(user);
-      await add(user, 'one', 'two');
-      let asked = () => {};
-      const inside = new Promise<void>((resolve) => {
-        asked = resolve;
-      });
-      let answer = (_: boolean) => {};
-      const stillWanted = () => {
-        asked();
-        return new Promise<boolean>((resolve) => {
-          answer = resolve;
-        });
-      };
-      const retiring = bench.engine.dualPassword.discardOld(
-        { acting: bench.as(user, 'two'), kept: bench.as(user, 'two') },
-        stillWanted,
-        soon(),
-      );
-      await inside;
-      const adding = add(user, 'two', 'three');
-      answer(true);
-
-      expect(await Promise.all([retiring, adding])).toEqual(['discarded', 'added']);
-      expect(await bench.accepted(user, 'one', 'two', 'three')).toEqual(['two', 'three']);
-    });
-  });
-
   test('what a wrong login costs: nothing is tried twice', async () => {
-    const user = await newUser('FAILED_LOGIN_ATTEMPTS 2 PASSWORD_LOCK_TIME UNBOUNDED');
+    const user = await bench.newUser('FAILED_LOGIN_ATTEMPTS 2 PASSWORD_LOCK_TIME UNBOUNDED');
 
-    await expect(setPassword(user, 'wrong', 'two')).rejects.toMatchObject({ code: 'LOGIN_REFUSED' });
+    await expect(bench.setPassword(user, 'wrong', 'two')).rejects.toMatchObject({ code: 'LOGIN_REFUSED' });
 
     expect(await bench.login(user, 'one')).toEqual(ACCEPTED);
     expect(await bench.login(user, 'wrong')).toEqual(WRONG);
