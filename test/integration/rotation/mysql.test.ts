@@ -1,18 +1,300 @@
-import { afterAll, beforeAll } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { StrategyName } from '../../../shared/rotation/strategy.ts';
+import { STRATEGIES } from '../../../shared/rotation/strategy.ts';
+import { CURRENT, PENDING, PREVIOUS } from '../../../shared/secrets/port.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
-import { MYSQL_VERSIONS, mysqlIsInstalled } from '../../sandbox/mysql.ts';
+import { MYSQL_VERSIONS, type MysqlServer, mysqlIsInstalled } from '../../sandbox/mysql.ts';
+import { type Application, createApplication } from './real-database.ts';
 import { type RealServer, startRealMysql } from './real-server.ts';
 import { describeRotations } from './rotations.ts';
 
+/* Numbers are entries of the catalogue of bad input. */
+
 describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('rotation on MySQL %s', (version) => {
-  let server: RealServer;
+  let server: MysqlServer & RealServer;
   beforeAll(async () => {
     server = await startRealMysql({ version });
+    await server.run('CREATE DATABASE other; CREATE TABLE other.t (id INT)');
   });
   afterAll(() => server?.stop());
 
-  describeRotations(() => server, ['single-user', 'alternating-users', 'user-pair', 'dual-password'], {
+  describeRotations(() => server, STRATEGIES, {
     names: ['app', `a"b'c`, 'a`b\\', 'Grüße; --'],
     statement: 'ALTER USER',
+  });
+
+  const versionOf = async ({ rig, arn }: Application, stage: string) =>
+    (await rig.secrets.store.readStage(arn, stage))?.versionId;
+  const tag = ({ rig, arn }: Application, name: string, value: string) =>
+    rig.secrets.secret(arn).tags.set(`rekey:${name}`, value);
+  const DONE = ['created', 'set', 'tested', 'promoted'];
+  /** After a refusal: Secrets Manager tries the same version again. */
+  const GONE_ON = ['alreadyCreated', 'set', 'tested', 'promoted'];
+
+  /** The rotation fails with this, AWSCURRENT is where and what it was, and works. */
+  async function expectRefused(application: Application, error: Record<string, unknown>): Promise<void> {
+    const before = await versionOf(application, CURRENT);
+
+    await expect(application.rotate()).rejects.toMatchObject(error);
+
+    expect(await versionOf(application, CURRENT)).toBe(before);
+    expect(await application.works(CURRENT)).toBe(true);
+  }
+
+  describe('67: a password that validate_password refuses', () => {
+    beforeAll(() =>
+      server.run("INSTALL COMPONENT 'file://component_validate_password'; SET GLOBAL validate_password.policy = LOW"),
+    );
+    afterAll(() => server?.run("UNINSTALL COMPONENT 'file://component_validate_password'"));
+    /** Users are made as if the policy had come later. */
+    async function created(strategy: StrategyName): Promise<Application> {
+      await server.run('SET GLOBAL validate_password.length = 8');
+      const application = await createApplication(server, strategy);
+      await server.run('SET GLOBAL validate_password.length = 40');
+      return application;
+    }
+
+    test.each(STRATEGIES)('is withdrawn with %s, and the next rotation takes another', async (strategy) => {
+      const application = await created(strategy);
+
+      await expectRefused(application, {
+        code: 'PASSWORD_REJECTED',
+        retryable: false,
+        action: expect.stringContaining('rekey:password-length'),
+      });
+      expect(await versionOf(application, PENDING)).toBeUndefined();
+
+      tag(application, 'password-length', '48');
+      expect(await application.rotate()).toEqual(DONE);
+      expect((await application.login(CURRENT))?.password).toHaveLength(48);
+      expect(await application.works(CURRENT)).toBe(true);
+      expect(new Set(application.passwords()).size).toBe(application.passwords().length);
+    });
+
+    test('is known of beforehand, by the policy that a lone testSecret tells', async () => {
+      const application = await created('single-user');
+
+      const outcome = await application.run('testSecret', application.beginRotation());
+
+      expect(JSON.stringify(outcome)).toContain('validate_password.length is 40');
+    });
+  });
+
+  describe('what is not equal is not promoted', () => {
+    test('alternating users: what no statement can settle is named', async () => {
+      const application = await createApplication(server, 'alternating-users');
+      const { username } = application;
+      await server.run(`CREATE USER ${username}_clone ACCOUNT LOCK; GRANT ${username}_clone TO ${username}`);
+
+      await expectRefused(application, { code: 'RIGHTS_DIFFER', message: expect.stringContaining('as a role') });
+
+      await server.run(`REVOKE ${username}_clone FROM ${username}`);
+      expect(await application.rotate()).toEqual(GONE_ON);
+    });
+
+    test('M6: alternating users: what the administrator may not grant is named at each try, until it may', async () => {
+      const application = await createApplication(server, 'alternating-users');
+      const { username } = application;
+      const remedy = `GRANT REFERENCES ON \`secrets\`.* TO \`${server.admin.username}\`@\`%\` WITH GRANT OPTION;`;
+      await server.run(
+        `SET GLOBAL partial_revokes = ON; CREATE DATABASE secrets; GRANT REFERENCES ON secrets.* TO ${username};
+         REVOKE REFERENCES ON secrets.* FROM rds_superuser_role`,
+      );
+      try {
+        const missing = { code: 'PRIVILEGE_MISSING', action: expect.stringContaining(remedy) };
+        await expectRefused(application, missing);
+        await expectRefused(application, missing);
+
+        await server.run(remedy);
+        expect(await application.rotate()).toEqual(GONE_ON);
+      } finally {
+        await server.run(
+          `GRANT REFERENCES ON secrets.* TO rds_superuser_role WITH GRANT OPTION; SET GLOBAL partial_revokes = OFF`,
+        );
+      }
+    });
+
+    test('alternating users: what was changed between setSecret and testSecret is seen', async () => {
+      const application = await createApplication(server, 'alternating-users');
+      await server.run(`GRANT INSERT ON app.orders TO ${application.username}`);
+      const token = application.beginRotation();
+      await application.run('createSecret', token);
+      await application.run('setSecret', token);
+      await server.run(`REVOKE SELECT ON app.orders FROM ${application.username}_clone`);
+
+      await expect(application.run('testSecret', token)).rejects.toMatchObject({
+        code: 'RIGHTS_DIFFER',
+        message: expect.stringContaining('lacks SELECT on `app`.`orders`'),
+      });
+
+      await application.run('setSecret', token);
+      expect((await application.run('testSecret', token)).kind).toBe('tested');
+    });
+
+    test('a pair: what a person has to settle is named', async () => {
+      const application = await createApplication(server, 'user-pair');
+      const { username } = application;
+      await server.run(`GRANT SELECT ON other.t TO ${username}`);
+
+      await expectRefused(application, {
+        code: 'RIGHTS_DIFFER',
+        message: expect.stringContaining(`${username}_clone lacks: GRANT SELECT ON \`other\`.\`t\``),
+      });
+
+      await server.run(`GRANT SELECT ON other.t TO ${username}_clone`);
+      expect(await application.rotate()).toEqual(['alreadyCreated', 'alreadySet', 'tested', 'promoted']);
+    });
+  });
+
+  test('a pair rotates and retires without any administrator', async () => {
+    const application = await createApplication(server, 'user-pair');
+    await server.run(`ALTER USER ${server.admin.username} ACCOUNT LOCK`);
+    try {
+      for (const _ of [1, 2]) {
+        expect(await application.rotate()).toEqual(DONE);
+        expect(await application.retire()).toMatchObject({ kind: 'retired' });
+      }
+    } finally {
+      await server.run(`ALTER USER ${server.admin.username} ACCOUNT UNLOCK`);
+    }
+    expect(await application.works(CURRENT)).toBe(true);
+  });
+
+  describe('two passwords', () => {
+    const grant = (username: string) => `GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO \`${username}\`@\`%\`;`;
+
+    test('69: a user that may not have two is told the statement, and goes on with one', async () => {
+      const application = await createApplication(server, 'dual-password');
+      const { username } = application;
+      await server.run(`REVOKE APPLICATION_PASSWORD_ADMIN ON *.* FROM ${username}`);
+
+      await expect(application.run('testSecret', application.beginRotation())).rejects.toMatchObject({
+        code: 'PRIVILEGE_MISSING',
+        action: expect.stringContaining('GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO'),
+      });
+      await expectRefused(application, {
+        code: 'PRIVILEGE_MISSING',
+        action: expect.stringContaining(grant(username)),
+      });
+
+      await server.run(grant(username));
+      expect(await application.rotate()).toEqual(GONE_ON);
+    });
+
+    test('are given by an administrator as well, who needs no right of the user', async () => {
+      const application = await createApplication(server, 'single-user');
+      const { rig, arn } = application;
+      const at = { ...server.secretKeys, host: server.host, port: server.port };
+      const admin = JSON.stringify({ ...at, ...server.admin });
+      const masterarn = rig.secrets.create('its-admin', admin, { 'rekey:admin-for': 'app/db' });
+      rig.secrets.put(arn, JSON.stringify({ ...at, ...(await application.login(CURRENT)), masterarn }));
+      tag(application, 'strategy', 'dual-password');
+      const before = (await application.login(CURRENT)) ?? { username: '', password: '' };
+
+      expect(await application.rotate()).toEqual(DONE);
+
+      expect(await server.canRead(before)).toBe(true);
+      expect(await application.retire()).toMatchObject({ kind: 'retired', user: application.username });
+      expect(await server.canRead(before)).toBe(false);
+      expect(await application.works(CURRENT)).toBe(true);
+    });
+
+    test('of a rotation that was abandoned half-way: the one in use is never pushed out', async () => {
+      const application = await createApplication(server, 'dual-password');
+      const before = (await application.login(CURRENT)) ?? { username: '', password: '' };
+      for (const _ of [1, 2, 3]) {
+        const token = application.beginRotation();
+        await application.run('createSecret', token);
+        await application.run('setSecret', token);
+        expect(await server.canRead(before)).toBe(true);
+        await application.rig.secrets.store.withdrawLabel(application.arn, PENDING, token);
+      }
+
+      expect(await application.rotate()).toEqual(DONE);
+
+      expect(await server.canRead(before)).toBe(true);
+      expect(await application.works(CURRENT)).toBe(true);
+      expect(await application.retire()).toMatchObject({ kind: 'retired' });
+      expect(await server.canRead(before)).toBe(false);
+    });
+  });
+
+  test.each([
+    ['that may have two passwords', 'dual-password'],
+    ['that may have one only', 'single-user'],
+  ] as const)('where no tag says how, a user %s is rotated with %s', async (_, strategy) => {
+    const application = await createApplication(server, strategy);
+    tag(application, 'strategy', 'auto');
+
+    expect(await application.rotate()).toEqual(DONE);
+
+    expect(application.rig.events.at(-1)?.detail).toMatchObject({ strategy });
+    expect(await application.works(PREVIOUS)).toBe(strategy === 'dual-password');
+  });
+
+  test('40: users that exist already with drifted rights are reconciled both ways', async () => {
+    const application = await createApplication(server, 'alternating-users');
+    const clone = `${application.username}_clone`;
+    await server.run(`CREATE USER ${clone} IDENTIFIED BY 'old'; GRANT DELETE ON app.orders TO ${clone}`);
+
+    expect(await application.rotate()).toEqual(DONE);
+
+    expect(await application.works(CURRENT)).toBe(true);
+    const connection = await server.connect((await application.login(CURRENT)) ?? { username: '', password: '' });
+    await expect(connection.query('DELETE FROM app.orders').finally(() => connection.end())).rejects.toMatchObject({
+      errno: 1142,
+    });
+  });
+
+  test('41: a user with accounts for several hosts rotates with all of them', async () => {
+    const application = await createApplication(server, 'alternating-users');
+    const { username } = application;
+    await server.run(
+      `CREATE USER ${username}@'10.%' IDENTIFIED BY 'another'; GRANT SELECT ON other.t TO ${username}@'10.%'`,
+    );
+
+    expect(await application.rotate()).toEqual(DONE);
+    expect(await application.retire()).toMatchObject({ kind: 'retired', user: username });
+    expect(await application.rotate()).toEqual(DONE);
+
+    expect(await application.works(CURRENT)).toBe(true);
+    expect(await application.works(PREVIOUS)).toBe(true);
+  });
+
+  test('41: a user that is its own administrator is refused', async () => {
+    const application = await createApplication(server, 'alternating-users');
+    const { rig, arn } = application;
+    const login = await application.login(CURRENT);
+    const at = { ...server.secretKeys, host: server.host, port: server.port };
+    const masterarn = rig.secrets.create('itself', JSON.stringify({ ...at, ...login }), {
+      'rekey:admin-for': 'app/db',
+    });
+    rig.secrets.put(arn, JSON.stringify({ ...at, ...login, masterarn }));
+
+    await expectRefused(application, { code: 'ADMIN_SECRET_INVALID' });
+  });
+
+  test('68: a user that was dropped is told, and changes nothing', async () => {
+    const application = await createApplication(server, 'alternating-users');
+    await server.run(`DROP USER ${application.username}`);
+
+    await expect(application.rotate()).rejects.toMatchObject({
+      code: 'LOGIN_REFUSED',
+      message: expect.stringContaining('no-such-user'),
+    });
+  });
+
+  test('75: two secrets of one user take each other for a password that was changed, and one is told', async () => {
+    const application = await createApplication(server, 'single-user');
+    const { rig, arn } = application;
+    const { value = '' } = [...rig.secrets.secret(arn).versions.values()][0] ?? {};
+    const twin = rig.secrets.create('app/twin', value, { 'rekey:strategy': 'single-user' });
+    expect(await application.rotate()).toEqual(DONE);
+
+    const token = rig.secrets.beginRotation(twin);
+    await rig.run('createSecret', twin, token, server.rekey);
+    await expect(rig.run('setSecret', twin, token, server.rekey)).rejects.toMatchObject({ code: 'LOGIN_REFUSED' });
+
+    expect(await application.works(CURRENT)).toBe(true);
   });
 });
