@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 import { withLogin } from '../secrets/database-secret.ts';
@@ -9,6 +8,7 @@ import { administeredPair, alternateOf } from './alternating-users.ts';
 import { rotationOf } from './rotation.ts';
 import { readLogin, readStaged } from './secret-reader.ts';
 import { type Database, requireCurrentLogin, type Surroundings } from './strategy.ts';
+import { standbyVersionId } from './user-pair.ts';
 
 export type PeerOutcome = { readonly kind: 'created' | 'alreadyCreated'; readonly user: string };
 
@@ -39,11 +39,14 @@ export async function createPeer(
   const { current, options, rules, store } = rotation;
   const username = alternateOf(current, rules);
 
+  const versionId = standbyVersionId('peer', rotation);
   const before = await readStaged(rotation, STANDBY);
   let standby = before?.username === username ? before : undefined;
+  // Stored with other tags: as when a policy refused it, and the tags were changed to suit.
+  if (standby && versionWithStage(secret, STANDBY) !== versionId)
+    if ((await rotation.engine.login(standby, deadline)).kind === 'refused') standby = undefined;
   if (!standby) {
     // Stored before the database hears of it, under an id that a second try finds again.
-    const versionId = createHash('sha256').update(`peer ${currentVersion}`).digest('hex');
     const value = withLogin(current, { username, password: generatePassword(options, rules) });
     const version = { secretId: secretArn, versionId, stage: STANDBY, value, rotationToken: undefined } as const;
     const written = await store.writeVersion(version);

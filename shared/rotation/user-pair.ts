@@ -87,9 +87,8 @@ export function userPair(engine: UserPairEngine): Strategy {
       if (sessions.length > 0) return { kind: 'sessionsOpen', user, sessions };
       if (!(await stillWanted())) return { kind: 'superseded' };
 
-      // Stored before the database hears of it. The id follows from the version that converged, so that a second try
-      // finds the password of the first.
-      const versionId = createHash('sha256').update(`standby ${rotation.currentVersion}`).digest('hex');
+      // Stored before the database hears of it.
+      const versionId = standbyVersionId('standby', rotation);
       const value = withLogin(previous, {
         username: user,
         password: generatePassword(rotation.options, rotation.rules),
@@ -128,6 +127,15 @@ export function userPair(engine: UserPairEngine): Strategy {
     await resetByAdministrator(rotation, pending, { which, refusal: login });
     return 'set';
   }
+}
+
+/**
+ * Follows from the version that is current, so that a second try finds the password of the first; and from what the
+ * tags ask of a password, so that one which the server's policy refuses is not tried for ever.
+ */
+export function standbyVersionId(what: 'peer' | 'standby', { currentVersion, options }: Rotation): string {
+  const { passwordLength, excludeCharacters } = options;
+  return createHash('sha256').update([what, currentVersion, passwordLength, excludeCharacters].join(' ')).digest('hex');
 }
 
 const isRefusal = (error: unknown) => error instanceof RekeyError && error.code === 'LOGIN_REFUSED';

@@ -71,6 +71,26 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('rotation on MySQL %s', (ve
       expect(new Set(application.passwords()).size).toBe(application.passwords().length);
     });
 
+    test('does not stand in the way of making a peer, or of retiring one, once the tags suit', async () => {
+      const application = await created('alternating-users');
+      const refused = { code: 'PASSWORD_REJECTED', action: expect.stringContaining('rekey:password-length') };
+      tag(application, 'strategy', 'user-pair');
+
+      await expect(application.createPeer()).rejects.toMatchObject(refused);
+      tag(application, 'password-length', '40');
+      expect(await application.createPeer()).toMatchObject({ kind: 'created' });
+      expect(await application.createPeer()).toMatchObject({ kind: 'alreadyCreated' });
+      expect(await application.rotate()).toEqual(DONE);
+
+      await server.run('SET GLOBAL validate_password.length = 44');
+      await expect(application.retire()).rejects.toMatchObject(refused);
+      expect(await application.works(PREVIOUS)).toBe(true);
+      tag(application, 'password-length', '44');
+      expect(await application.retire()).toMatchObject({ kind: 'retired' });
+      expect(await application.works(PREVIOUS)).toBe(false);
+      expect(await application.rotate()).toEqual(DONE);
+    });
+
     test('is known of beforehand, by the policy that a lone testSecret tells', async () => {
       const application = await created('single-user');
 

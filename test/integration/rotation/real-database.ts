@@ -21,6 +21,8 @@ export interface Application {
   run(step: Step, token: string, over?: Partial<RotationDeps>): Promise<StepOutcome>;
   /** A whole rotation. @returns what its steps did */
   rotate(): Promise<StepOutcome['kind'][]>;
+  /** What makes the second user of a pair, whose login then waits under REKEYSTANDBY. */
+  createPeer(): ReturnType<typeof createPeer>;
   /** As if all that uses the secret had been proved to run on AWSCURRENT. */
   retire(): Promise<RetireOutcome>;
   login(stage: string): Promise<Account | undefined>;
@@ -52,8 +54,6 @@ export async function createApplication(
     'rekey:strategy': strategy,
     ...server.tagsFor(strategy),
   });
-  if (strategy === 'user-pair') await createPeer(arn, deps, deadlineIn(30_000, systemClock));
-
   const login: Application['login'] = async (stage) => {
     const staged = await rig.secrets.store.readStage(arn, stage);
     return staged && JSON.parse(staged.value.expose());
@@ -71,6 +71,7 @@ export async function createApplication(
       for (const step of STEPS) kinds.push((await application.run(step, token)).kind);
       return kinds;
     },
+    createPeer: () => createPeer(arn, deps, deadlineIn(30_000, systemClock)),
     async retire() {
       const versionId = (await rig.secrets.store.readStage(arn, CURRENT))?.versionId ?? '';
       const request = { secretArn: arn, versionId, consumersProved: true, pinnedUses: false, convergedAtMs: 0 };
@@ -90,6 +91,7 @@ export async function createApplication(
         value === undefined ? [] : [JSON.parse(value).password],
       ),
   };
+  if (strategy === 'user-pair') await application.createPeer();
   if (!(await application.works(CURRENT))) throw new Error('the application cannot use its own database');
   return application;
 }
