@@ -18,14 +18,14 @@ import { PRODUCTS, type Product, type ProductServer } from './products.ts';
 const { REKEY_AWS_FUNCTIONS: folder, REKEY_AWS_PYTHON: python = 'python3' } = process.env;
 
 for (const product of PRODUCTS) {
-  const useTheirs = folder !== undefined && product.awsName !== undefined;
-  const whose = useTheirs ? "AWS's own functions" : "what AWS's functions do";
+  const told = product.shownVersion === undefined ? '' : `, told that it is ${product.shownVersion}`;
+  const whose = folder === undefined ? "what AWS's functions do" : `AWS's own functions${told}`;
   describeOnServer(product.installed, `a secret that moves between Rekey and ${whose}, ${product.title}`, () =>
-    describeMoving(product, useTheirs),
+    describeMoving(product),
   );
 }
 
-function describeMoving(product: Product, useTheirs: boolean): void {
+function describeMoving(product: Product): void {
   let server: ProductServer;
   let account: RotationAccount;
   let deps: RotationDeps;
@@ -50,10 +50,13 @@ function describeMoving(product: Product, useTheirs: boolean): void {
     );
     for (const users of ['single', 'alternating'] as const) {
       let run = asDescribed(users, account, server);
-      if (useTheirs) {
+      if (folder !== undefined) {
         const name = `SecretsManagerRDS${product.awsName}Rotation${users === 'single' ? 'Single' : 'Multi'}User`;
         const host = await startFunctionHost(
-          awsFunction(join(folder ?? '', name), python, server.caFile, account.environment()),
+          awsFunction(join(folder, name), python, server.caFile, {
+            ...account.environment(),
+            ...(product.shownVersion !== undefined && { SHOWN_MYSQL_VERSION: product.shownVersion }),
+          }),
         );
         hosts.push(host);
         run = (request) => host.invoke(request);

@@ -11,8 +11,10 @@ import type { Account } from '../../sandbox/server-process.ts';
 export interface Product {
   readonly title: string;
   readonly installed: boolean;
-  /** Of AWS's functions: SecretsManagerRDS…Rotation…. Undefined where they do not know this version. */
-  readonly awsName: string | undefined;
+  /** Of AWS's functions: SecretsManagerRDS…Rotation…. */
+  readonly awsName: string;
+  /** What AWS's functions are told of the server's version, where they do not know the true one. */
+  readonly shownVersion?: string;
   start(): Promise<ProductServer>;
 }
 
@@ -55,7 +57,13 @@ export const PRODUCTS: readonly Product[] = [
     start: () => startPostgresAs(18),
   },
   // They take 9 for a version before 8, and call a function that is no more: PASSWORD().
-  { title: 'MySQL 9.7', awsName: undefined, installed: mysqlIsInstalled('9.7'), start: startMysqlAs },
+  {
+    title: 'MySQL 9.7',
+    awsName: 'MySQL',
+    shownVersion: '8.4.0',
+    installed: mysqlIsInstalled('9.7'),
+    start: startMysqlAs,
+  },
 ];
 
 async function startPostgresAs(version: 16 | 18): Promise<ProductServer> {

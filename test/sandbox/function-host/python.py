@@ -1,7 +1,8 @@
 """Runs one of AWS's rotation functions outside Lambda: an event a line on standard input, an answer a line on
 descriptor 3. The twin of node.mjs.
 
-The functions name Lambda's own file of authorities; it is the one thing that is replaced, by DATABASE_CA_FILE.
+The functions name Lambda's own file of authorities, which is replaced by DATABASE_CA_FILE. And they take MySQL 9 for a
+version before 8: where SHOWN_MYSQL_VERSION is set, it is what they are told of the server's version. Nothing else is.
 """
 import json
 import os
@@ -30,6 +31,13 @@ if "pgdb" in sys.modules:
     replace_authorities(sys.modules["pgdb"], "sslrootcert", authorities)
 if "pymysql" in sys.modules:
     replace_authorities(sys.modules["pymysql"], "ssl", {"ca": authorities})
+    if "SHOWN_MYSQL_VERSION" in os.environ:
+        cursor = sys.modules["pymysql"].cursors.Cursor
+        execute = cursor.execute
+        shown = f"SELECT '{os.environ['SHOWN_MYSQL_VERSION']}'"
+        cursor.execute = lambda self, query, args=None: execute(
+            self, shown if query == "SELECT VERSION()" else query, args
+        )
 
 
 def answer(value):
