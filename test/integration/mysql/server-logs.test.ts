@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { STRATEGIES } from '../../../shared/rotation/strategy.ts';
 import { CURRENT } from '../../../shared/secrets/port.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
+import { eventually } from '../../sandbox/eventually.ts';
 import { MYSQL_VERSIONS, type MysqlServer, mysqlIsInstalled } from '../../sandbox/mysql.ts';
 import { type Application, createApplication } from '../rotation/real-database.ts';
 import { type RealServer, startRealMysql } from '../rotation/real-server.ts';
@@ -75,6 +76,46 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('MySQL %s that logs all it 
     expect(new Set(passwords).size).toBeGreaterThan(2);
     expect(await application.works(CURRENT)).toBe(true);
     expect(await placesOf(passwords)).toEqual([]);
+  });
+
+  test('shows none while a statement waits, to nobody who watches', async () => {
+    const application = await createApplication(server, 'single-user');
+    const token = application.beginRotation();
+    await application.run('createSecret', token);
+    const holder = await server.connect(server.superuser);
+    await holder.query(
+      `START TRANSACTION; UPDATE mysql.user SET max_updates = 1 WHERE User = '${application.username}'`,
+    );
+    const setting = application.run('setSecret', token);
+    const watcher = await server.connect(server.superuser);
+    try {
+      await eventually('a statement that waits', async () => {
+        const [rows] = await watcher.query(
+          "SELECT 1 FROM performance_schema.threads WHERE processlist_info LIKE 'ALTER USER%'",
+        );
+        return Array.isArray(rows) && rows.length > 0;
+      });
+      const [status] = await watcher.query('SHOW ENGINE INNODB STATUS');
+      expect(application.passwords().filter((password) => JSON.stringify(status).includes(password))).toEqual([]);
+      expect(await placesOf(application.passwords())).toEqual([]);
+    } finally {
+      await watcher.end();
+      await holder.query('ROLLBACK').finally(() => holder.end());
+    }
+    expect((await setting).kind).toBe('set');
+  });
+
+  test('with log_raw writes what it is told into its general log: its own switch, and no client’s', async () => {
+    const raw = await startRealMysql({ version, settings: { 'log-raw': 'ON' } });
+    try {
+      const application = await createApplication(raw, 'single-user');
+      await application.rotate();
+
+      const log = raw.log();
+      expect(application.passwords().filter((password) => log.includes(password))).not.toEqual([]);
+    } finally {
+      await raw.stop();
+    }
   });
 
   test('would have been found out by this search', async () => {
