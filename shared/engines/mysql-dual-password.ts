@@ -49,7 +49,8 @@ export function dualPassword(
       requireUserName(username);
       requirePassword(password);
       requireEncrypted(acting);
-      return session({ ...acting, database: '' }, deadline, async (connection) => {
+      const database = acting.username === username ? acting.database : '';
+      return session({ ...acting, database }, deadline, async (connection) => {
         try {
           if (acting.username !== username) return await addAsAdministrator(connection, username, password, present);
           await lockUsers(connection, [username], ['SET ROLE ALL']);

@@ -38,6 +38,7 @@ interface Meaning {
 
 const BUSY = 'DATABASE_BUSY';
 const NOT_ALLOWED: Meaning = { code: 'PRIVILEGE_MISSING', what: 'says that the user may not do this' };
+const NOT_ITS_DATABASE: Meaning = { code: 'LOGIN_REFUSED', what: 'gives this user no right on the database' };
 const FULL: Meaning = { code: BUSY, what: 'has no connection left, for this user or at all' };
 const READ_ONLY: Meaning = {
   code: 'DATABASE_READ_ONLY',
@@ -113,8 +114,8 @@ const MEANING: Readonly<Record<number, Meaning>> = {
 
 /** The refusal as an error for people. */
 export function refusalAsRekeyError(refusal: ServerRefusal, where: string): RekeyError {
-  const { errno, notPermitted } = refusal;
-  const meaning = notPermitted ? NOT_ALLOWED : MEANING[errno];
+  const { errno, during, notPermitted } = refusal;
+  const meaning = notPermitted ? NOT_ALLOWED : during === 'login' && errno === 1044 ? NOT_ITS_DATABASE : MEANING[errno];
   if (meaning === undefined)
     return new RekeyError(
       'DATABASE_ERROR',

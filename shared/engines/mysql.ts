@@ -33,11 +33,13 @@ export function createMysqlEngine({ clock, ...trust }: MysqlOptions): MysqlEngin
       requireUserName(change.username);
       requirePassword(change.password);
       requireEncrypted(change.acting);
-      await session({ ...change.acting, database: '' }, deadline, (connection) =>
-        change.acting.username === change.username
-          ? setOwnPassword(connection, change, () => login(change.acting, deadline))
-          : setAnyPassword(connection, change),
-      );
+      const { acting, username } = change;
+      // A user whose database is not there, or not its own, could not be proved afterwards: then nothing is changed.
+      if (acting.username === username)
+        await session(acting, deadline, (connection) =>
+          setOwnPassword(connection, change, () => login(acting, deadline)),
+        );
+      else await session({ ...acting, database: '' }, deadline, (connection) => setAnyPassword(connection, change));
     },
 
     inspect: (observer, users, deadline) =>

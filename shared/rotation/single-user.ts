@@ -64,11 +64,12 @@ async function changedBy(present: DatabaseSecret, rotation: Rotation, pending: D
   }
 }
 
-/** The previous login, where it is one of the same user at the same server: checked before any connection. */
+/** The previous login, where it is one of the same user at the same database: checked before any connection. */
 async function previousOf(rotation: Rotation): Promise<DatabaseSecret | undefined> {
   const { current } = rotation;
   // It is a last resort only: that it cannot be read is not why this rotation fails.
   const previous = await readStaged(rotation, PREVIOUS).catch(() => undefined);
   if (previous === undefined) return undefined;
-  return previous.username === current.username && sameServer(previous, current) ? previous : undefined;
+  const same = previous.username === current.username && previous.database === current.database;
+  return same && sameServer(previous, current) ? previous : undefined;
 }

@@ -1,0 +1,80 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { StrategyName } from '../../../shared/rotation/strategy.ts';
+import { CURRENT } from '../../../shared/secrets/port.ts';
+import { describeEachServer } from '../../sandbox/describe-server.ts';
+import { MYSQL_VERSIONS, type MysqlServer, mysqlIsInstalled } from '../../sandbox/mysql.ts';
+import { type Application, createApplication } from './real-database.ts';
+import { type RealServer, startRealMysql } from './real-server.ts';
+
+/* Numbers are entries of the catalogue of bad input: what people and other programs do to a secret and its users. */
+
+describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('bad input on MySQL %s', (version) => {
+  let server: MysqlServer & RealServer;
+  beforeAll(async () => {
+    server = await startRealMysql({ version });
+  });
+  afterAll(() => server?.stop());
+
+  /** All users, with their passwords and rights, as the server keeps them. */
+  async function users(): Promise<unknown> {
+    const watcher = await server.connect(server.superuser);
+    const tables = ['user', 'db', 'tables_priv', 'columns_priv', 'role_edges', 'global_grants'];
+    try {
+      const found = [];
+      for (const table of tables) found.push((await watcher.query(`SELECT * FROM mysql.${table} ORDER BY 1, 2, 3`))[0]);
+      return found;
+    } finally {
+      await watcher.end();
+    }
+  }
+
+  async function edit(application: Application, patch: Record<string, unknown>): Promise<void> {
+    const { rig, arn } = application;
+    rig.secrets.put(arn, JSON.stringify({ ...(await application.login(CURRENT)), ...patch }));
+  }
+  /** One step after the other, until one is refused. */
+  async function refusal(application: Application): Promise<unknown> {
+    try {
+      await application.rotate();
+    } catch (error) {
+      return error;
+    }
+    throw new Error('nothing was refused');
+  }
+
+  describe.each<StrategyName>(['single-user', 'alternating-users', 'dual-password'])('%s', (strategy) => {
+    test.each<[string, Record<string, unknown>, string]>([
+      ['27: an empty password', { password: '' }, 'SECRET_VALUE_INVALID'],
+      ['28: a name of 33 characters', { username: 'n'.repeat(33) }, 'SECRET_VALUE_INVALID'],
+      ['28: a name with a NUL', { username: 'app\0root' }, 'SECRET_VALUE_INVALID'],
+      ['28: a name with a space at its end', { username: 'app ' }, 'SECRET_VALUE_INVALID'],
+      ['28: a name with an emoji', { username: 'app🔑' }, 'USERNAME_INVALID'],
+      ['29: a present password with a NUL', { password: 'a\0b' }, 'SECRET_VALUE_INVALID'],
+      ['30: no engine', { engine: undefined }, 'SECRET_VALUE_INVALID'],
+      ['30: an engine in capitals', { engine: 'MySQL' }, 'SECRET_VALUE_INVALID'],
+      ['30: another engine', { engine: 'mariadb' }, 'SECRET_VALUE_INVALID'],
+      ['31: port 0', { port: 0 }, 'SECRET_VALUE_INVALID'],
+      ['31: a port with more in it', { port: '3306; DROP' }, 'SECRET_VALUE_INVALID'],
+      ['32: two hosts', { host: 'localhost,evil.example' }, 'HOST_NOT_ALLOWED'],
+      ['32: a socket', { host: '/var/run/mysqld/mysqld.sock' }, 'HOST_NOT_ALLOWED'],
+      ['33: ssl that is neither true nor false', { ssl: 'maybe' }, 'SECRET_VALUE_INVALID'],
+      ['33: no TLS', { ssl: false }, 'SECRET_VALUE_INVALID'],
+      ['34: a database with a NUL', { dbname: 'app\0' }, 'SECRET_VALUE_INVALID'],
+      ['34: options in the name of the database', { dbname: 'app?ssl-mode=DISABLED' }, 'SECRET_VALUE_INVALID'],
+      ['34: a database that is not there', { dbname: 'nowhere' }, 'LOGIN_REFUSED'],
+      ['34: a database that is not its own', { dbname: 'mysql' }, 'LOGIN_REFUSED'],
+      ['34: a database with a backtick', { dbname: '`; DROP DATABASE app; --' }, 'SECRET_VALUE_INVALID'],
+      ['41: the server’s own user', { username: 'mysql.sys' }, 'SECRET_VALUE_INVALID'],
+      ['41: the platform’s own user', { username: 'rdsadmin' }, 'SECRET_VALUE_INVALID'],
+    ])('%s', async (_, patch, code) => {
+      const application = await createApplication(server, strategy);
+      await edit(application, patch);
+      const before = await users();
+
+      const error = await refusal(application);
+
+      expect(error).toMatchObject({ name: 'RekeyError', code });
+      expect(await users()).toEqual(before);
+    });
+  });
+});
