@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { StrategyName } from '../../../shared/rotation/strategy.ts';
+import { STRATEGIES, type StrategyName } from '../../../shared/rotation/strategy.ts';
 import { CURRENT } from '../../../shared/secrets/port.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { MYSQL_VERSIONS, type MysqlServer, mysqlIsInstalled } from '../../sandbox/mysql.ts';
@@ -75,6 +75,51 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('bad input on MySQL %s', (v
 
       expect(error).toMatchObject({ name: 'RekeyError', code });
       expect(await users()).toEqual(before);
+    });
+  });
+
+  describe.each(STRATEGIES)('%s', (strategy) => {
+    test.each<[string, (pending: object, current: object) => string | undefined, string]>([
+      ['37: another user', (pending) => JSON.stringify({ ...pending, username: 'root' }), 'PENDING_MISMATCH'],
+      ['37: another host', (pending) => JSON.stringify({ ...pending, host: '127.0.0.1' }), 'PENDING_MISMATCH'],
+      ['37: another database', (pending) => JSON.stringify({ ...pending, dbname: 'mysql' }), 'PENDING_MISMATCH'],
+      ['37: no JSON', () => 'hunter2', 'PENDING_MISMATCH'],
+      ['38: nothing', () => undefined, 'STEP_OUT_OF_ORDER'],
+      ['39: the current value', (_, current) => JSON.stringify(current), 'PENDING_MISMATCH'],
+    ])('%s where the pending value should be is refused', async (_, replace, code) => {
+      const application = await createApplication(server, strategy);
+      const token = application.beginRotation();
+      await application.run('createSecret', token);
+      const version = application.rig.secrets.secret(application.arn).versions.get(token);
+      const current = (await application.login(CURRENT)) ?? {};
+      if (version) version.value = replace(JSON.parse(version.value ?? '{}'), current);
+      const before = await users();
+
+      await expect(application.run('setSecret', token)).rejects.toMatchObject({ name: 'RekeyError', code });
+
+      expect(await users()).toEqual(before);
+      expect(await application.works(CURRENT)).toBe(true);
+    });
+
+    test('53: a database that was restored, with passwords that no version has, is told; a reset is asked for', async () => {
+      const application = await createApplication(server, strategy);
+      const { rig, arn, username } = application;
+      const at = { ...server.secretKeys, host: server.host, port: server.port };
+      const admin = JSON.stringify({ ...at, ...server.admin });
+      const masterarn = rig.secrets.create('restorer', admin, { 'rekey:admin-for': 'app/db' });
+      await edit(application, { masterarn });
+      await application.rotate();
+      await application.rotate();
+      for (const user of [username, `${username}_clone`])
+        await server.run(`ALTER USER IF EXISTS ${user} IDENTIFIED BY 'of-yesterday'`);
+      const before = await users();
+
+      await expect(application.rotate()).rejects.toMatchObject({ code: 'LOGIN_REFUSED' });
+      expect(await users()).toEqual(before);
+
+      rig.secrets.secret(arn).tags.set('rekey:accept', 'admin-reset');
+      await application.rotate();
+      expect(await application.works(CURRENT)).toBe(true);
     });
   });
 });
