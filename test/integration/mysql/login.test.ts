@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { createMysqlEngine } from '../../../shared/engines/mysql.ts';
 import type { Credentials } from '../../../shared/engines/port.ts';
@@ -396,6 +397,49 @@ describe('a server that is none', () => {
     await expect(engine.login(at(port), soon(5_000))).rejects.toMatchObject({
       code: 'DATABASE_UNREACHABLE',
       retryable: true,
+    });
+  });
+
+  test.each<[string, (socket: Socket) => void]>([
+    ['says nothing', () => {}],
+    ['greets and says nothing more', (socket) => socket.write(greeting('caching_sha2_password', true))],
+  ])('59: that %s is given up in time', async (_, onConnection) => {
+    const { port } = await listening(onConnection);
+
+    await expect(engine.login(at(port), soon(3_000))).rejects.toMatchObject({
+      code: 'DATABASE_UNREACHABLE',
+      retryable: true,
+    });
+  });
+
+  const SSL_REQUEST_BYTES = 36;
+  /** Greets as MySQL does, and hands over to a server of TLS with these options. */
+  async function listeningWithTls(options: TlsOptions) {
+    const secured = createTlsServer(options).listen(0, '127.0.0.1');
+    secured.on('tlsClientError', () => {});
+    listeners.push(secured);
+    await once(secured, 'listening');
+    return listening((socket) => {
+      socket.write(greeting('caching_sha2_password', true));
+      const onward = connect((secured.address() as AddressInfo).port, '127.0.0.1').on('error', () => {});
+      sockets.add(onward);
+      socket.once('data', (request: Buffer) => {
+        onward.write(request.subarray(SSL_REQUEST_BYTES)); // the handshake may have come along with the request for it
+        socket.pipe(onward).pipe(socket);
+      });
+    });
+  }
+
+  test('60: that knows no TLS since 1.2 is refused', async () => {
+    const authority = createAuthority();
+    const { certificate: cert, key } = authority.issue(['localhost']);
+    const old = { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'ALL:@SECLEVEL=0' } as const;
+    const { port } = await listeningWithTls({ cert, key, ...old });
+
+    await expect(engineFor(authority.certificate).login(at(port), soon(5_000))).rejects.toMatchObject({
+      code: 'DATABASE_TLS',
+      retryable: false,
+      message: expect.stringContaining('no version of TLS'),
     });
   });
 
