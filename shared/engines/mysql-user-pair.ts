@@ -116,6 +116,8 @@ function powersIn(grants: readonly string[], username: string): readonly string[
 /** A partial revoke is shown as a row that begins with REVOKE. */
 const OF_A_DATABASE = /^(GRANT|REVOKE) (.*) ON (\*\.\*|`((?:[^`]|``)*)`\.\*|`mysql`\.`user`) (?:TO|FROM) /s;
 
-const listOf = (privileges: string): readonly string[] => privileges.split(/, ?/);
+/** One on columns counts as one on the table. */
+const listOf = (privileges: string): readonly string[] =>
+  privileges.split(/, ?/).map((privilege) => privilege.replace(/ \(.*$/s, ''));
 
 const unquoted = (name = ''): string => name.replaceAll('``', '`');

@@ -166,6 +166,7 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a user pair on MySQL %s', 
     'GRANT SELECT, UPDATE ON *.* TO ?',
     'GRANT UPDATE ON mysql.* TO ?',
     'GRANT INSERT ON mysql.user TO ?',
+    'GRANT UPDATE (Host, authentication_string) ON mysql.user TO ?',
     'GRANT UPDATE ON `%`.* TO ?',
     'GRANT INSERT ON `my_ql`.* TO ?',
     'GRANT mighty TO ?', // not by default: what it could activate counts
