@@ -116,6 +116,7 @@ export async function withConnection<T>(
     });
     let preamble = [START_OF_SESSION];
     const run: Connection['run'] = (statements) => {
+      if (statements.length === 0) return Promise.resolve([]); // an empty text is an error
       const before = preamble;
       preamble = [];
       return new Promise((resolve, reject) => {

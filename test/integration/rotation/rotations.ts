@@ -16,10 +16,13 @@ export function describeRotations(
   {
     names,
     statement,
+    seenAs = 'test',
   }: {
     readonly names: readonly string[];
     /** Of which every rotation leaves one in the log. */
     readonly statement: string;
+    /** How the server tells of a session that names itself `test`. */
+    readonly seenAs?: string;
   },
 ): void {
   const expectNothingInTheLog = (application: Application) => {
@@ -108,7 +111,7 @@ export function describeRotations(
         expect(outcome).toMatchObject({
           kind: 'sessionsOpen',
           user: previous.username,
-          sessions: [{ applicationName: 'test' }],
+          sessions: [{ applicationName: seenAs }],
         });
         expect(await running().canRead(previous)).toBe(true);
         expect(await retireOnceAlone(application)).toMatchObject({ kind: 'retired' });
