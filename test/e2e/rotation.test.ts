@@ -156,7 +156,7 @@ describe.each([
       code: 'LOGIN_REFUSED',
       retryable: false,
       stillWorks: expect.stringMatching(/\w/),
-      action: expect.stringMatching(/credentials/),
+      action: expect.stringMatching(/Unlock the user/),
     });
     await environment.aws.idle();
     expect(application.version('AWSCURRENT')).not.toBe(versionId);
