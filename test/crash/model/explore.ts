@@ -8,36 +8,75 @@ export interface Scenario {
   readonly acts: readonly Act[];
 }
 
-export interface Found {
-  readonly what: string;
-  readonly failure: string;
+/** What happens to an estate: its first rotation; and once it has rotated, what comes next. */
+export function scenariosOf(estate: Estate): readonly Scenario[] {
+  const next: readonly Act[] = estate.strategy === 'single-user' ? ['rotate'] : ['retire', 'rotate'];
+  return [
+    { estate, before: [], acts: ['rotate'] },
+    { estate, before: ['rotate'], acts: next },
+  ];
 }
 
-/** Counts of one exploration. */
-export interface Explored {
+/** Runs of the model, counted, and the cases that broke a promise. */
+export interface Exploration {
   readonly runs: { readonly [depth: number]: number };
-  readonly broken: readonly Found[];
+  readonly broken: readonly string[];
+  /** Every case with up to `depth` faults, each at every later call of the run that the faults before it lead to. */
+  all(scenario: Scenario, depth: number): Promise<void>;
+  /** As many cases with `depth` faults, drawn by lot, and those with fewer that lead to them. */
+  sample(scenario: Scenario, depth: number, times: number): Promise<void>;
 }
 
-/** Every case with up to `depth` faults, each at every later call of the run that the faults before it lead to. */
-export async function explore(scenario: Scenario, depth: number): Promise<Explored> {
+export function createExploration(seed: number): Exploration {
   const runs: Record<number, number> = {};
-  const broken: Found[] = [];
-  async function visit(faults: readonly PlannedFault[]): Promise<void> {
-    const each: Case = { ...scenario, faults };
-    const more = faults.length < depth;
-    runs[faults.length] = (runs[faults.length] ?? 0) + 1;
-    let points: readonly Point[];
+  const broken: string[] = [];
+  const random = createRandom(seed);
+
+  /** @returns where the next fault may strike */
+  async function visit(each: Case, collect: boolean): Promise<readonly Point[]> {
+    const { length } = each.faults;
+    runs[length] = (runs[length] ?? 0) + 1;
     try {
-      points = await run(each, more);
+      return await run(each, collect);
     } catch (error) {
-      broken.push({ what: describeCase(each), failure: String(error instanceof Error ? error.message : error) });
-      return;
+      broken.push(`${describeCase(each)}: ${error instanceof Error ? error.message : error}`);
+      return [];
     }
-    if (more)
-      for (const { at, faults: possible } of points)
-        for (const fault of possible) await visit([...faults, { at, fault }]);
   }
-  await visit([]);
-  return { runs, broken };
+
+  async function all(scenario: Scenario, depth: number, faults: readonly PlannedFault[] = []): Promise<void> {
+    const more = faults.length < depth;
+    const points = await visit({ ...scenario, faults }, more);
+    for (const { at, faults: possible } of points)
+      for (const fault of possible) await all(scenario, depth, [...faults, { at, fault }]);
+  }
+
+  async function draw(scenario: Scenario, depth: number): Promise<void> {
+    let faults: readonly PlannedFault[] = [];
+    while (true) {
+      const points = await visit({ ...scenario, faults }, faults.length < depth);
+      const possible = points.flatMap((point) => point.faults.map((fault) => ({ at: point.at, fault })));
+      const next = possible[Math.floor(random() * possible.length)];
+      if (faults.length === depth || !next) return;
+      faults = [...faults, next];
+    }
+  }
+
+  return {
+    runs,
+    broken,
+    all: (scenario, depth) => all(scenario, depth),
+    async sample(scenario, depth, times) {
+      for (let time = 0; time < times; time += 1) await draw(scenario, depth);
+    },
+  };
+}
+
+/** A linear congruential generator: numbers in [0, 1) that follow from the seed. */
+function createRandom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
 }

@@ -1,0 +1,52 @@
+import { describe, expect, test } from '@jest/globals';
+import type { StrategyName } from '../../../shared/rotation/strategy.ts';
+import { ALL, recordCount, SEED } from '../counts.ts';
+import { ESTATES } from './estates.ts';
+import { createExploration, type Exploration, type Scenario, scenariosOf } from './explore.ts';
+
+/** How many cases with as many faults are drawn by lot for each scenario. */
+const DRAWN = ALL ? 2_000 : 100;
+const LIMIT_MS = 15 * 60_000;
+
+/** Every estate of a strategy in memory, against faults at its calls. */
+export function describeModel(strategy: StrategyName): void {
+  const scenarios = ESTATES.filter((estate) => estate.strategy === strategy).flatMap(scenariosOf);
+
+  async function explore(work: (exploration: Exploration, scenario: Scenario) => Promise<void>) {
+    const exploration = createExploration(SEED);
+    for (const scenario of scenarios) await work(exploration, scenario);
+    expect(exploration.broken.slice(0, 10)).toEqual([]);
+    return exploration.runs;
+  }
+
+  describe(`${strategy}, in memory, keeps every promise and converges`, () => {
+    test(
+      'whatever fault strikes at any call',
+      async () => {
+        const runs = await explore((exploration, scenario) => exploration.all(scenario, 1));
+        recordCount(`model, ${strategy}, one fault`, runs[1]);
+      },
+      LIMIT_MS,
+    );
+
+    test(
+      'whatever two faults strike at any two calls',
+      async () => {
+        const runs = await explore((exploration, scenario) =>
+          ALL ? exploration.all(scenario, 2) : exploration.sample(scenario, 2, DRAWN),
+        );
+        recordCount(`model, ${strategy}, two faults`, runs[2]);
+      },
+      LIMIT_MS,
+    );
+
+    test(
+      'whatever three faults strike, of those that were drawn',
+      async () => {
+        const runs = await explore((exploration, scenario) => exploration.sample(scenario, 3, DRAWN));
+        recordCount(`model, ${strategy}, three faults`, runs[3]);
+      },
+      LIMIT_MS,
+    );
+  });
+}
