@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { NODE_OPTIONS, VARIABLES } from '../infra/wiring.ts';
+import { VARIABLES } from '../infra/wiring.ts';
 import type { StrategyName } from '../shared/rotation/strategy.ts';
 import {
   awsFunction,
@@ -129,7 +129,6 @@ function hostedFunction(name: ContenderName, ground: Ground, functionArn: string
         ...environment,
         [VARIABLES.eventBus]: EVENT_BUS,
         [VARIABLES.databaseCaFile]: server.caFile,
-        [VARIABLES.nodeOptions]: NODE_OPTIONS,
         REKEY_ALLOW_LOOPBACK: 'true',
       });
     case 'aws':

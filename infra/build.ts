@@ -5,8 +5,8 @@ import { FUNCTIONS } from './wiring.ts';
 let failed = false;
 for (const spec of FUNCTIONS) {
   try {
-    const { bytes } = await bundle(spec, join(DIST, spec.name));
-    console.log(`dist/${spec.name}/index.mjs ${(bytes / 1000).toFixed(0).padStart(6)} KB`);
+    const { startBytes } = await bundle(spec, join(DIST, spec.name));
+    console.log(`dist/${spec.name}/index.mjs ${(startBytes / 1000).toFixed(0).padStart(6)} KB at a start`);
   } catch (failure) {
     failed = true;
     console.error(`${spec.name} was not built: ${failure instanceof Error ? failure.message : failure}`);

@@ -2,7 +2,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 import type { FunctionSpec } from './wiring.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -39,6 +39,11 @@ const OPTIONS = {
   platform: 'node',
   target: `node${NODE_MAJOR}`,
   format: 'esm',
+  // What is imported at its first use stays in a file of its own until then.
+  splitting: true,
+  entryNames: 'index',
+  chunkNames: '[name]-[hash]',
+  outExtension: { '.js': '.mjs' },
   // The packages' ES modules can be tree-shaken, their CommonJS builds cannot.
   mainFields: ['module', 'main'],
   // pg and the Kubernetes client call require() for Node's own modules, which an ES module does not have (aws-cdk#29310).
@@ -46,6 +51,7 @@ const OPTIONS = {
   // pg asks for its native twin only when the program does; there is none to find.
   minify: true,
   legalComments: 'none',
+  // Beside the bundle, but not read by default: Node parses the whole map at every start, a tenth of a cold one.
   sourcemap: 'linked',
   sourcesContent: false,
   metafile: true,
@@ -54,20 +60,33 @@ const OPTIONS = {
 } as const satisfies BuildOptions;
 
 export interface Bundle {
-  /** Of `index.mjs`, without its source map. */
-  readonly bytes: number;
+  /** That a start reads: `index.mjs` and the files that it imports at once, without source maps. */
+  readonly startBytes: number;
   /** Every source file that went in, from the project's root. */
   readonly inputs: readonly string[];
 }
 
 /**
- * Writes `<folder>/index.mjs` and its source map; what was in the folder is gone.
+ * Writes `<folder>/index.mjs`, the files that it imports, and source maps; what was in the folder is gone.
  * @throws esbuild's BuildFailure, whose message names file and line
  */
 export async function bundle(spec: Pick<FunctionSpec, 'entry'>, folder: string): Promise<Bundle> {
   rmSync(folder, { recursive: true, force: true });
-  const { metafile } = await build({ ...OPTIONS, entryPoints: [spec.entry], outfile: join(folder, 'index.mjs') });
-  const output = Object.entries(metafile.outputs).find(([path]) => path.endsWith('index.mjs'))?.[1];
-  if (output === undefined) throw new Error(`esbuild wrote no bundle for ${spec.entry}`);
-  return { bytes: output.bytes, inputs: Object.keys(metafile.inputs).filter((input) => !input.startsWith('builtin:')) };
+  const { metafile } = await build({ ...OPTIONS, entryPoints: [spec.entry], outdir: folder });
+  const index = Object.keys(metafile.outputs).find((path) => path.endsWith('index.mjs'));
+  if (index === undefined) throw new Error(`esbuild wrote no bundle for ${spec.entry}`);
+  return {
+    startBytes: importedAtOnce(index, metafile).reduce((sum, path) => sum + (metafile.outputs[path]?.bytes ?? 0), 0),
+    inputs: Object.keys(metafile.inputs).filter((input) => !input.startsWith('builtin:')),
+  };
+}
+
+/** The file itself, and what it imports by statement, over any number of files. */
+function importedAtOnce(file: string, { outputs }: Metafile): string[] {
+  const found = new Set([file]);
+  // A set hands out what is added to it on the way, too.
+  for (const path of found)
+    for (const { path: imported, kind } of outputs[path]?.imports ?? [])
+      if (kind === 'import-statement' && imported in outputs) found.add(imported);
+  return [...found];
 }

@@ -88,14 +88,10 @@ export const VARIABLES = {
   rotationFunctions: 'REKEY_ROTATION_FUNCTIONS',
   serviceName: 'POWERTOOLS_SERVICE_NAME',
   logLevel: 'POWERTOOLS_LOG_LEVEL',
-  nodeOptions: 'NODE_OPTIONS',
 } as const;
 
 /** The Amazon RDS roots that Lambda's own image carries: the CA file where the configuration names no other. */
 export const LAMBDA_CA_FILE = '/var/runtime/ca-cert.pem';
-
-/** The bundles ship their source maps, so that a stack trace in a log names the source. */
-export const NODE_OPTIONS = '--enable-source-maps';
 
 /** Where Rekey's own events go. The deployed bus carries the environment's name behind it. */
 export const EVENT_BUS = 'rekey';

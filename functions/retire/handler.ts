@@ -6,7 +6,7 @@ import { createLogger } from '../../shared/operations/logger.ts';
 import { createSqsQueue } from '../../shared/operations/sqs.ts';
 import { type RetireDeps, retire } from '../../shared/rotation/retire.ts';
 import { createSecretsManagerStore } from '../../shared/secrets/secrets-manager.ts';
-import { createRdsTopology } from '../../shared/topology/rds.ts';
+import { lazyTopology } from '../../shared/topology/lazy-topology.ts';
 import { readDatabaseConfig } from '../database-config.ts';
 import { readRetireConfig } from './config.ts';
 import { databases } from './databases.ts';
@@ -23,7 +23,7 @@ const queue = createSqsQueue(queueUrl);
 const announcer = createEventBridgeAnnouncer(eventBus, log);
 const deps: RetireDeps = {
   store: createSecretsManagerStore(),
-  topology: createRdsTopology(),
+  topology: lazyTopology(async () => (await import('../../shared/topology/rds.ts')).createRdsTopology()),
   databases: databases({ clock, ca, allowLoopback: hosts.allowLoopback }),
   hosts,
   clock,

@@ -9,7 +9,7 @@ import { type PreflightReport, preflight } from '../../shared/rotation/preflight
 import { type RotationDeps, runStep } from '../../shared/rotation/steps.ts';
 import type { Database } from '../../shared/rotation/strategy.ts';
 import { createSecretsManagerStore } from '../../shared/secrets/secrets-manager.ts';
-import { createRdsTopology } from '../../shared/topology/rds.ts';
+import { lazyTopology } from '../../shared/topology/lazy-topology.ts';
 import { type EngineOptions, readDatabaseConfig } from '../database-config.ts';
 import { parseRotationEvent, type RotationEvent } from './event.ts';
 
@@ -23,7 +23,7 @@ export function rotationHandler(serviceName: string, connect: (options: EngineOp
   const deps: RotationDeps = {
     ...connect({ clock, ca, allowLoopback: hosts.allowLoopback }),
     store: createSecretsManagerStore(),
-    topology: createRdsTopology(),
+    topology: lazyTopology(async () => (await import('../../shared/topology/rds.ts')).createRdsTopology()),
     hosts,
     announcer: createEventBridgeAnnouncer(eventBus, log),
     clock,

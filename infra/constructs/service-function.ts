@@ -8,7 +8,7 @@ import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { DIST } from '../bundling.ts';
 import type { Environment, Network } from '../config.ts';
-import { type FunctionSpec, HANDLER, LAMBDA_CA_FILE, NODE_OPTIONS, VARIABLES } from '../wiring.ts';
+import { type FunctionSpec, HANDLER, LAMBDA_CA_FILE, VARIABLES } from '../wiring.ts';
 import { acknowledge } from './acknowledge.ts';
 import type { Foundation } from './foundation.ts';
 
@@ -57,7 +57,6 @@ export class ServiceFunction extends Construct {
       environment: {
         [VARIABLES.serviceName]: foundation.resourceName(spec.name),
         [VARIABLES.logLevel]: config.logLevel,
-        [VARIABLES.nodeOptions]: NODE_OPTIONS,
         [VARIABLES.eventBus]: eventBus.eventBusName,
         ...(reachesDatabases && databaseVariables(config)),
         ...environment,

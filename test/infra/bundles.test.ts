@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,18 +10,18 @@ import { type Bundle, bundle } from '../../infra/bundling.ts';
 import { type EngineName, FUNCTIONS, LAMBDA_CA_FILE, ROTATION } from '../../infra/wiring.ts';
 import { example, synthesised } from './synthesised.ts';
 
-/** Bytes of the minified bundle; a start is dominated by what has to be parsed. */
+/** Bytes that a start reads; it is dominated by what has to be parsed. */
 const BUDGETS: Readonly<Record<string, number>> = {
-  'rotation-postgres': 650_000,
+  'rotation-postgres': 450_000,
   // The driver brings the tables of every character set, and the names of every error.
-  'rotation-mysql': 1_650_000,
-  'rotation-mariadb': 1_650_000,
+  'rotation-mysql': 1_420_000,
+  'rotation-mariadb': 1_420_000,
   // The client brings every command of Redis.
-  'rotation-redis': 980_000,
-  sync: 2_600_000,
-  sweep: 2_600_000,
+  'rotation-redis': 760_000,
+  sync: 2_050_000,
+  sweep: 2_050_000,
   // The drivers of all kinds of database.
-  retire: 2_300_000,
+  retire: 2_100_000,
 };
 
 /** One secret of each kind of database, so that every function is there. */
@@ -46,16 +46,18 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 describe.each(FUNCTIONS)('the bundle of $name', (spec) => {
   const own = join(folder, spec.name);
   let built: Bundle;
+  let files: string[];
   let text: string;
 
   beforeAll(async () => {
     built = await bundle(spec, own);
-    text = readFileSync(join(own, 'index.mjs'), 'utf8');
+    files = readdirSync(own).filter((name) => name.endsWith('.mjs'));
+    text = files.map((name) => readFileSync(join(own, name), 'utf8')).join('\n');
   });
 
   test('keeps within its budget', () => {
-    expect(built.bytes).toBe(Buffer.byteLength(text));
-    expect(built.bytes).toBeLessThanOrEqual(BUDGETS[spec.name] ?? 0);
+    expect(built.startBytes).toBeGreaterThanOrEqual(statSync(join(own, 'index.mjs')).size);
+    expect(built.startBytes).toBeLessThanOrEqual(BUDGETS[spec.name] ?? 0);
   });
 
   test('has the same bytes when it is built again, elsewhere', async () => {
@@ -76,12 +78,13 @@ describe.each(FUNCTIONS)('the bundle of $name', (spec) => {
     expect(printed).toBe('function\n');
   });
 
-  test('imports nothing but Node’s own modules', () => {
+  test('imports nothing but its own files and Node’s own modules', () => {
     const specifiers = [...text.matchAll(/(?:^|[;}\s])(?:import|export)[^'"();]*?from\s*["']([^"']+)["']/g)];
     const modules = specifiers.map(([, specifier = '']) => specifier.replace(/^node:/, ''));
 
     expect(modules).toContain('module');
-    expect(modules.filter((each) => !builtinModules.includes(each))).toEqual([]);
+    const own = files.map((name) => `./${name}`);
+    expect(modules.filter((each) => !builtinModules.includes(each) && !own.includes(each))).toEqual([]);
   });
 
   test('carries no test code, and of the clients only those that it uses', () => {

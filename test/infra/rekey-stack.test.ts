@@ -420,7 +420,7 @@ describe('every function', () => {
     ['sweep', ['REKEY_CLUSTERS', 'REKEY_QUEUE_URL']],
     ['retire', ['REKEY_DATABASE_CA_FILE', 'REKEY_ALLOWED_HOSTS', 'REKEY_QUEUE_URL', 'REKEY_ROTATION_FUNCTIONS']],
   ])('%s is told what it needs and nothing else', (name, own) => {
-    const common = ['REKEY_EVENT_BUS', 'POWERTOOLS_SERVICE_NAME', 'POWERTOOLS_LOG_LEVEL', 'NODE_OPTIONS'];
+    const common = ['REKEY_EVENT_BUS', 'POWERTOOLS_SERVICE_NAME', 'POWERTOOLS_LOG_LEVEL'];
 
     expect(Object.keys(variablesOf(name)).sort()).toEqual([...common, ...own].sort());
   });
