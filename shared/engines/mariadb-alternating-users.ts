@@ -31,7 +31,7 @@ const SEE_SESSIONS: Need = { kind: 'right', privilege: 'PROCESS', target: { leve
 /** How the two users are kept equal: mariadb-rights.ts. */
 export function alternatingUsers(session: Session): AlternatingUsersEngine {
   /** As the administrator, while nobody else changes the same pair. */
-  const administering = <T>(
+  const administering = async <T>(
     pair: AdministeredPair,
     deadline: Deadline,
     work: (connection: Connection, snapshot: Snapshot) => Promise<T>,
@@ -71,7 +71,7 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
       });
     },
 
-    differences(pair, observer, deadline) {
+    async differences(pair, observer, deadline) {
       requirePair(pair);
       return asLooker(observer, deadline, async (connection, look) => {
         const snapshot = await look(pair);
@@ -85,7 +85,7 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
       });
     },
 
-    missingForAlternate(pair, deadline) {
+    async missingForAlternate(pair, deadline) {
       requireAdministered(pair);
       return asLooker(pair.admin, deadline, async (connection, look) => {
         const snapshot = await look(pair);

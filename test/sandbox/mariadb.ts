@@ -37,8 +37,8 @@ export async function startMariadb({ version, ...options }: MariadbOptions): Pro
       command: ['mariadbd'],
       withoutTls: '--skip-ssl',
       readOnly: 'SET GLOBAL read_only = ON',
+      strays: "'root'@'127.0.0.1', 'root'@'::1'", // without a password
       accounts: (admin) => [
-        "DROP USER 'root'@'127.0.0.1', 'root'@'::1'", // the template's, without a password
         `CREATE USER ${admin.username} IDENTIFIED BY '${admin.password}'`,
         `GRANT ${rights} ON *.* TO ${admin.username} WITH GRANT OPTION`,
       ],

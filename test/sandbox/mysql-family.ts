@@ -47,6 +47,8 @@ export interface MysqlFlavour {
   readonly command: readonly string[];
   readonly withoutTls: string;
   readonly readOnly: string;
+  /** Accounts of the data template that nobody is to have, as `DROP USER` takes them. */
+  readonly strays?: string;
   /** Statements that make the administrator, and whatever else a new server is to have. */
   accounts(admin: Account): readonly string[];
 }
@@ -67,6 +69,7 @@ export async function startMysqlFamily(flavour: MysqlFlavour, options: MysqlFami
     };
     // Run before the first connection is taken: the server is never there with the template's empty password.
     const statements = [
+      ...(flavour.strays ? [`DROP USER ${flavour.strays}`] : []),
       `ALTER USER 'root'@'localhost' IDENTIFIED BY '${superuser.password}'`,
       // Then the server knows a client by its address alone.
       ...(options.settings?.['skip-name-resolve'] ? ["RENAME USER 'root'@'localhost' TO 'root'@'127.0.0.1'"] : []),
