@@ -8,6 +8,7 @@ import { createPeer, type PeerOutcome } from '../../shared/rotation/create-peer.
 import { type PreflightReport, preflight } from '../../shared/rotation/preflight.ts';
 import { type RotationDeps, runStep } from '../../shared/rotation/steps.ts';
 import type { Database } from '../../shared/rotation/strategy.ts';
+import { rememberVersions } from '../../shared/secrets/remembered-versions.ts';
 import { createSecretsManagerStore } from '../../shared/secrets/secrets-manager.ts';
 import { lazyTopology } from '../../shared/topology/lazy-topology.ts';
 import { type EngineOptions, readDatabaseConfig } from '../database-config.ts';
@@ -22,7 +23,7 @@ export function rotationHandler(serviceName: string, connect: (options: EngineOp
   const { eventBus, ca, hosts } = readDatabaseConfig(process.env);
   const deps: RotationDeps = {
     ...connect({ clock, ca, allowLoopback: hosts.allowLoopback }),
-    store: createSecretsManagerStore(),
+    store: rememberVersions(createSecretsManagerStore(), clock),
     topology: lazyTopology(async () => (await import('../../shared/topology/rds.ts')).createRdsTopology()),
     hosts,
     announcer: createEventBridgeAnnouncer(eventBus, log),
