@@ -117,7 +117,14 @@ export async function startRedis(options: RedisOptions): Promise<RedisServer> {
       name: redisName(options),
       folder: folder.path,
       command: (port) =>
-        folder.enter([`${options.kind}-server`, ...configFile, ...directives, ...userArguments, ...ports(port)]),
+        // By its whole path, which DEBUG RESTART looks for.
+        folder.enter([
+          `/usr/bin/${options.kind}-server`,
+          ...configFile,
+          ...directives,
+          ...userArguments,
+          ...ports(port),
+        ]),
       ready: /Ready to accept connections/,
       gaveUp: /FATAL CONFIG|Failed|Aborting|aborting|exiting/,
       signal: 'KILL',

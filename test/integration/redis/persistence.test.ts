@@ -1,0 +1,98 @@
+import { readFile, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { describeEachServer } from '../../sandbox/describe-server.ts';
+import { eventually } from '../../sandbox/eventually.ts';
+import { REDIS_SERVERS, redisIsInstalled, redisName } from '../../sandbox/redis.ts';
+import { type Bench, soon, startBench } from './bench.ts';
+
+describeEachServer(REDIS_SERVERS, redisIsInstalled)(
+  (id) => `what a restart of ${redisName(id)} brings back`,
+  (id) => {
+    let bench: Bench | undefined;
+    afterEach(async () => {
+      await bench?.server.stop();
+      bench = undefined;
+    });
+
+    /** With the user `app`, whose password is `one`, also after a restart. */
+    async function start(keepsUsersIn: 'acl-file' | 'config-file', ...users: string[]): Promise<Bench> {
+      bench = await startBench({
+        ...id,
+        keepsUsersIn,
+        settings: { 'enable-debug-command': 'yes' },
+        users: ['user app on >one +ping', ...users],
+      });
+      return bench;
+    }
+
+    /** The server begins again in the same process, from its files. */
+    async function restart({ server, engine, admin }: Bench): Promise<void> {
+      const before = server.log().split('Ready to accept').length;
+      const client = await server.connect({ username: admin.username, password: admin.password.expose() });
+      await client.sendCommand(['DEBUG', 'RESTART']).catch(() => {}); // it goes without an answer
+      client.destroy();
+      await eventually('the server is back', () => server.log().split('Ready to accept').length > before);
+      await engine.login(admin, soon());
+    }
+
+    describe.each(['acl-file', 'config-file'] as const)('with its users in the %s', (keepsUsersIn) => {
+      test('is a password that was set, and not the one before', async () => {
+        const { setPassword, accepted, server } = await start(keepsUsersIn);
+
+        await setPassword('app', 'two');
+        await restart(bench as Bench);
+
+        expect(await accepted('app', 'one', 'two')).toEqual(['two']);
+        expect(await readFile(server.usersFile, 'utf8')).not.toContain('two');
+      });
+
+      test('are both passwords while there are two, and the one that was kept', async () => {
+        const { addPassword, accepted, engine, admin, as } = await start(keepsUsersIn);
+
+        await addPassword('app', 'one', 'two');
+        await restart(bench as Bench);
+        expect(await accepted('app', 'one', 'two')).toEqual(['one', 'two']);
+
+        await engine.dualPassword.discardOld({ acting: admin, kept: as('app', 'two') }, async () => true, soon());
+        await restart(bench as Bench);
+        expect(await accepted('app', 'one', 'two')).toEqual(['two']);
+      });
+
+      test('is a password whose change had not been saved, once the change is repeated', async () => {
+        const { addPassword, accepted, server } = await start(keepsUsersIn);
+        await server.run('ACL', 'SETUSER', 'app', '>two'); // as by an attempt that died here
+
+        expect(await addPassword('app', 'one', 'two')).toBe('alreadyAdded');
+        await restart(bench as Bench);
+
+        expect(await accepted('app', 'one', 'two')).toEqual(['one', 'two']);
+      });
+
+      test('could not be a password where the file cannot be written: so it is not set', async () => {
+        const { setPassword, accepted, server } = await start(keepsUsersIn);
+        const folder = dirname(server.usersFile);
+        await rename(folder, `${folder}-away`);
+        try {
+          await expect(setPassword('app', 'two')).rejects.toMatchObject({
+            code: 'DATABASE_ERROR',
+            action: expect.stringContaining('write'),
+          });
+        } finally {
+          await rename(`${folder}-away`, folder);
+        }
+        expect(await accepted('app', 'one', 'two')).toEqual(['one']);
+      });
+
+      test('is the password of "default"', async () => {
+        const { setPassword, accepted, server } = await start(keepsUsersIn);
+        const { username, password } = server.superuser;
+
+        await setPassword(username, 'two');
+        await restart({ ...(bench as Bench), admin: (bench as Bench).as(username, 'two') });
+
+        expect(await accepted(username, password, 'two')).toEqual(['two']);
+      });
+    });
+  },
+);
