@@ -5,6 +5,7 @@ import { STEPS } from '../../../shared/rotation/plan.ts';
 import { type RetireOutcome, retire } from '../../../shared/rotation/retire.ts';
 import { runStep } from '../../../shared/rotation/steps.ts';
 import { CURRENT, PENDING, PREVIOUS } from '../../../shared/secrets/port.ts';
+import type { SecretValue } from '../../../shared/secrets/secret-value.ts';
 import { ROTATION_FUNCTION } from '../../contract/fakes/secret-store.ts';
 import { describeFault, type Fault, faultsOf, impliesLogin } from '../faults.ts';
 import { actingIn, type Call, type Conductor, faultyPorts, startProcess } from '../faulty-ports.ts';
@@ -98,7 +99,7 @@ export async function run(
     },
     delay: () => world.clock.advance(DELAY_MS),
     stale: (call, read) => past.ask(call, read),
-    half: ({ args }) => halfPrepared(world, args[0] as AdministeredPair),
+    half: ({ args }) => halfPrepared(world, args[0] as AdministeredPair, args[1] as SecretValue),
     later: (run) => void late.push({ due: calls + LATE_CALLS, run }),
   };
   function isPossible(fault: Fault, call: Call): boolean {
@@ -247,23 +248,17 @@ function createDelivery(world: World, invariants: Watch, conductor: Conductor, f
 
 const last = (thrown: readonly unknown[]) => String(thrown.at(-1) ?? 'a death');
 
-/** The alternate user is there and has one right too few; its password is what it was. */
-function halfPrepared({ database, rights }: World, { alternate }: AdministeredPair): void {
-  const had = database.users.get(alternate);
-  const some = new Set([...rights].slice(1));
-  if (!had) {
-    database.users.set(alternate, {
-      passwords: [],
-      mayLogIn: false,
-      expired: false,
-      administers: false,
-      rights: some,
-      sessions: [],
-    });
-    return;
-  }
-  had.rights.clear();
-  for (const right of some) had.rights.add(right);
+/** The alternate user logs in with its new password, and has one right too few. */
+function halfPrepared({ database, rights }: World, { alternate }: AdministeredPair, password: SecretValue): void {
+  const { sessions } = database.users.get(alternate) ?? { sessions: [] };
+  database.users.set(alternate, {
+    passwords: [password.expose()],
+    mayLogIn: true,
+    expired: false,
+    administers: false,
+    rights: new Set([...rights].slice(1)),
+    sessions,
+  });
 }
 
 /** What Secrets Manager said before, for reads that are behind: it promises no more than to be right in the end. */
