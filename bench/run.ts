@@ -22,19 +22,11 @@ Needs the servers of npm run servers; bench/README.md says what is measured.`;
 
 const RESULTS = fileURLToPath(new URL('./results/', import.meta.url));
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    aws: { type: 'string' },
-    python: { type: 'string', default: 'python3' },
-    engine: { type: 'string', multiple: true, default: ENGINES.map(({ name }) => name) },
-    strategy: { type: 'string', multiple: true, default: [...STRATEGIES] },
-    rounds: { type: 'string', default: '40' },
-    'cold-rounds': { type: 'string', default: '15' },
-    rotations: { type: 'string', default: '1000' },
-    out: { type: 'string', default: RESULTS },
-  },
-});
+const { values, positionals } = readArguments();
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
 
 const command = `npm run bench -- ${process.argv.slice(2).map(withoutPath).join(' ')}`;
 const aws: AwsFunctions | undefined =
@@ -101,4 +93,26 @@ function count(option: 'rounds' | 'cold-rounds' | 'rotations'): number {
 /** Where things lie on this machine is nobody's business. */
 function withoutPath(argument: string): string {
   return argument.startsWith('/') ? 'DIR' : argument;
+}
+
+function readArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        aws: { type: 'string' },
+        python: { type: 'string', default: 'python3' },
+        engine: { type: 'string', multiple: true, default: ENGINES.map(({ name }) => name) },
+        strategy: { type: 'string', multiple: true, default: [...STRATEGIES] },
+        rounds: { type: 'string', default: '40' },
+        'cold-rounds': { type: 'string', default: '15' },
+        rotations: { type: 'string', default: '1000' },
+        out: { type: 'string', default: RESULTS },
+        help: { type: 'boolean', default: false },
+      },
+    });
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
+    process.exit(2);
+  }
 }
