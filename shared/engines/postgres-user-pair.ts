@@ -64,14 +64,14 @@ export function userPair(sessions: Sessions): UserPairEngine {
       });
       for (const database of databases)
         await sessions.change({ ...admin, database }, deadline, async (transaction) => {
-          const seen = await moveObjects(transaction, pair, owner);
-          await take(transaction, seen, rightsHere(seen, pair, owner), pair);
+          const { seen, missing } = await moveObjects(transaction, pair, owner);
+          await take(transaction, seen, rightsHere(seen, pair, owner), pair, missing);
           await transaction.commit();
         });
       await sessions.change(admin, deadline, async (transaction) => {
-        const seen = await moveObjects(transaction, pair, owner);
+        const { seen, missing } = await moveObjects(transaction, pair, owner);
         const steps = [...rightsHere(seen, pair, owner), ...rightsEverywhere(seen, pair, owner)];
-        await take(transaction, seen, steps, pair);
+        await take(transaction, seen, steps, pair, missing);
         const after = await observePeers(transaction, pair);
         requireNone(peerDifferencesIn(after, pair), pair);
         const { sql, remedy } = giveLogin(after, roleIn(after, pair.alternate), verifier.expose());
@@ -83,20 +83,33 @@ export function userPair(sessions: Sessions): UserPairEngine {
   };
 }
 
-/** What the users own in this database becomes the owner's: first, as it decides who grants what else there is. */
-async function moveObjects(transaction: Transaction, pair: AdministeredPair, owner: string): Promise<PeerSnapshot> {
+/**
+ * What the users own in this database becomes the owner's: first, as it decides who grants what else there is.
+ * @returns what the administrator may not do besides, to be told together with all else that it may not
+ */
+async function moveObjects(
+  transaction: Transaction,
+  pair: AdministeredPair,
+  owner: string,
+): Promise<{ seen: PeerSnapshot; missing: readonly string[] }> {
   const seen = await observePeers(transaction, pair, lockSql(pair));
   requireNone(obstacles(seen, pair, owner), pair);
   const steps = [...ownership(seen, pair, owner)];
-  if (steps.length === 0) return seen;
-  await take(transaction, seen, steps, pair);
-  return observePeers(transaction, pair);
+  if (steps.length === 0) return { seen, missing: [] };
+  const missing = await carryOut(transaction, seen, steps);
+  return { seen: await observePeers(transaction, pair), missing };
 }
 
 /** @throws RekeyError PRIVILEGE_MISSING */
-async function take(connection: Connection, seen: PeerSnapshot, steps: Iterable<Step>, pair: AdministeredPair) {
-  const missing = await carryOut(connection, seen, [...steps]);
-  if (missing.length > 0) throw notPermitted(pair, missing);
+async function take(
+  connection: Connection,
+  seen: PeerSnapshot,
+  steps: Iterable<Step>,
+  pair: AdministeredPair,
+  missingBefore: readonly string[] = [],
+) {
+  const missing = new Set([...missingBefore, ...(await carryOut(connection, seen, [...steps]))]);
+  if (missing.size > 0) throw notPermitted(pair, [...missing]);
 }
 
 /** @throws RekeyError RIGHTS_DIFFER */
