@@ -47,17 +47,25 @@ async function play(begin: (stage: Stage) => Promise<readonly Promise<void>[]>, 
   return choices;
 }
 
+/** How many orders are tried. */
+export interface Thoroughness {
+  /** Every one, where there are no more than this. */
+  readonly every: number;
+  /** Else those in which somebody is held up in favour of another no more often than this. */
+  readonly switches: number;
+}
+
 /**
- * Every order in which the actors' calls can come.
- * @param run plays one, and tells whether what it came to is right
- * @param switches how often an actor may be held up in favour of another; Infinity: every order
+ * The orders in which the actors' calls can come.
+ * @param run plays one, and throws if what it came to is wrong
  * @returns how many orders there were
  */
 export async function everySchedule(
   run: (play: (begin: (stage: Stage) => Promise<readonly Promise<void>[]>) => Promise<void>) => Promise<void>,
-  switches: number,
+  { every, switches }: Thoroughness,
   wrong: (schedule: Schedule, error: unknown) => void,
 ): Promise<number> {
+  let allowed = switches;
   let count = 0;
   const open: Schedule[] = [[]];
   for (let schedule = open.pop(); schedule; schedule = open.pop()) {
@@ -75,6 +83,7 @@ export async function everySchedule(
       );
     }
     const actors = choices.map(({ actor }) => actor);
+    if (count === 1 && ordersOf(actors) <= every) allowed = Number.POSITIVE_INFINITY;
     let switched = 0;
     for (const [at, { actor, others }] of choices.entries()) {
       const before = actors[at - 1];
@@ -82,10 +91,19 @@ export async function everySchedule(
       if (at >= prefix.length)
         for (const other of others) {
           const heldUp = before !== undefined && before !== other && (actor === before || others.includes(before));
-          if (switched + (heldUp ? 1 : 0) <= switches) open.push([...actors.slice(0, at), other]);
+          if (switched + (heldUp ? 1 : 0) <= allowed) open.push([...actors.slice(0, at), other]);
         }
       if (before !== undefined && before !== actor && others.includes(before)) switched += 1;
     }
   }
   return count;
+}
+
+/** In how many orders two actors can make that many calls each. */
+function ordersOf(actors: Schedule): number {
+  const [first] = actors;
+  const others = actors.filter((actor) => actor !== first).length;
+  let orders = 1;
+  for (let each = 1; each <= others; each += 1) orders *= (actors.length - others + each) / each;
+  return orders;
 }

@@ -1,5 +1,4 @@
 import { registerHooks } from 'node:module';
-import type { Exploration } from './explore.ts';
 import { MUTATIONS } from './mutations.ts';
 
 /** Runs the model with one mistake in the rotation, and prints a case in which its promise breaks. */
@@ -21,10 +20,27 @@ registerHooks({
   },
 });
 
-const { createExploration, scenariosOf } = await import('./explore.ts');
 const { ESTATES } = await import('./estates.ts');
-const exploration: Exploration = createExploration(1);
-const seen = () => exploration.broken.find((each) => each.includes(`: ${mutation.breaks}: `));
-for (const estate of ESTATES.filter(({ strategy }) => strategy === mutation.strategy))
-  for (const scenario of scenariosOf(estate)) if (!seen()) await exploration.all(scenario, 1);
-process.stdout.write(seen() ?? `unseen; seen was ${exploration.broken.join('\n')}`);
+const { createExploration, scenariosOf } = await import('./explore.ts');
+const { everySchedule } = await import('../interleavings/schedules.ts');
+const { playSituation, situationsOfRotations } = await import('../interleavings/situations.ts');
+
+const broken: string[] = [];
+const seen = () => broken.find((each) => each.includes(`: ${mutation.breaks}: `));
+for (const estate of ESTATES.filter(({ strategy }) => strategy === mutation.strategy)) {
+  for (const scenario of mutation.interleaved ? [] : scenariosOf(estate)) {
+    if (seen()) break;
+    const exploration = createExploration(1);
+    await exploration.all(scenario, 1);
+    broken.push(...exploration.broken);
+  }
+  for (const situation of mutation.interleaved ? situationsOfRotations(estate) : []) {
+    if (seen()) break;
+    await everySchedule(
+      (play) => playSituation(estate, situation, play),
+      { every: 0, switches: 1 },
+      (schedule, error) => broken.push(`${estate.name}, ${situation.name}, in the order ${schedule}: ${error}`),
+    );
+  }
+}
+process.stdout.write(seen() ?? `unseen; seen was ${broken.join('\n')}`);

@@ -5,6 +5,8 @@ export interface Mutation {
   readonly mistake: string;
   readonly breaks: string;
   readonly strategy: StrategyName;
+  /** Seen where others run at the same time, and not by any fault. */
+  readonly interleaved?: true;
   /** In files of shared/rotation: what stands there, and what would stand there by mistake. */
   readonly edits: readonly { readonly file: string; readonly from: string; readonly to: string }[];
 }
@@ -131,6 +133,32 @@ export const MUTATIONS: readonly Mutation[] = [
         file: 'alternating-users.ts',
         from: 'await engine.disableAlternate(pair, stillWanted, deadline);',
         to: "{ kind: 'disabled' };",
+      },
+    ],
+  },
+  {
+    mistake: 'a retirement does not ask again before it takes the login from a user',
+    breaks: 'I5',
+    strategy: 'alternating-users',
+    interleaved: true,
+    edits: [
+      {
+        file: 'alternating-users.ts',
+        from: 'engine.disableAlternate(pair, stillWanted,',
+        to: 'engine.disableAlternate(pair, async () => true,',
+      },
+    ],
+  },
+  {
+    mistake: 'a retirement does not ask again before it discards a password',
+    breaks: 'I5',
+    strategy: 'dual-password',
+    interleaved: true,
+    edits: [
+      {
+        file: 'dual-password.ts',
+        from: 'kept: current }, stillWanted,',
+        to: 'kept: current }, async () => true,',
       },
     ],
   },

@@ -5,7 +5,7 @@ import { ESTATES } from './estates.ts';
 import { createExploration, type Exploration, type Scenario, scenariosOf } from './explore.ts';
 
 /** How many cases with as many faults are drawn by lot for each scenario. */
-const DRAWN = ALL ? 2_000 : 100;
+const DRAWN = ALL ? 1_000 : 100;
 const LIMIT_MS = 15 * 60_000;
 
 /** Every estate of a strategy in memory, against faults at its calls. */
