@@ -57,7 +57,8 @@ fi
 unpack() { # root suite packages
   local hooks=()
   # MariaDB's plugins come with the whole server alone; of that, nothing else is unpacked.
-  [[ $3 != *mariadb-server-core* ]] || hooks=(--extract-hook='cd "$1/tmp" && apt-get download -q mariadb-server &&
+  [[ $3 != *mariadb-server-core* ]] || hooks=(--extract-hook='cd "$1/tmp" &&
+    APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get download -q mariadb-server &&
     dpkg-deb --fsys-tarfile mariadb-server_*.deb | tar -x -C "$1" ./usr/lib/mysql/plugin && rm mariadb-server_*.deb')
   # A mirror may lag behind; packages are verified all the same.
   mmdebstrap --quiet --variant=extract --include="$3,$tools,base-files" --aptopt='Acquire::Check-Valid-Until "false"' \

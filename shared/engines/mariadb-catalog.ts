@@ -103,6 +103,7 @@ export async function observe(connection: Connection, current: string, alternate
 }
 
 /**
+ * The option to grant belongs to a table, and where there are rights on columns alone, only they tell of it.
  * Names are compared as bytes: those of users differ by their case. Booleans and the whole go over as text, as
  * MariaDB makes broken JSON of the one and the driver would read the other by itself.
  */
@@ -126,7 +127,9 @@ WITH
     UNION ALL SELECT GRANTEE, 'table', TABLE_SCHEMA, TABLE_NAME, NULL, PRIVILEGE_TYPE, IS_GRANTABLE
       FROM information_schema.TABLE_PRIVILEGES
     UNION ALL SELECT GRANTEE, 'column', TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, PRIVILEGE_TYPE, 'NO'
-      FROM information_schema.COLUMN_PRIVILEGES)
+      FROM information_schema.COLUMN_PRIVILEGES
+    UNION ALL SELECT DISTINCT GRANTEE, 'table', TABLE_SCHEMA, TABLE_NAME, NULL, 'USAGE', IS_GRANTABLE
+      FROM information_schema.COLUMN_PRIVILEGES WHERE IS_GRANTABLE = 'YES')
 SELECT CAST(JSON_OBJECT(
   'version', VERSION(),
   'readOnly', CONCAT(@@global.read_only),
@@ -139,8 +142,8 @@ SELECT CAST(JSON_OBJECT(
       'column', col, 'privileges', PRIVILEGE_TYPE, 'grantable', IS_GRANTABLE))
     FROM granted g JOIN grantee ON BINARY GRANTEE = grantee.name),
   'routines', (SELECT JSON_ARRAYAGG(JSON_OBJECT('user', p.User, 'host', p.Host, 'database', p.Db, 'name', Routine_name,
-      'kind', Routine_type, 'privileges', Proc_priv, 'exists', EXISTS (
-        SELECT * FROM mysql.proc WHERE proc.db = p.Db AND proc.name = Routine_name AND proc.type = Routine_type)))
+      'kind', Routine_type, 'privileges', Proc_priv, 'exists', (
+        SELECT COUNT(*) FROM mysql.proc WHERE proc.db = p.Db AND proc.name = Routine_name AND proc.type = Routine_type)))
     FROM mysql.procs_priv p JOIN grantee ON BINARY p.User = grantee.User AND p.Host = grantee.Host),
   'proxies', (SELECT JSON_ARRAYAGG(JSON_OBJECT('user', p.User, 'host', p.Host, 'proxiedUser', Proxied_user,
       'proxiedHost', Proxied_host, 'grantable', With_grant))

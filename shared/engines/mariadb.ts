@@ -160,12 +160,12 @@ async function changeAsAdministrator(connection: Connection, change: PasswordCha
   if (snapshot.current.length === 0) throw new RekeyError('USERNAME_INVALID', `the user ${username} does not exist`);
   requireWritable(snapshot);
   if (snapshot.judgesPasswords) requireEncrypted(acting);
-  const accounts = snapshot.current.filter(({ expired, methods }) => expired || !holdsPassword(methods, password));
-  for (const { methods, ...account } of accounts)
+  for (const { methods, ...account } of snapshot.current)
     requirePasswordMethods(
       accountName(account),
       methods.map(({ plugin }) => plugin),
     );
+  const accounts = snapshot.current.filter(({ expired, methods }) => expired || !holdsPassword(methods, password));
   if (accounts.length === 0) return;
   const changes = accounts.map(
     (account) => `${accountName(account)} ${identifiedBy(account.methods, password, snapshot.judgesPasswords)}`,

@@ -1,101 +1,26 @@
 import { createMysqlEngine, type MysqlEngine } from '../../../shared/engines/mysql.ts';
-import type { AdministeredPair, Credentials } from '../../../shared/engines/port.ts';
+import type { Credentials } from '../../../shared/engines/port.ts';
 import { systemClock } from '../../../shared/operations/clock.ts';
-import { deadlineIn } from '../../../shared/operations/deadline.ts';
-import { SecretValue } from '../../../shared/secrets/secret-value.ts';
 import { type MysqlOptions, type MysqlServer, startMysql } from '../../sandbox/mysql.ts';
+import { account, benchOf, type MysqlFamilyBench, secret, soon } from '../mysql-family-bench.ts';
 
-export const soon = (milliseconds = 30_000) => deadlineIn(milliseconds, systemClock);
-export const secret = (text: string) => new SecretValue(text);
-export const ACCEPTED = { kind: 'accepted' };
-export const WRONG = { kind: 'refused', reason: 'password' };
+export { ACCEPTED, account, newName, secret, soon, WRONG } from '../mysql-family-bench.ts';
 
-/** A real server, the adapter in front of it, and short ways to say what a test does. */
-export interface Bench {
-  readonly server: MysqlServer;
-  readonly engine: MysqlEngine;
-  /** Like the master user of RDS. */
-  readonly admin: Credentials;
-  as(username: string, password: string, more?: Partial<Credentials>): Credentials;
-  login(username: string, password: string, witness?: Credentials): ReturnType<MysqlEngine['login']>;
-  /** Statements of the superuser, in which the text of an account may be anything. */
-  run(...statements: string[]): Promise<void>;
-  /** First columns of what the superuser asks. */
-  texts(sql: string): Promise<string[]>;
-  /** A user with the password `one`. */
-  newUser(options?: string, name?: string): Promise<string>;
-  setPassword(username: string, present: string, password: string): Promise<void>;
-  setByAdmin(username: string, password: string): Promise<void>;
+export interface Bench extends MysqlFamilyBench<MysqlServer, MysqlEngine> {
   /** Lets a user have two passwords. */
   mayHaveTwo(username: string): Promise<void>;
   add(username: string, present: string, password: string, acting?: Credentials): Promise<'added' | 'alreadyAdded'>;
   discard(username: string, kept: string, acting?: Credentials): Promise<'discarded' | 'not-wanted'>;
-  /** Of these two the current user exists, with the password `one`. */
-  newPair(...hosts: string[]): Promise<AdministeredPair>;
-  prepare(pair: AdministeredPair, password?: string): Promise<void>;
-  /** What the two differ in, as the administrator sees it. */
-  differences(pair: AdministeredPair): Promise<readonly string[]>;
-  /** SHOW GRANTS of an account, without its own name. */
-  grants(user: string, host?: string): Promise<string[]>;
-  /** Those of these passwords that the server accepts for the user. */
-  accepted(username: string, ...passwords: string[]): Promise<string[]>;
 }
-
-/** As MySQL quotes it, whatever it is. */
-export const account = (user: string, host = '%') =>
-  [user, host].map((part) => `\`${part.replaceAll('`', '``')}\``).join('@');
-
-let count = 0;
-export const newName = () => {
-  count += 1;
-  return `user_${count}`;
-};
 
 export async function startBench(options: MysqlOptions): Promise<Bench> {
   const server = await startMysql(options);
   const engine = createMysqlEngine({ ca: server.ca, allowLoopback: true, clock: systemClock });
-  const { host, port } = server;
-  const as: Bench['as'] = (username, password, more) => ({
-    host,
-    port,
-    database: '',
-    username,
-    password: secret(password),
-    ...more,
-  });
-  const admin = as(server.admin.username, server.admin.password);
-  const login: Bench['login'] = (username, password, witness) =>
-    engine.login(as(username, password), soon(), witness && (async () => witness));
-  const superuser = async <T>(work: (connection: Awaited<ReturnType<MysqlServer['connect']>>) => Promise<T>) => {
-    const connection = await server.connect(server.superuser);
-    return work(connection).finally(() => connection.end());
-  };
-  const texts: Bench['texts'] = (sql) =>
-    superuser(async (connection) => {
-      const [rows] = await connection.query({ sql, rowsAsArray: true });
-      return (rows as unknown[][]).map(([first]) => String(first));
-    });
-  const run: Bench['run'] = (...statements) =>
-    superuser(async (connection) => {
-      for (const statement of statements) await connection.query(statement);
-    });
+  const bench = benchOf(server, engine);
+  const { as } = bench;
   return {
-    server,
-    engine,
-    admin,
-    as,
-    login,
-    texts,
-    run,
-    async newUser(options = '', name = newName()) {
-      await run(`CREATE USER ${account(name)} IDENTIFIED BY 'one' ${options}`);
-      return name;
-    },
-    setPassword: (username, present, password) =>
-      engine.setPassword({ acting: as(username, present), username, password: secret(password) }, soon()),
-    setByAdmin: (username, password) =>
-      engine.setPassword({ acting: admin, username, password: secret(password) }, soon()),
-    mayHaveTwo: (username) => run(`GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO ${account(username)}`),
+    ...bench,
+    mayHaveTwo: (username) => bench.run(`GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO ${account(username)}`),
     add: (username, present, password, acting = as(username, present)) =>
       engine.dualPassword.addPassword(
         { acting, username, password: secret(password), present: as(username, present) },
@@ -103,23 +28,5 @@ export async function startBench(options: MysqlOptions): Promise<Bench> {
       ),
     discard: (username, kept, acting = as(username, kept)) =>
       engine.dualPassword.discardOld({ acting, kept: as(username, kept) }, async () => true, soon()),
-    async newPair(...hosts) {
-      const current = newName();
-      for (const from of hosts.length > 0 ? hosts : ['%'])
-        await server.run(`CREATE USER ${account(current, from)} IDENTIFIED BY 'one'`);
-      return { admin, current, alternate: `${current}_clone`, database: server.database };
-    },
-    prepare: (pair, password = 'two') => engine.alternatingUsers.prepareAlternate(pair, secret(password), soon()),
-    differences: (pair) => engine.alternatingUsers.differences(pair, pair.admin, soon()),
-    async grants(user, from = '%') {
-      const name = account(user, from);
-      const rows = await texts(`SHOW GRANTS FOR ${name}`);
-      return rows.map((row) => row.replace(/ (?:TO|FROM) `[^`]*`@`[^`]*`( WITH (?:GRANT|ADMIN) OPTION)?$/, '$1'));
-    },
-    async accepted(username, ...passwords) {
-      const found = [];
-      for (const password of passwords) if ((await login(username, password)).kind === 'accepted') found.push(password);
-      return found;
-    },
   };
 }
