@@ -133,7 +133,7 @@ export const ENGINES: readonly BenchEngine[] = [
       'alternating-users': alternatingUsers('MariaDB'),
       'user-pair': userPair,
     },
-    floor: 'mysql',
+    floor: 'mariadb',
   },
   {
     name: 'redis',

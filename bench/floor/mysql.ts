@@ -1,7 +1,7 @@
 import { createConnection } from 'mysql2/promise';
 import type { FloorDriver } from './driver.ts';
 
-/** MySQL and MariaDB: both know ALTER USER, and take the host `%` where none is said. */
+/** MySQL; and MariaDB but for how a user changes its own password. Both take the host `%` where none is said. */
 export const driver: FloorDriver = {
   async open({ host, port, dbname, username, password }, ca) {
     const connection = await createConnection({
@@ -25,4 +25,4 @@ export const driver: FloorDriver = {
   look: 'SELECT CURRENT_USER()',
 };
 
-const quote = (text: string) => `'${text.replace(/['\\]/g, '\\$&')}'`;
+export const quote = (text: string) => `'${text.replace(/['\\]/g, '\\$&')}'`;
