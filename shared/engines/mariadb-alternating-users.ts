@@ -20,6 +20,7 @@ import {
 import { permittedToLook, type Session } from './mariadb-session.ts';
 import { type Connection, quoteLiteral, quoteName } from './mysql-connection.ts';
 import { ServerRefusal } from './mysql-errors.ts';
+import { requirePassword } from './mysql-password.ts';
 import { lockUsers, requireEncrypted } from './mysql-session.ts';
 import type { AdministeredPair, AlternatingUsersEngine, Credentials, UserPair } from './port.ts';
 
@@ -59,6 +60,7 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
     observer: 'administrator',
 
     async prepareAlternate(pair, password, deadline) {
+      requirePassword(password);
       await administering(pair, deadline, async (connection, first) => {
         requireCurrent(first, pair);
         requireWritable(first);

@@ -18,6 +18,7 @@ import { connect, createSession, permittedToLook } from './mariadb-session.ts';
 import { userPair } from './mariadb-user-pair.ts';
 import { type Connection, quoteLiteral, quoteName } from './mysql-connection.ts';
 import { refusalAsRekeyError, ServerRefusal } from './mysql-errors.ts';
+import { requirePassword } from './mysql-password.ts';
 import { requireEncrypted } from './mysql-session.ts';
 import type { Credentials, DatabaseEngine, PasswordChange, RefusalReason } from './port.ts';
 import type { Trust } from './tls.ts';
@@ -57,6 +58,7 @@ export function createMariadbEngine({ clock: _, ...trust }: MariadbOptions): Mar
 
     async setPassword(change, deadline) {
       requireUserName(change.username);
+      requirePassword(change.password);
       const { acting, username } = change;
       const work = acting.username === username ? changeOwn : changeAsAdministrator;
       // An administrator need not have a right in the database of the user.

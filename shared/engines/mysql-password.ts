@@ -22,12 +22,12 @@ const CURRENT_PASSWORD_REQUIRED = 3892;
  */
 const PRINTABLE_ASCII = /^[\x20-\x7e]{1,255}$/;
 
-/** @throws RekeyError PASSWORD_REJECTED */
+/** MariaDB's drivers do the same. @throws RekeyError PASSWORD_REJECTED */
 export function requirePassword(password: SecretValue): void {
   if (!PRINTABLE_ASCII.test(password.expose()))
     throw new RekeyError(
       'PASSWORD_REJECTED',
-      'a new MySQL password must be 1 to 255 characters of printable ASCII: drivers send anything else in different ways',
+      'a new password must be 1 to 255 characters of printable ASCII: drivers send anything else in different ways',
     );
 }
 

@@ -1,0 +1,190 @@
+import { inspect } from 'node:util';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { createMariadbEngine, type MariadbEngine } from '../../shared/engines/mariadb.ts';
+import type { AdministeredPair, Credentials, PasswordChange } from '../../shared/engines/port.ts';
+import { systemClock } from '../../shared/operations/clock.ts';
+import { deadlineIn } from '../../shared/operations/deadline.ts';
+import { safeError } from '../../shared/operations/logger.ts';
+import { SecretValue } from '../../shared/secrets/secret-value.ts';
+import { createAuthority } from '../sandbox/certificates.ts';
+import { describeEachServer } from '../sandbox/describe-server.ts';
+import { MARIADB_VERSIONS, type MariadbServer, mariadbIsInstalled, startMariadb } from '../sandbox/mariadb.ts';
+
+const CANARY = 'hunter2-canary';
+/** What a server stores of a password. */
+const STORED = /\*[0-9A-F]{40}/;
+const soon = () => deadlineIn(30_000, systemClock);
+
+/** Every way in which an error is ever shown. */
+function shownAs(error: unknown): string {
+  const { stack, cause } = error as Error;
+  const views = [inspect(error, { depth: 20, showHidden: true }), JSON.stringify(error), String(error), stack, cause];
+  return [...views.map(String), JSON.stringify(safeError(error))].join('\n');
+}
+
+describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('a password that MariaDB %s is told of', (version) => {
+  let server: MariadbServer;
+  let engine: MariadbEngine;
+
+  beforeAll(async () => {
+    server = await startMariadb({
+      version,
+      settings: {
+        'log-output': 'FILE,TABLE',
+        'slow-query-log': 'ON',
+        'long-query-time': '0',
+        'performance-schema': 'ON',
+      },
+    });
+    engine = createMariadbEngine({ ca: server.ca, allowLoopback: true, clock: systemClock });
+    await server.run(
+      `UPDATE performance_schema.setup_consumers SET ENABLED = 'YES';
+       CREATE USER rekeyed IDENTIFIED BY 'one'`,
+    );
+  });
+  afterAll(() => server?.stop());
+
+  const as = (username: string, password: string, more: Partial<Credentials> = {}): Credentials => ({
+    host: server.host,
+    port: server.port,
+    database: '',
+    username,
+    password: new SecretValue(password),
+    ...more,
+  });
+  const admin = () => as(server.admin.username, server.admin.password);
+  const pair = (current: string, more: Partial<AdministeredPair> = {}): AdministeredPair => ({
+    admin: admin(),
+    current,
+    alternate: `${current}_clone`,
+    database: '',
+    ...more,
+  });
+  const change = (username: string, password: string): PasswordChange => ({
+    acting: as(username, CANARY),
+    username,
+    password: new SecretValue(password),
+  });
+  const canary = new SecretValue(CANARY);
+
+  /** Its password is the canary, and the test itself leaves it in no log. */
+  const newSmall = () =>
+    server.run(`SET SESSION sql_log_off = ON; CREATE USER IF NOT EXISTS small IDENTIFIED BY '${CANARY}'`);
+
+  async function thrownBy(work: Promise<unknown>): Promise<unknown> {
+    try {
+      await work;
+    } catch (error) {
+      return error;
+    }
+    throw new Error('nothing was thrown');
+  }
+
+  test("is in no line of the server's logs, and in no record of its statements", async () => {
+    const { alternatingUsers, userPair } = engine;
+    await alternatingUsers.prepareAlternate(pair('rekeyed'), canary, soon());
+    await engine.setPassword(change('rekeyed_clone', `${CANARY}-2`), soon());
+    await engine.setPassword({ acting: admin(), username: 'rekeyed', password: canary }, soon());
+    await engine.setPassword(change('rekeyed', `${CANARY}-3`), soon());
+    await userPair.createPeer(pair('rekeyed'), new SecretValue(`${CANARY}-4`), soon());
+    await engine.login(as('rekeyed', `${CANARY}-wrong`), soon());
+    await thrownBy(engine.setPassword(change('rekeyed_clone', CANARY), soon()));
+    await thrownBy(userPair.peerDifferences(as('rekeyed', CANARY), as('rekeyed_clone', CANARY), soon()));
+
+    const log = server.log();
+    expect(log).toContain('ALTER USER');
+    expect(log).not.toContain('hunter2');
+    const watcher = await server.connect(server.superuser);
+    try {
+      for (const [column, table] of [
+        ['argument', 'mysql.general_log'],
+        ['sql_text', 'mysql.slow_log'],
+        ['sql_text', 'performance_schema.events_statements_current'],
+        ['sql_text', 'performance_schema.events_statements_history'],
+        ['sql_text', 'performance_schema.events_statements_history_long'],
+        ['digest_text', 'performance_schema.events_statements_summary_by_digest'],
+      ]) {
+        const [rows] = await watcher.query(`SELECT CONVERT(${column} USING utf8mb4) AS text FROM ${table}`);
+        const texts = (rows as { text: string | null }[]).map(({ text }) => text ?? '');
+        expect(texts).not.toHaveLength(0);
+        expect(texts.filter((text) => text.includes('hunter2'))).toEqual([]);
+      }
+    } finally {
+      await watcher.end();
+    }
+  });
+
+  test.each<[string, () => Promise<unknown>]>([
+    ['a wrong password', () => engine.setPassword(change('nobody', CANARY), soon())],
+    ['a missing database', () => engine.login({ ...admin(), database: 'no' }, soon())],
+    ['a user that is not there', () => engine.alternatingUsers.prepareAlternate(pair('nobody'), canary, soon())],
+    [
+      'an administrator who is refused',
+      () =>
+        engine.alternatingUsers.prepareAlternate(pair('nobody', { admin: as('rekey_admin', CANARY) }), canary, soon()),
+    ],
+    [
+      'a right that the administrator lacks',
+      async () => {
+        await server.run("CREATE USER IF NOT EXISTS mighty IDENTIFIED BY 'one'; GRANT FILE ON *.* TO mighty");
+        await engine.alternatingUsers.prepareAlternate(pair('mighty'), canary, soon());
+      },
+    ],
+    [
+      'a password of another user',
+      async () => {
+        await newSmall();
+        await engine.setPassword({ ...change('small', `${CANARY}-2`), username: 'mighty' }, soon());
+      },
+    ],
+    [
+      'a password that a policy refuses',
+      async () => {
+        await newSmall();
+        await server.run("INSTALL SONAME 'simple_password_check'");
+        try {
+          await engine.setPassword(change('small', `${CANARY}-2`), soon());
+        } finally {
+          await server.run("UNINSTALL SONAME 'simple_password_check'");
+        }
+      },
+    ],
+    [
+      'a default role that the administrator may not set',
+      async () => {
+        await server.run(
+          `CREATE ROLE IF NOT EXISTS reader; CREATE USER IF NOT EXISTS with_role IDENTIFIED BY 'one';
+           GRANT reader TO with_role; SET DEFAULT ROLE reader FOR with_role`,
+        );
+        await engine.alternatingUsers.prepareAlternate(pair('with_role'), canary, soon());
+      },
+    ],
+    ['a port where nothing listens', () => engine.login(as('app', CANARY, { port: 1 }), soon())],
+    ['a host that is not there', () => engine.login(as('app', CANARY, { host: 'no-such-host.invalid' }), soon())],
+    [
+      'an unknown authority',
+      () =>
+        createMariadbEngine({ ca: createAuthority().certificate, allowLoopback: true, clock: systemClock }).login(
+          as('app', CANARY),
+          soon(),
+        ),
+    ],
+    ['a password that drivers disagree about', () => engine.setPassword(change('app', `${CANARY}-λ`), soon())],
+    ['a user name with a NUL', () => engine.login(as('app\0', CANARY), soon())],
+    [
+      'a connection without TLS',
+      () =>
+        engine.setPassword(
+          { ...change('app', `${CANARY}-2`), acting: as('app', CANARY, { transport: { kind: 'plaintext' } }) },
+          soon(),
+        ),
+    ],
+  ])('is in no view of the error about %s', async (_, work) => {
+    const error = await thrownBy(work());
+
+    expect(error).toHaveProperty('name', 'RekeyError');
+    expect(error).not.toHaveProperty('cause');
+    expect(shownAs(error)).not.toMatch(/hunter2/);
+    expect(shownAs(error)).not.toMatch(STORED);
+  });
+});
