@@ -51,12 +51,14 @@ async function view(connection: Connection, user: string): Promise<View> {
     'SELECT CURRENT_USER() AS account',
     'SHOW GRANTS FOR CURRENT_USER',
     'SHOW CREATE USER',
-    'SELECT DISTINCT ROLE_NAME AS role FROM information_schema.APPLICABLE_ROLES',
+    'SELECT ROLE_NAME AS role FROM information_schema.APPLICABLE_ROLES WHERE GRANTEE = CURRENT_USER()',
   ]);
   const self = accountOf(firstOf(own[0]));
   const names = [accountName(self), `'${self.user}'@'${self.host}'`]; // MariaDB 10.11 quotes a proxy's so
   const rights = grants.map((row) => withoutGrantee(firstOf(row), names));
-  const ofRoles = await connection.run(roles.map((row) => `SHOW GRANTS FOR ${quoteName(firstOf(row))}`));
+  // Of a role that is not enabled a user is not told what it may do; with it goes what it inherits from others.
+  const enabled = roles.map((row) => quoteName(firstOf(row)));
+  const ofRoles = await connection.run(enabled.flatMap((role) => [`SET ROLE ${role}`, `SHOW GRANTS FOR ${role}`]));
   const all = [...rights, ...ofRoles.flat().map((row) => firstOf(row).replace(/ TO `(?:[^`]|``)*`/s, ''))];
   return {
     user,
@@ -107,7 +109,7 @@ const withoutTexts = (text: string): string => text.replaceAll(/'(?:[^'\\]|''|\\
 function mayChangeUsers(right: string): boolean {
   const [, privileges = '', pattern] = /^GRANT (.*?) ON (?:\*|`((?:[^`]|``)*)`)\./s.exec(right) ?? [];
   if (privileges === '') return false;
-  const names = privileges.split(', ');
+  const names = privileges.replaceAll(/ \([^)]*\)/g, '').split(', '); // of a right on columns, without them
   const everywhere = pattern === undefined;
   if (!everywhere && !matches(pattern.replaceAll('``', '`'), 'mysql')) return false;
   return names.some((name) => DANGEROUS.includes(name) || (everywhere && name === 'CREATE USER'));
