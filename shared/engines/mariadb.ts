@@ -73,7 +73,10 @@ export function createMariadbEngine({ clock: _, ...trust }: MariadbOptions): Mar
     userPair: userPair(session, alternating),
   };
 
-  /** What an administrator knows of a user that was refused; undefined where nothing speaks against the refusal as it is. */
+  /**
+   * What an administrator knows of a user that was refused; undefined where nothing speaks against the refusal as it
+   * is. That a password has expired the server says by itself, to whoever has it.
+   */
   async function reasonSeenBy(
     witness: () => Promise<Credentials | undefined>,
     { username }: Credentials,
@@ -85,16 +88,11 @@ export function createMariadbEngine({ clock: _, ...trust }: MariadbOptions): Mar
       return await connect({ ...credentials, database: '' }, trust, deadline, async (connection) => {
         const accounts = await connection.query<SeenAccount>(
           `SELECT IFNULL(JSON_VALUE(Priv, '$.account_locked'), 0) IN (1, 'true') AS locked,
-             IFNULL(JSON_VALUE(Priv, '$.password_last_changed'), 1) = 0 OR (lifetime > 0 AND UNIX_TIMESTAMP() >
-               JSON_VALUE(Priv, '$.password_last_changed') + lifetime * 86400) AS expired,
              IFNULL(JSON_VALUE(Priv, '$.ssl_type'), 0) > 1 AS wantsCertificate
-           FROM (SELECT Priv, IF(IFNULL(JSON_VALUE(Priv, '$.password_lifetime'), -1) < 0,
-               @@global.default_password_lifetime, JSON_VALUE(Priv, '$.password_lifetime')) AS lifetime
-             FROM mysql.global_priv WHERE BINARY User = ${quoteLiteral(username)} AND Host <> '') AS account`,
+           FROM mysql.global_priv WHERE BINARY User = ${quoteLiteral(username)} AND Host <> ''`,
         );
         if (accounts.length === 0) return 'no-such-user';
         if (accounts.every(({ locked }) => locked)) return 'locked';
-        if (accounts.every(({ expired }) => expired)) return 'expired';
         // Rekey has no certificate of its own to show.
         return accounts.every(({ wantsCertificate }) => wantsCertificate) ? 'not-permitted' : undefined;
       });
@@ -106,7 +104,6 @@ export function createMariadbEngine({ clock: _, ...trust }: MariadbOptions): Mar
 
 interface SeenAccount {
   readonly locked: 0 | 1;
-  readonly expired: 0 | 1;
   readonly wantsCertificate: 0 | 1;
 }
 
