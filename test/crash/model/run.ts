@@ -250,15 +250,15 @@ function createDelivery(world: World, invariants: Watch, conductor: Conductor, f
 
 const last = (thrown: readonly unknown[]) => String(thrown.at(-1) ?? 'a death');
 
-/** The alternate user logs in with its new password, and has one right too few. */
+/** The alternate user logs in with its new password. A new one has one right too few: what is equal is not touched. */
 function halfPrepared({ database, rights }: World, { alternate }: AdministeredPair, password: SecretValue): void {
-  const { sessions } = database.users.get(alternate) ?? { sessions: [] };
+  const { sessions, rights: had } = database.users.get(alternate) ?? { sessions: [], rights: [...rights].slice(1) };
   database.users.set(alternate, {
     passwords: [password.expose()],
     mayLogIn: true,
     expired: false,
     administers: false,
-    rights: new Set([...rights].slice(1)),
+    rights: new Set(had),
     sessions,
   });
 }
