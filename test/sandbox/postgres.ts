@@ -17,6 +17,12 @@ export interface PostgresOptions {
   readonly authentication?: 'scram-sha-256' | 'md5' | 'password' | 'trust';
   /** Never leaves recovery, like a replica: it can only be read, and has no user but the superuser. */
   readonly standby?: boolean;
+  /** A copy that streams from a server which runs: read-only until `SELECT pg_promote()`, and the same users. */
+  readonly replicaOf?: {
+    readonly primary: PostgresServer;
+    /** Where it finds the primary; a proxy in between can part the two. */
+    readonly port: number;
+  };
   /** Lines of postgresql.conf, e.g. `{ log_statement: 'all' }`. */
   readonly settings?: Readonly<Record<string, string>>;
 }
@@ -31,6 +37,9 @@ export interface PostgresServer {
   /** PEM of the authority that a client is to trust, and a file that holds it. */
   readonly ca: string;
   readonly caFile: string;
+  readonly authority: CertificateAuthority;
+  /** Where its files lie. */
+  readonly folder: string;
   readonly superuser: Account;
   /** CREATEROLE and CREATEDB but no superuser: like the master user of RDS. */
   readonly admin: Account;
@@ -45,13 +54,15 @@ export interface PostgresServer {
 
 /** @throws Error with the end of the server's log when it does not come up */
 export async function startPostgres(options: PostgresOptions): Promise<PostgresServer> {
-  const { version } = options;
-  const authority = createAuthority();
-  const superuser = { username: 'postgres', password: randomBytes(12).toString('hex') };
-  const admin = { username: 'rekey_admin', password: randomBytes(12).toString('hex') };
+  const { version, replicaOf } = options;
+  const {
+    authority = createAuthority(),
+    superuser = { username: 'postgres', password: randomBytes(12).toString('hex') },
+    admin = { username: 'rekey_admin', password: randomBytes(12).toString('hex') },
+  } = replicaOf?.primary ?? {};
   const folder = await newPostgresFolder(version);
   const { server, caFile } = await removedOnFailure(folder.path, async () => {
-    await initialise(folder, superuser);
+    await (replicaOf ? copy(replicaOf.primary, folder) : initialise(folder, superuser));
     const caFile = await configure(folder, options, authority);
     const server = await startServerProcess({
       name: `PostgreSQL ${version}`,
@@ -90,7 +101,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
   }
 
   try {
-    if (!options.standby)
+    if (!options.standby && !replicaOf)
       await run(`CREATE ROLE ${admin.username} LOGIN CREATEROLE CREATEDB PASSWORD '${admin.password}'`);
   } catch (error) {
     await server.stop();
@@ -103,6 +114,8 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
     pid: server.pid,
     ca: authority.certificate,
     caFile,
+    authority,
+    folder: folder.path,
     superuser,
     admin,
     log: server.log,
@@ -127,6 +140,20 @@ async function initialise(folder: PostgresFolder, superuser: Account): Promise<v
   }
 }
 
+/** PostgreSQL, "Making a Base Backup Using the Low Level API"; what is not in the copy comes by streaming. */
+async function copy(primary: PostgresServer, folder: PostgresFolder): Promise<void> {
+  const client = await primary.connect(primary.superuser);
+  try {
+    await client.query(`SELECT pg_backup_start('replica', fast => true)`);
+    await promisify(execFile)('cp', ['-a', `${primary.folder}/data`, folder.path]);
+    const { rows } = await client.query('SELECT labelfile FROM pg_backup_stop(wait_for_archive => false)');
+    await giveAway(folder.path, 'data/backup_label', rows[0].labelfile, folder.owner);
+    await rm(`${folder.path}/data/postmaster.pid`);
+  } finally {
+    await client.end();
+  }
+}
+
 /** @returns the path of the authority's certificate */
 async function configure(
   folder: PostgresFolder,
@@ -147,6 +174,12 @@ async function configure(
     full_page_writes: 'off',
     ...options.settings,
   };
+  const { replicaOf } = options;
+  if (replicaOf) {
+    const { username, password } = replicaOf.primary.superuser;
+    settings['primary_conninfo'] =
+      `host=127.0.0.1 port=${replicaOf.port} user=${username} password=${password} sslmode=require sslcertmode=disable`;
+  }
   if (tls !== 'off') {
     const { certificate, key } = tls(authority);
     settings['ssl'] = 'on';
@@ -157,7 +190,8 @@ async function configure(
   await give('data/postgresql.auto.conf', lines.join(''));
   // A server with TLS takes no connection without it, so that a client which falls back is caught.
   const kind = tls === 'off' ? 'host' : 'hostssl';
-  await give('data/pg_hba.conf', `${kind} all all 127.0.0.1/32 ${authentication}\n`);
-  if (options.standby) await give('data/standby.signal', '');
+  const rules = ['all', 'replication'].map((database) => `${kind} ${database} all 127.0.0.1/32 ${authentication}\n`);
+  await give('data/pg_hba.conf', rules.join(''));
+  if (options.standby || replicaOf) await give('data/standby.signal', '');
   return giveAway(folder.path, 'ca.crt', authority.certificate, folder.owner);
 }

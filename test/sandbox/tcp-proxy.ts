@@ -18,6 +18,8 @@ export interface TcpProxy {
   onChunk(fate: ChunkFate | undefined): void;
   /** Undefined tells nobody. */
   onTraffic(watch: ((traffic: Traffic) => void) | undefined): void;
+  /** New connections go to this port from now on, as a name does after a fail-over. */
+  leadTo(serverPort: number): void;
   /** Cuts every connection. */
   close(): Promise<void>;
 }
@@ -27,26 +29,27 @@ export async function startTcpProxy(serverPort: number): Promise<TcpProxy> {
   let fate: ChunkFate = () => 'pass';
   let watch: (traffic: Traffic) => void = () => {};
   let connections = 0;
+  let target = serverPort;
 
   const server = createServer((client) => {
     connections += 1;
     const connection = connections;
-    const upstream = connect(serverPort, '127.0.0.1');
+    const upstream = connect(target, '127.0.0.1');
     const cut = () => {
       client.destroy();
       upstream.destroy();
     };
-    const forward = (from: 'client' | 'server', source: Socket, target: Socket) => {
+    const forward = (from: 'client' | 'server', source: Socket, sink: Socket) => {
       sockets.add(source);
       source.on('data', (chunk) => {
         watch({ connection, from, what: 'bytes' });
-        if (fate(from) === 'pass') target.write(chunk);
+        if (fate(from) === 'pass') sink.write(chunk);
         else cut();
       });
       // What was written before an end still has to arrive; after an error nothing does.
       source.on('end', () => {
         watch({ connection, from, what: 'end' });
-        target.end();
+        sink.end();
       });
       source.on('error', cut);
       source.on('close', () => sockets.delete(source));
@@ -64,6 +67,9 @@ export async function startTcpProxy(serverPort: number): Promise<TcpProxy> {
     },
     onTraffic(next) {
       watch = next ?? (() => {});
+    },
+    leadTo(port) {
+      target = port;
     },
     async close() {
       for (const socket of sockets) socket.destroy();

@@ -17,6 +17,8 @@ export interface Application {
   readonly rig: Rig;
   readonly username: string;
   readonly arn: string;
+  /** Of the administrator's secret, whether the application's names it or not. */
+  readonly adminArn: string;
   beginRotation(): string;
   run(step: Step, token: string, over?: Partial<RotationDeps>): Promise<StepOutcome>;
   /** A whole rotation. @returns what its steps did */
@@ -32,12 +34,22 @@ export interface Application {
   passwords(): readonly string[];
 }
 
+export interface ApplicationOptions {
+  /** Whether the secret names the administrator. @default where the strategy needs that */
+  readonly masterarn?: boolean;
+  readonly tags?: Readonly<Record<string, string>>;
+}
+
 let applications = 0;
 
 export async function createApplication(
   server: RealServer,
   strategy: StrategyName,
   name = 'app',
+  {
+    masterarn: named = strategy === 'alternating-users' || strategy === 'user-pair',
+    tags = {},
+  }: ApplicationOptions = {},
 ): Promise<Application> {
   applications += 1;
   const first = { username: `${name}${applications}`, password: `first-${randomBytes(8).toString('hex')}` };
@@ -46,13 +58,13 @@ export async function createApplication(
   const rig = createRig(server.rekey.engine);
   const deps: RotationDeps = { ...rig.deps, ...server.rekey };
   const at = { ...server.secretKeys, host: server.host, port: server.port };
-  const byAdministrator = strategy === 'alternating-users' || strategy === 'user-pair';
   const masterarn = rig.secrets.create('admin', JSON.stringify({ ...at, ...server.admin }), {
     'rekey:admin-for': 'app/db',
   });
-  const arn = rig.secrets.create('app/db', JSON.stringify({ ...at, ...first, ...(byAdministrator && { masterarn }) }), {
+  const arn = rig.secrets.create('app/db', JSON.stringify({ ...at, ...first, ...(named && { masterarn }) }), {
     'rekey:strategy': strategy,
     ...server.tagsFor(strategy),
+    ...tags,
   });
   const login: Application['login'] = async (stage) => {
     const staged = await rig.secrets.store.readStage(arn, stage);
@@ -62,6 +74,7 @@ export async function createApplication(
     rig,
     username: first.username,
     arn,
+    adminArn: masterarn,
     login,
     beginRotation: () => rig.secrets.beginRotation(arn),
     run: (step, token, over) => rig.run(step, arn, token, { ...server.rekey, ...over }),

@@ -8,7 +8,12 @@ import { MARIADB, MYSQL, POSTGRES, REDIS } from '../../../shared/secrets/engine-
 import { type MariadbOptions, type MariadbServer, startMariadb } from '../../sandbox/mariadb.ts';
 import { type MysqlOptions, type MysqlServer, startMysql } from '../../sandbox/mysql.ts';
 import type { MysqlFamilyServer } from '../../sandbox/mysql-family.ts';
-import { type PostgresServer, type PostgresVersion, startPostgres } from '../../sandbox/postgres.ts';
+import {
+  type PostgresOptions,
+  type PostgresServer,
+  type PostgresVersion,
+  startPostgres,
+} from '../../sandbox/postgres.ts';
 import { type RedisServer, type RedisServerId, startRedis } from '../../sandbox/redis.ts';
 import type { Account } from '../../sandbox/server-process.ts';
 
@@ -34,10 +39,14 @@ export interface RealServer {
 
 const LOCAL = { clock, allowLoopback: true };
 
-export async function startRealPostgres(version: PostgresVersion): Promise<PostgresServer & RealServer> {
+export async function startRealPostgres(
+  version: PostgresVersion,
+  options: Omit<PostgresOptions, 'version'> = {},
+): Promise<PostgresServer & RealServer> {
   const server = await startPostgres({
     version,
-    settings: { log_statement: 'all', log_min_duration_statement: '0' },
+    ...options,
+    settings: { log_statement: 'all', log_min_duration_statement: '0', ...options.settings },
   });
   const open = async (account: Account) => {
     const client = await server.connect(account);
