@@ -132,9 +132,10 @@ async function greet(
     ...opening,
   );
   if (hello instanceof ServerRefusal) throw hello;
-  // Many users may not ask who they are: then the answer to HELLO stands alone.
-  const mayAsk = !(whoAmI instanceof ServerRefusal && whoAmI.kind === 'no-right');
-  if (mayAsk && whoAmI !== username)
+  // Many users may not ask who they are: then the answer to HELLO stands alone. A server that is busy tells nobody.
+  if (whoAmI instanceof ServerRefusal) {
+    if (whoAmI.kind !== 'no-right') throw whoAmI;
+  } else if (whoAmI !== username)
     throw new RekeyError('AUTHENTICATION_UNSAFE', `${where} opened the session of another user`);
   return [greetingIn(hello), answers];
 }

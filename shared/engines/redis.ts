@@ -131,9 +131,15 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
     work: (change: Change) => Promise<T | undefined>,
   ): Promise<T> {
     requireUserName(username);
-    const opening = [getUser(username), ['INFO', 'replication']] as const;
+    // A user that could not work in its database is not changed: afterwards no login would prove its new password.
+    const chosen = acting.username === username ? selecting(acting) : [];
+    const opening = [...chosen, getUser(username), ['INFO', 'replication']] as const;
     return asUser(acting, deadline, opening, async (connection) => {
-      const [shown = null, replication = null] = connection.opening.map((answer) => accepted(answer, acting));
+      for (const answer of connection.opening.slice(0, chosen.length))
+        if (answer instanceof ServerRefusal) throw answer;
+      const [shown = null, replication = null] = connection.opening
+        .slice(chosen.length)
+        .map((answer) => accepted(answer, acting));
       requireOnlyNode(connection, replication, acting.host);
       let user = requireUser(username, shown);
       const save = await wayToSave(connection, acting);

@@ -35,8 +35,7 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
   (id) => `a password that ${redisName(id)} is told of`,
   (id) => {
     let bench: Bench;
-    let withoutTls: Bench;
-    /** In clear too: a server that is full hangs up on a handshake without a word. */
+    /** In clear: a server that is full hangs up on a handshake without a word. */
     let full: Bench;
 
     beforeAll(async () => {
@@ -49,10 +48,9 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
           `user small on >${CANARY} +ping +multi +exec`,
         ],
       });
-      withoutTls = await startBench({ ...id, tls: 'off' });
       full = await startBench({ ...id, tls: 'off', settings: { maxclients: '1' } });
     });
-    afterAll(() => Promise.all([bench, withoutTls, full].map((each) => each?.server.stop())));
+    afterAll(() => Promise.all([bench, full].map((each) => each?.server.stop())));
 
     test.each<[string, string, () => Promise<unknown>]>([
       ['a wrong password', 'LOGIN_REFUSED', () => bench.setPassword('app', CANARY, bench.as('app', `${CANARY}-2`))],
@@ -118,11 +116,6 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
             bench.as('app', CANARY),
             soon(),
           ),
-      ],
-      [
-        'a server without TLS',
-        'DATABASE_TLS',
-        () => bench.engine.login(bench.as('app', CANARY, { port: withoutTls.server.port }), soon()),
       ],
       [
         'a server without a connection left',

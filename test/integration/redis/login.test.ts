@@ -1,0 +1,150 @@
+import { afterEach, describe, expect, test } from '@jest/globals';
+import type { Credentials } from '../../../shared/engines/port.ts';
+import { createRedisEngine } from '../../../shared/engines/redis.ts';
+import { systemClock } from '../../../shared/operations/clock.ts';
+import { createAuthority, EXPIRED } from '../../sandbox/certificates.ts';
+import { describeEachServer } from '../../sandbox/describe-server.ts';
+import { eventually } from '../../sandbox/eventually.ts';
+import { REDIS_SERVERS, type RedisOptions, redisIsInstalled, redisName } from '../../sandbox/redis.ts';
+import { ACCEPTED, type Bench, soon, startBench } from './bench.ts';
+
+/* Numbers are entries of the catalogue of bad input. */
+
+describeEachServer(REDIS_SERVERS, redisIsInstalled)(
+  (id) => `a ${redisName(id)} that is not as it should be`,
+  (id) => {
+    let bench: Bench | undefined;
+    afterEach(async () => {
+      await bench?.server.stop();
+      bench = undefined;
+    });
+
+    async function start(options: Omit<RedisOptions, 'kind' | 'version'> = {}): Promise<Bench> {
+      bench = await startBench({ ...id, users: ['user app on >one +ping'], ...options });
+      return bench;
+    }
+    const login = ({ engine, as }: Bench, more?: Partial<Credentials>) => engine.login(as('app', 'one', more), soon());
+
+    describe('60: TLS', () => {
+      test('with a certificate for another host is refused', async () => {
+        const there = await start({ tls: (authority) => authority.issue(['db.example.com']) });
+
+        for (const host of ['localhost', '127.0.0.1'])
+          await expect(login(there, { host })).rejects.toMatchObject({ code: 'DATABASE_TLS', retryable: false });
+        expect(await login(there, { transport: { kind: 'verified', serverName: 'db.example.com' } })).toEqual(ACCEPTED);
+      });
+
+      test('with an expired certificate is refused', async () => {
+        const there = await start({ tls: (authority) => authority.issue(['localhost'], EXPIRED) });
+
+        await expect(login(there)).rejects.toMatchObject({
+          code: 'DATABASE_TLS',
+          message: expect.stringContaining('CERT_HAS_EXPIRED'),
+        });
+      });
+
+      test('of an unknown authority is refused, unless the secret names it', async () => {
+        const { server, as } = await start();
+        const ca = createAuthority('another').certificate;
+        const stranger = createRedisEngine({ ca, allowLoopback: true, clock: systemClock });
+
+        await expect(stranger.login(as('app', 'one'), soon())).rejects.toMatchObject({ code: 'DATABASE_TLS' });
+        const transport = { kind: 'verified', ca: server.ca } as const;
+        expect(await stranger.login(as('app', 'one', { transport }), soon())).toEqual(ACCEPTED);
+      });
+
+      test('older than 1.2 is refused', async () => {
+        const there = await start({ settings: { 'tls-protocols': 'TLSv1.1' } });
+
+        await expect(login(there)).rejects.toMatchObject({ code: 'DATABASE_TLS' });
+      });
+
+      test('33: that the server does not have is refused, unless a person asked for that', async () => {
+        const there = await start({ tls: 'off' });
+
+        await expect(login(there, { transport: { kind: 'verified' } })).rejects.toMatchObject({
+          code: 'DATABASE_TLS',
+          message: expect.stringContaining('does not offer TLS'),
+        });
+        expect(await login(there)).toEqual(ACCEPTED);
+      });
+    });
+
+    test('58, 59: a host without a name, and a port where nobody listens, cannot be reached', async () => {
+      const there = await start();
+
+      for (const more of [{ host: 'no-such-host.invalid' }, { port: 1 }])
+        await expect(login(there, more)).rejects.toMatchObject({ code: 'DATABASE_UNREACHABLE', retryable: true });
+    });
+
+    test('59: one that hangs is given up within the deadline', async () => {
+      const { server, engine, as } = await start();
+      process.kill(server.pid, 'SIGSTOP');
+      try {
+        await expect(engine.login(as('app', 'one'), soon(2_700))).rejects.toMatchObject({
+          code: 'DATABASE_UNREACHABLE',
+          retryable: true,
+        });
+      } finally {
+        process.kill(server.pid, 'SIGCONT');
+      }
+    });
+
+    test('63: a replica lets in, and says that it is read-only when something is to change', async () => {
+      const { server, engine, admin, setPassword, accepted } = await start();
+      await server.run('REPLICAOF', '127.0.0.1', '1');
+
+      expect(await accepted('app', 'one')).toEqual(['one']);
+      expect((await engine.inspect(admin, [], soon())).readOnly).toBe(true);
+      await expect(setPassword('app', 'two')).rejects.toMatchObject({ code: 'DATABASE_READ_ONLY' });
+      expect(await accepted('app', 'one', 'two')).toEqual(['one']);
+    });
+
+    test('a node of a cluster is not changed alone', async () => {
+      const { setPassword, accepted } = await start({ settings: { 'cluster-enabled': 'yes' } });
+
+      await expect(setPassword('app', 'two')).rejects.toMatchObject({ code: 'DATABASE_UNSUPPORTED' });
+      expect(await accepted('app', 'one', 'two')).toEqual(['one']);
+    });
+
+    test('64: one without a connection left is busy', async () => {
+      const there = await start({ tls: 'off', settings: { maxclients: '1' } });
+      const client = await there.server.connect(there.server.superuser);
+      try {
+        await expect(login(there)).rejects.toMatchObject({ code: 'DATABASE_BUSY', retryable: true });
+      } finally {
+        client.destroy();
+      }
+    });
+
+    test('70: that takes anybody for "default" proves nothing', async () => {
+      const { server, engine, as } = await start();
+      const { username, password } = server.superuser;
+      await server.run('ACL', 'SETUSER', username, 'nopass');
+
+      await expect(engine.login(as(username, password), soon())).rejects.toMatchObject({
+        code: 'AUTHENTICATION_UNSAFE',
+      });
+    });
+
+    test('72: one that is busy with a script changes nothing, and is worth another try', async () => {
+      const { server, setPassword, accepted } = await start({ settings: { 'busy-reply-threshold': '20' } });
+      const client = await server.connect(server.superuser);
+      const script = client.sendCommand(['EVAL', 'while true do end', '0']).catch(() => {});
+      try {
+        await eventually('the server is busy', () =>
+          server.run('PING').then(
+            () => false,
+            () => true,
+          ),
+        );
+        await expect(setPassword('app', 'two')).rejects.toMatchObject({ code: 'DATABASE_BUSY', retryable: true });
+      } finally {
+        await server.run('SCRIPT', 'KILL');
+        await script;
+        client.destroy();
+      }
+      expect(await accepted('app', 'one', 'two')).toEqual(['one']);
+    });
+  },
+);
