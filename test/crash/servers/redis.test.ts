@@ -1,0 +1,12 @@
+import { startRealRedis } from '../../integration/rotation/real-server.ts';
+import { REDIS_SERVERS, redisIsInstalled, redisName } from '../../sandbox/redis.ts';
+import { describeServer } from './suite.ts';
+
+// Redis 7 speaks as 8 does.
+for (const id of REDIS_SERVERS.filter((each) => redisName(each) !== 'Redis 7'))
+  describeServer({
+    name: redisName(id),
+    isInstalled: redisIsInstalled(id),
+    strategies: ['single-user', 'dual-password'],
+    start: () => startRealRedis(id),
+  });

@@ -1,0 +1,163 @@
+import { systemClock } from '../../../shared/operations/clock.ts';
+import { deadlineIn } from '../../../shared/operations/deadline.ts';
+import { RekeyError } from '../../../shared/operations/errors.ts';
+import { STEPS } from '../../../shared/rotation/plan.ts';
+import { type RetireOutcome, retire } from '../../../shared/rotation/retire.ts';
+import { type RotationDeps, runStep } from '../../../shared/rotation/steps.ts';
+import type { StrategyName } from '../../../shared/rotation/strategy.ts';
+import { CURRENT, PENDING, PREVIOUS } from '../../../shared/secrets/port.ts';
+import { ROTATION_FUNCTION } from '../../contract/fakes/secret-store.ts';
+import { createApplication } from '../../integration/rotation/real-database.ts';
+import type { RealServer } from '../../integration/rotation/real-server.ts';
+import { type Fault, faultsOf } from '../faults.ts';
+import { type Call, type Conductor, Death, faultyPorts, startProcess } from '../faulty-ports.ts';
+
+export interface PlannedFault {
+  /** The number of the call that it strikes. */
+  readonly at: number;
+  readonly fault: Fault;
+}
+
+/** Lambda's, and what is left of it after an answer that took its time. */
+const LAMBDA_MS = 30_000;
+const LEFT_MS = 1_800;
+/** A late statement is carried out when this many more calls have ended. */
+const LATE_CALLS = 2;
+/** How often all steps may have to run once nothing fails any more. */
+const MAX_CLEAN_DELIVERIES = 2;
+
+/** After these a login may be another one: the promises are judged anew. */
+const WRITES =
+  /^(store\.(moveCurrent|withdrawLabel)|engine\.setPassword|alternatingUsers\.(prepare|disable)|dualPassword\.(add|discard))/;
+
+/** Stale answers belong to Secrets Manager, which is in memory here; a connection cut half-way needs the real wire. */
+const ELSEWHERE: readonly Fault['kind'][] = ['stale', 'half'];
+
+/**
+ * A rotation and the retirement after it, of a new user on a real server, delivered as Secrets Manager and the queue do
+ * until they end; with one fault on the way, or none.
+ * @returns every fault that the calls of this run could have met
+ * @throws Error when a promise of docs/reliability.md is broken
+ */
+export async function run(
+  server: RealServer,
+  strategy: StrategyName,
+  planned?: PlannedFault,
+): Promise<readonly PlannedFault[]> {
+  const application = await createApplication(server, strategy);
+  const { rig, arn, works } = application;
+  const possible: PlannedFault[] = [];
+  const thrown: unknown[] = [];
+  let late: { readonly due: number; readonly run: () => Promise<unknown> }[] = [];
+  let calls = 0;
+  let lostMs = 0;
+  const clock = {
+    now: () => systemClock.now() + lostMs,
+    async sleep(milliseconds: number) {
+      lostMs += milliseconds;
+    },
+  };
+  const deps: RotationDeps = { ...rig.deps, ...server.rekey, clock };
+
+  /** I1, I5, I6: the login works, and may read what the application reads. */
+  async function requireWayIn(after: string): Promise<void> {
+    if ((await works(CURRENT)) || (strategy === 'single-user' && (await works(PENDING)))) return;
+    throw new Error(`no way in after ${after}`);
+  }
+  let broken: unknown;
+  const conductor: Conductor = {
+    next(name, args) {
+      calls += 1;
+      possible.push(...faultsOf(name).flatMap((fault) => (ELSEWHERE.includes(fault.kind) ? [] : { at: calls, fault })));
+      return { call: { number: calls, name, args }, fault: calls === planned?.at ? planned.fault : undefined };
+    },
+    async settled(call: Call) {
+      const due = late.filter((each) => each.due <= calls);
+      late = late.filter((each) => each.due > calls);
+      for (const each of due) await each.run().catch(() => {}); // nobody waits for its answer any more
+      if (WRITES.test(call.name) || due.length > 0)
+        await requireWayIn(`call ${call.number}, ${call.name}`).catch((error: unknown) => {
+          broken ??= error; // inside a step it could be swallowed
+        });
+    },
+    delay() {
+      lostMs += LAMBDA_MS - LEFT_MS;
+    },
+    stale: (_, read) => read(),
+    later: (work) => void late.push({ due: calls + LATE_CALLS, run: work }),
+  };
+
+  let process = startProcess();
+  let ports = { ...deps, ...faultyPorts(deps, process, conductor, 'throw'), changedAt: new Map<string, number>() };
+  /** @returns undefined when it failed or died */
+  async function invoke<T>(work: () => Promise<T>): Promise<T | undefined> {
+    if (process.isDead()) {
+      process = startProcess();
+      ports = { ...deps, ...faultyPorts(deps, process, conductor, 'throw'), changedAt: new Map() };
+    }
+    try {
+      const answer = await work();
+      return process.isDead() ? undefined : answer;
+    } catch (error) {
+      if (!process.isDead() && !(error instanceof RekeyError)) throw error;
+      if (!(error instanceof Death)) thrown.push(error);
+      return undefined;
+    }
+  }
+
+  /** Again until it is done; I4: and soon, once nothing fails any more. */
+  async function untilDone<T>(deliver: () => Promise<T | undefined>): Promise<T> {
+    for (let clean = 0; ; ) {
+      if (calls >= (planned?.at ?? 0)) clean += 1;
+      if (clean > MAX_CLEAN_DELIVERIES) throw new Error(`no end after ${thrown.at(-1) ?? 'a death'}`);
+      const outcome = await deliver();
+      if (broken) throw broken;
+      if (outcome !== undefined) return outcome;
+    }
+  }
+
+  let versionId = application.beginRotation();
+  const stagesOf = (id: string) => rig.secrets.secret(arn).versions.get(id)?.stages.size ?? 0;
+  await untilDone(async () => {
+    // The same token until its label is gone: then the next rotation is another one.
+    if (stagesOf(versionId) === 0) versionId = application.beginRotation();
+    for (const step of STEPS) {
+      const request = { step, secretArn: arn, versionId, rotationToken: undefined };
+      if ((await invoke(() => runStep(request, ports, deadlineIn(LAMBDA_MS, clock)))) === undefined) return undefined;
+    }
+    return 'rotated';
+  });
+  if ((await rig.secrets.store.readStage(arn, CURRENT))?.versionId !== versionId)
+    throw new Error('all steps ran, and AWSCURRENT did not move');
+  if (!(await works(CURRENT))) throw new Error('AWSCURRENT does not log in at the end');
+  if ((await works(PREVIOUS)) !== (strategy !== 'single-user'))
+    throw new Error(
+      `AWSPREVIOUS ${strategy === 'single-user' ? 'still logs in' : 'was cut off before it was retired'}`,
+    );
+
+  const request = { secretArn: arn, versionId, consumersProved: true, pinnedUses: false, convergedAtMs: 0 };
+  const outcome = await untilDone<RetireOutcome>(() =>
+    invoke(() =>
+      retire(
+        request,
+        { ...ports, databases: [ports], rotationFunctions: [ROTATION_FUNCTION] },
+        deadlineIn(LAMBDA_MS, clock),
+      ),
+    ),
+  );
+  for (const each of late) await each.run().catch(() => {});
+  await requireWayIn('the retirement');
+  if (strategy !== 'single-user' && outcome.kind !== 'retired' && !planned)
+    throw new Error(`nothing struck, and the retirement came to ${outcome.kind}`);
+  if (outcome.kind === 'retired' && (await works(PREVIOUS)))
+    throw new Error('AWSPREVIOUS logs in, and was said to be retired');
+
+  // I7
+  const said = JSON.stringify([
+    rig.events,
+    thrown.map((error) => error instanceof Error && { ...error, message: error.message, cause: error.cause }),
+  ]);
+  if ([...application.passwords(), server.admin.password].some((password) => said.includes(password)))
+    throw new Error('a password is in an event or an error');
+  return possible;
+}
