@@ -119,8 +119,8 @@ describe.each(['alternating-users', 'single-user'] as const)(
           if (killed) kills += 1;
         }
         console.info(`${strategy}, ${point}: ${kills} rotations killed, each at another point`);
-        // Each of the four steps describes the secret and reads two versions, but for the value that createSecret lacks.
-        expect(kills).toBeGreaterThanOrEqual(4 * 3 - 1);
+        // Each of the four steps describes the secret and reads or writes a version of it.
+        expect(kills).toBeGreaterThanOrEqual(4 * 2);
       },
       180_000,
     );
