@@ -1,6 +1,7 @@
+import { onRealKubernetes } from '../sandbox/control-plane/describe-real.ts';
+import { startRealKubernetes } from '../sandbox/control-plane/index.ts';
 import { startKubernetes } from '../sandbox/kubernetes/index.ts';
 import { describeKubernetesApi } from './kubernetes-api.ts';
-import { realKubernetes } from './kubernetes-client.ts';
 
 describeKubernetesApi('the sandbox', async () => {
   const cluster = await startKubernetes({
@@ -10,5 +11,12 @@ describeKubernetesApi('the sandbox', async () => {
   return { endpoint: cluster.endpoint, ca: cluster.caPem, token: cluster.adminToken, close: () => cluster.close() };
 });
 
-const real = realKubernetes();
-if (real) describeKubernetesApi('a real server', async () => real);
+onRealKubernetes('the contract of the Kubernetes API', () =>
+  describeKubernetesApi('a real control plane', async () => {
+    const cluster = await startRealKubernetes({
+      clusterName: 'contract',
+      readSecret: async () => ({ versionId: 'v1', value: '' }),
+    });
+    return { endpoint: cluster.endpoint, ca: cluster.caPem, token: cluster.adminToken, close: cluster.stop };
+  }),
+);

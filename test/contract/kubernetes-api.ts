@@ -7,7 +7,7 @@ import {
   MERGE,
   STRATEGIC,
   type WatchedEvent,
-} from './kubernetes-client.ts';
+} from '../sandbox/kubernetes/api-client.ts';
 
 /**
  * What Rekey, kubectl and the tests rely on of an API server, whoever it is. The server must serve the CSI driver's

@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { JSON_PATCH, type KubernetesApi, KubernetesClient, MERGE, STRATEGIC } from './kubernetes-client.ts';
+import {
+  JSON_PATCH,
+  type KubernetesApi,
+  KubernetesClient,
+  MERGE,
+  STRATEGIC,
+} from '../sandbox/kubernetes/api-client.ts';
 
 /**
  * How workloads roll, and how pods come to have what they mount: the controllers' and the node agent's behaviour.

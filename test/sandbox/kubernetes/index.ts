@@ -26,6 +26,7 @@ import { startGarbageCollector } from './controllers/garbage-collector.ts';
 import { Activity } from './controllers/reconciler.ts';
 import { startReplicaSetController } from './controllers/replica-set.ts';
 import { startStatefulSetController } from './controllers/stateful-set.ts';
+import { kubeconfig } from './kubeconfig.ts';
 import type { ReadSecret } from './node/aws-provider.ts';
 import type { PodBehaviour } from './node/behaviour.ts';
 import { NodeAgent } from './node/node-agent.ts';
@@ -125,7 +126,7 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
     startScheduler(client('kube-scheduler'), activity),
   ];
   if (options.behaviour) nodeAgent.behave(options.behaviour);
-  nodeAgent.start();
+  await nodeAgent.start();
   // A watch cannot start before the server did.
   storage.compact();
   await server.listen();
@@ -173,21 +174,4 @@ function applyObject(registry: Registry, object: ObjectInput): KubernetesObject 
   const namespace = resource.namespaced ? (object.metadata?.namespace ?? 'default') : undefined;
   const options = { manager: 'sandbox', force: true };
   return registry.apply(resource, namespace, object.metadata?.name ?? '', object, options).object;
-}
-
-function kubeconfig(clusterName: string, server: string, caPem: string, token: string): string {
-  // JSON is YAML.
-  return JSON.stringify({
-    apiVersion: 'v1',
-    kind: 'Config',
-    'current-context': clusterName,
-    clusters: [
-      {
-        name: clusterName,
-        cluster: { server, 'certificate-authority-data': Buffer.from(caPem).toString('base64') },
-      },
-    ],
-    users: [{ name: 'admin', user: { token } }],
-    contexts: [{ name: clusterName, context: { cluster: clusterName, user: 'admin' } }],
-  });
 }

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { AppsV1Api, KubeConfig, PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
-import { KubernetesClient, MERGE } from '../../contract/kubernetes-client.ts';
+import { KubernetesClient, MERGE } from '../../sandbox/kubernetes/api-client.ts';
 import { type KubernetesOptions, type KubernetesSandbox, startKubernetes } from '../../sandbox/kubernetes/index.ts';
 import type { RunningContainer } from '../../sandbox/kubernetes/node/pod-run.ts';
 import type { Pod } from '../../sandbox/kubernetes/objects.ts';

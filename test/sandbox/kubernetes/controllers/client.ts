@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../../../shared/operations/clock.ts';
 import type { DeleteOptions, Registry } from '../api/registry.ts';
-import type { Resource } from '../api/resources.ts';
+import { apiVersionOf, type Resource } from '../api/resources.ts';
 import { StatusError } from '../api/status-error.ts';
 import type { Change } from '../api/storage.ts';
 import {
@@ -57,6 +57,11 @@ export class Client {
     return this.registry.resources.all.some((one) => one.plural === plural);
   }
 
+  typeOf(plural: keyof Kinds): { readonly apiVersion: string; readonly kind: string } {
+    const resource = this.#resource(plural);
+    return { apiVersion: apiVersionOf(resource), kind: resource.kind };
+  }
+
   get<K extends keyof Kinds>(plural: K, namespace: string | undefined, name: string): Kinds[K] | undefined {
     return this.registry.storage.get(this.#resource(plural), namespace, name) as Kinds[K] | undefined;
   }
@@ -109,7 +114,7 @@ export class Client {
 
   /** What `kubectl describe` shows of an object's life. The same message again is counted. */
   recordEvent(about: KubernetesObject, type: 'Normal' | 'Warning', reason: string, message: string): void {
-    const { namespace = 'default', name, uid } = about.metadata;
+    const { namespace = 'default', uid } = about.metadata;
     const key = `${uid}/${reason}/${message}`;
     const same = this.get('events', namespace, this.#eventNames.get(key) ?? '');
     if (same !== undefined) {
@@ -119,28 +124,7 @@ export class Client {
       });
       return;
     }
-    const created = this.create('events', namespace, {
-      apiVersion: 'v1',
-      kind: 'Event',
-      metadata: { name: `${name}.${randomBytes(8).toString('hex')}` },
-      involvedObject: {
-        apiVersion: about.apiVersion,
-        kind: about.kind,
-        name,
-        namespace,
-        uid,
-        resourceVersion: about.metadata.resourceVersion,
-      },
-      type,
-      reason,
-      message,
-      source: { component: this.#manager },
-      reportingComponent: this.#manager,
-      reportingInstance: '',
-      firstTimestamp: this.now(),
-      lastTimestamp: this.now(),
-      count: 1,
-    });
+    const created = this.create('events', namespace, newEvent(about, type, reason, message, this.#manager, this.now()));
     if (created) this.#eventNames.set(key, created.metadata.name);
   }
 
@@ -151,4 +135,30 @@ export class Client {
 
 function order(object: KubernetesObject): string {
   return `${object.metadata.creationTimestamp}/${object.metadata.resourceVersion.padStart(12, '0')}`;
+}
+
+export function newEvent(
+  about: KubernetesObject,
+  type: 'Normal' | 'Warning',
+  reason: string,
+  message: string,
+  component: string,
+  now: string,
+): ObjectInput {
+  const { namespace = 'default', name, uid, resourceVersion } = about.metadata;
+  return {
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: { name: `${name}.${randomBytes(8).toString('hex')}`, namespace },
+    involvedObject: { apiVersion: about.apiVersion, kind: about.kind, name, namespace, uid, resourceVersion },
+    type,
+    reason,
+    message,
+    source: { component },
+    reportingComponent: component,
+    reportingInstance: '',
+    firstTimestamp: now,
+    lastTimestamp: now,
+    count: 1,
+  };
 }

@@ -1,14 +1,14 @@
-import type { Client } from '../controllers/client.ts';
 import type { Activity } from '../controllers/reconciler.ts';
 import type { Pod } from '../objects.ts';
 import type { ReadSecret } from './aws-provider.ts';
 import { annotatedBehaviour, type PodBehaviour } from './behaviour.ts';
+import type { NodeClient } from './node-client.ts';
 import { PodRun, type RunningContainer, type Timing } from './pod-run.ts';
 import { DRIVER, SecretsStoreDriver } from './secrets-store-driver.ts';
 
 export interface NodeAgentOptions {
-  readonly client: Client;
-  readonly driverClient: Client;
+  readonly client: NodeClient;
+  readonly driverClient: NodeClient;
   readonly activity: Activity;
   readonly readSecret: ReadSecret;
   readonly timing: Timing;
@@ -20,6 +20,8 @@ export interface NodeAgentOptions {
 
 type StartedListener = (container: RunningContainer) => void | Promise<void>;
 type StoppedListener = (container: RunningContainer) => void;
+
+const CAPACITY = { cpu: '64', memory: '256Gi', 'ephemeral-storage': '1Ti', pods: '10000' };
 
 /** What a kubelet and the CSI driver do on every node, without containers: pods become ready, or fail on request. */
 export class NodeAgent {
@@ -37,11 +39,11 @@ export class NodeAgent {
     this.#driver = new SecretsStoreDriver(options.driverClient, options.readSecret);
   }
 
-  start(): void {
+  async start(): Promise<void> {
     const { client, nodes, rotation } = this.#options;
     this.#end.push(client.watch('pods', ({ object, previous }) => this.#follow(object as Pod | undefined, previous)));
-    for (let index = 1; index <= nodes; index++) this.#registerNode(index);
-    if (client.serves('secretproviderclasses')) this.#registerDriver();
+    for (let index = 1; index <= nodes; index++) await this.#registerNode(index);
+    if (client.serves('secretproviderclasses')) await this.#registerDriver();
     if (rotation.enabled) {
       const timer = setInterval(() => void this.#rotate(), rotation.pollMs);
       timer.unref();
@@ -117,9 +119,9 @@ export class NodeAgent {
     for (const run of [...this.#runs.values()]) await run.remount();
   }
 
-  #registerDriver(): void {
+  async #registerDriver(): Promise<void> {
     const { driverClient, rotation } = this.#options;
-    driverClient.create('csidrivers', undefined, {
+    await driverClient.create('csidrivers', undefined, {
       apiVersion: 'storage.k8s.io/v1',
       kind: 'CSIDriver',
       metadata: { name: DRIVER },
@@ -132,11 +134,11 @@ export class NodeAgent {
     });
   }
 
-  #registerNode(index: number): void {
+  async #registerNode(index: number): Promise<void> {
     const { client, kubeletVersion } = this.#options;
     const name = `node-${index}`;
     const address = `10.0.0.${index}`;
-    const node = client.create('nodes', undefined, {
+    const node = await client.create('nodes', undefined, {
       apiVersion: 'v1',
       kind: 'Node',
       metadata: {
@@ -147,12 +149,15 @@ export class NodeAgent {
       spec: {},
     });
     if (node === undefined) return;
-    client.editStatus(node, (draft) => {
+    await client.editStatus(node, (draft) => {
       draft['status'] = {
         addresses: [
           { type: 'InternalIP', address },
           { type: 'Hostname', address: name },
         ],
+        // What a real scheduler asks for.
+        capacity: CAPACITY,
+        allocatable: CAPACITY,
         conditions: [{ type: 'Ready', status: 'True', reason: 'KubeletReady', lastTransitionTime: client.now() }],
         nodeInfo: { kubeletVersion, osImage: 'simulated', containerRuntimeVersion: 'none', operatingSystem: 'linux' },
       };

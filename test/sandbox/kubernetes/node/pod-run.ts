@@ -1,6 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
-import type { Client } from '../controllers/client.ts';
 import type { Activity } from '../controllers/reconciler.ts';
 import {
   type Condition,
@@ -13,6 +12,7 @@ import {
 } from '../objects.ts';
 import { MountFailed } from './aws-provider.ts';
 import type { PodBehaviour } from './behaviour.ts';
+import type { NodeClient } from './node-client.ts';
 import { isSecretsStoreVolume, type MountedVolume, type SecretsStoreDriver } from './secrets-store-driver.ts';
 
 /** How long things take, in milliseconds. */
@@ -49,7 +49,7 @@ export interface RunningContainer {
 }
 
 export interface PodRunOptions {
-  readonly client: Client;
+  readonly client: NodeClient;
   readonly driver: SecretsStoreDriver;
   readonly activity: Activity;
   readonly timing: Timing;
@@ -130,7 +130,7 @@ export class PodRun {
     const seconds = this.#pod.spec.terminationGracePeriodSeconds ?? 30;
     await new Promise((resolve) => setTimeout(resolve, Math.min(timing.terminationMs, seconds * 1000)));
     this.stop();
-    client.delete(this.#pod, { gracePeriodSeconds: 0 });
+    await client.delete(this.#pod, { gracePeriodSeconds: 0 });
     done();
   }
 

@@ -1,7 +1,6 @@
-import { apiVersionOf } from '../api/resources.ts';
-import type { Client } from '../controllers/client.ts';
 import { type KubernetesObject, type Pod, sameJson, type Volume } from '../objects.ts';
 import { MountFailed, type ProvidedFile, provideFiles, type ReadSecret } from './aws-provider.ts';
+import type { NodeClient } from './node-client.ts';
 
 export const DRIVER = 'secrets-store.csi.k8s.io';
 
@@ -17,10 +16,10 @@ export interface MountedVolume {
  * SecretProviderClassPodStatus which version of which object each pod has.
  */
 export class SecretsStoreDriver {
-  readonly #client: Client;
+  readonly #client: NodeClient;
   readonly #readSecret: ReadSecret;
 
-  constructor(client: Client, readSecret: ReadSecret) {
+  constructor(client: NodeClient, readSecret: ReadSecret) {
     this.#client = client;
     this.#readSecret = readSecret;
   }
@@ -28,14 +27,14 @@ export class SecretsStoreDriver {
   /** @throws MountFailed */
   async mount(pod: Pod, volume: Volume): Promise<MountedVolume> {
     const provided = await this.#provide(pod, volume);
-    this.#report(pod, volume, provided);
+    await this.#report(pod, volume, provided);
     return { name: volume.name, files: contents(provided) };
   }
 
   /** Fetches again, and replaces the files and the report where something changed. @throws MountFailed */
   async remount(pod: Pod, volume: Volume, mounted: MountedVolume): Promise<void> {
     const provided = await this.#provide(pod, volume);
-    this.#report(pod, volume, provided);
+    await this.#report(pod, volume, provided);
     mounted.files.clear();
     for (const [path, text] of contents(provided)) mounted.files.set(path, text);
   }
@@ -58,7 +57,7 @@ export class SecretsStoreDriver {
     return provideFiles(found, this.#readSecret);
   }
 
-  #report(pod: Pod, volume: Volume, provided: readonly ProvidedFile[]): void {
+  async #report(pod: Pod, volume: Volume, provided: readonly ProvidedFile[]): Promise<void> {
     const { name: podName, namespace = '', uid } = pod.metadata;
     const secretProviderClassName = className(volume) ?? '';
     const name = `${podName}-${namespace}-${secretProviderClassName}`;
@@ -74,17 +73,15 @@ export class SecretsStoreDriver {
     const existing = this.#client.get('secretproviderclasspodstatuses', namespace, name);
     if (existing !== undefined && isOwnedBy(existing, uid)) {
       if (sameJson(existing['status'], status)) return;
-      this.#client.edit(existing, (draft) => {
+      await this.#client.edit(existing, (draft) => {
         draft['status'] = status;
       });
       return;
     }
     // A stateful set's pod keeps its name: the report of its predecessor goes first.
-    if (existing !== undefined) this.#client.delete(existing);
-    const resource = this.#client.registry.resources.named('secretproviderclasspodstatuses');
-    this.#client.create('secretproviderclasspodstatuses', namespace, {
-      apiVersion: apiVersionOf(resource),
-      kind: resource.kind,
+    if (existing !== undefined) await this.#client.delete(existing);
+    await this.#client.create('secretproviderclasspodstatuses', namespace, {
+      ...this.#client.typeOf('secretproviderclasspodstatuses'),
       metadata: {
         name,
         labels: { 'internal.secrets-store.csi.k8s.io/node-name': pod.spec.nodeName ?? '' },

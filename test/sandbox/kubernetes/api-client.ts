@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
 
@@ -8,16 +7,6 @@ export interface KubernetesApi {
   /** PEM */
   readonly ca: string;
   readonly token: string;
-}
-
-/** A real control plane, where somebody has started one and says so in the environment. */
-export function realKubernetes(): KubernetesApi | undefined {
-  const {
-    REKEY_KUBERNETES_ENDPOINT: endpoint,
-    REKEY_KUBERNETES_CA_FILE: file,
-    REKEY_KUBERNETES_TOKEN: token,
-  } = process.env;
-  return endpoint && file && token ? { endpoint, ca: readFileSync(file, 'utf8'), token } : undefined;
 }
 
 export interface Answer {
@@ -98,15 +87,17 @@ export class KubernetesClient {
     const response = await this.#open('GET', path, {});
     const acting = whileWatching();
     const events: WatchedEvent[] = [];
-    let rest = '';
-    for await (const chunk of response) {
-      const lines = `${rest}${chunk}`.split('\n');
-      rest = lines.pop() ?? '';
-      events.push(...lines.filter((line) => line !== '').map((line) => JSON.parse(line)));
+    for await (const event of eventsIn(response)) {
+      events.push(event);
       if (enough(events)) break;
     }
     await acting;
     return events;
+  }
+
+  /** Events as they come, until the server ends the watch or this is closed. */
+  async *events(path: string): AsyncIterable<WatchedEvent> {
+    yield* eventsIn(await this.#open('GET', path, {}));
   }
 
   /** Looks again until a condition holds. @throws Error with the last state after 20 s */
@@ -146,5 +137,14 @@ export class KubernetesClient {
       sent.on('error', reject);
       sent.end(text);
     });
+  }
+}
+
+async function* eventsIn(response: IncomingMessage): AsyncIterable<WatchedEvent> {
+  let rest = '';
+  for await (const chunk of response.setEncoding('utf8')) {
+    const lines = `${rest}${chunk}`.split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line !== '') yield JSON.parse(line);
   }
 }

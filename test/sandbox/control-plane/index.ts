@@ -1,0 +1,57 @@
+/**
+ * A real Kubernetes for the tests: its own control plane, and the sandbox's nodes. A node is simulated: pods become
+ * ready, or fail on request, and mount secrets as the Secrets Store CSI driver does; no container runs.
+ */
+import { KubernetesClient } from '../kubernetes/api-client.ts';
+import { Activity } from '../kubernetes/controllers/reconciler.ts';
+import type { ReadSecret } from '../kubernetes/node/aws-provider.ts';
+import { NodeAgent } from '../kubernetes/node/node-agent.ts';
+import { FAST } from '../kubernetes/node/pod-run.ts';
+import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from './control-plane.ts';
+import { RemoteClient } from './remote-client.ts';
+
+export { isBuilt } from './programs.ts';
+
+export interface RealKubernetesOptions extends ControlPlaneOptions {
+  /** Where the AWS provider of the CSI driver reads secrets. */
+  readonly readSecret: ReadSecret;
+  /** How many nodes. Default: 3. */
+  readonly nodes?: number;
+}
+
+export interface RealKubernetes extends ControlPlane {
+  readonly nodes: Pick<NodeAgent, 'behave' | 'onContainerStarted' | 'onContainerStopped'>;
+}
+
+export async function startRealKubernetes(options: RealKubernetesOptions): Promise<RealKubernetes> {
+  const controlPlane = await startControlPlane(options);
+  const { endpoint, caPem, adminToken } = controlPlane;
+  const api = new KubernetesClient({ endpoint, ca: caPem, token: adminToken });
+  const activity = new Activity();
+  const failed = (error: unknown) => activity.fail(error);
+  const client = new RemoteClient(api, 'kubelet', failed);
+  const nodes = new NodeAgent({
+    client,
+    driverClient: client,
+    activity,
+    readSecret: options.readSecret,
+    timing: FAST,
+    rotation: { enabled: false, pollMs: 120_000 },
+    nodes: options.nodes ?? 3,
+    kubeletVersion: 'v1.36.3',
+  });
+  const stop = async () => {
+    nodes.stop();
+    await client.close();
+    api.close();
+    await controlPlane.stop();
+  };
+  try {
+    await client.open();
+    await nodes.start();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { ...controlPlane, nodes, stop };
+}

@@ -1,0 +1,238 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { systemClock } from '../../../shared/operations/clock.ts';
+import type { KubernetesClient } from '../kubernetes/api-client.ts';
+import { type Kinds, newEvent } from '../kubernetes/controllers/client.ts';
+import type { NodeChange, NodeClient } from '../kubernetes/node/node-client.ts';
+import { type KubernetesObject, type ObjectInput, sameJson, timestamp } from '../kubernetes/objects.ts';
+
+/** What nodes read and write: plural → how the API server calls it. */
+const TYPES = {
+  pods: { apiVersion: 'v1', kind: 'Pod' },
+  nodes: { apiVersion: 'v1', kind: 'Node' },
+  events: { apiVersion: 'v1', kind: 'Event' },
+  csidrivers: { apiVersion: 'storage.k8s.io/v1', kind: 'CSIDriver' },
+  secretproviderclasses: { apiVersion: 'secrets-store.csi.x-k8s.io/v1', kind: 'SecretProviderClass' },
+  secretproviderclasspodstatuses: {
+    apiVersion: 'secrets-store.csi.x-k8s.io/v1',
+    kind: 'SecretProviderClassPodStatus',
+  },
+} as const;
+type Plural = keyof typeof TYPES;
+/** What nodes look up, and so is kept at hand. */
+const WATCHED = ['nodes', 'secretproviderclasses', 'secretproviderclasspodstatuses', 'pods'] as const;
+
+/**
+ * The API of a real server as a node uses it: a copy of what nodes read, kept by watches, and writes in the order in
+ * which they were asked for, object by object.
+ */
+export class RemoteClient implements NodeClient {
+  readonly clock = systemClock;
+  readonly #api: KubernetesClient;
+  readonly #component: string;
+  readonly #failed: (error: unknown) => void;
+  readonly #copies = new Map<Plural, Map<string, KubernetesObject>>(WATCHED.map((plural) => [plural, new Map()]));
+  readonly #listeners = new Set<{ readonly plural: string; readonly tell: (change: NodeChange) => void }>();
+  /** Object → its last write. */
+  readonly #writes = new Map<string, Promise<unknown>>();
+  /** What happened to whom → the event that tells it, and how often. */
+  readonly #told = new Map<string, { readonly name: string; count: number }>();
+  #closed = false;
+
+  /** @param failed hears of what a node cannot handle: a defect of the tests */
+  constructor(api: KubernetesClient, component: string, failed: (error: unknown) => void) {
+    this.#api = api;
+    this.#component = component;
+    this.#failed = failed;
+  }
+
+  /** Reads what is there, and follows it from then on. */
+  async open(): Promise<void> {
+    for (const plural of WATCHED) {
+      const resourceVersion = await this.#list(plural);
+      this.#follow(plural, resourceVersion).catch((error) => this.#closed || this.#failed(error));
+    }
+  }
+
+  /** What was asked for is written before this resolves. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.allSettled(this.#writes.values());
+  }
+
+  now(): string {
+    return timestamp(this.clock.now());
+  }
+
+  serves(plural: keyof Kinds): boolean {
+    return plural in TYPES;
+  }
+
+  typeOf(plural: keyof Kinds): { readonly apiVersion: string; readonly kind: string } {
+    return TYPES[plural as Plural];
+  }
+
+  get<K extends keyof Kinds>(plural: K, namespace: string | undefined, name: string): Kinds[K] | undefined {
+    return this.#copies.get(plural as Plural)?.get(`${namespace ?? ''}/${name}`) as Kinds[K] | undefined;
+  }
+
+  async create<K extends keyof Kinds>(
+    plural: K,
+    namespace: string | undefined,
+    input: ObjectInput,
+  ): Promise<Kinds[K] | undefined> {
+    const { code, body } = await this.#api.create(pathOf(plural as Plural, namespace), input);
+    if (code === 201) {
+      this.#keep(plural as Plural, body);
+      return body;
+    }
+    // It exists, or its namespace is going or gone.
+    if ([403, 404, 409].includes(code)) return undefined;
+    throw new Error(`creating ${input.kind} ${input.metadata?.name}: ${code} ${body.message}`);
+  }
+
+  edit<T extends KubernetesObject>(object: T, change: (draft: T) => void): Promise<void> {
+    return this.#edit(object, change, '');
+  }
+
+  editStatus<T extends KubernetesObject>(object: T, change: (draft: T) => void): Promise<void> {
+    return this.#edit(object, change, '/status');
+  }
+
+  delete(object: KubernetesObject, options: { readonly gracePeriodSeconds?: number } = {}): Promise<void> {
+    return this.#inOrder(object, async (path) => {
+      const { uid } = object.metadata;
+      const { code, body } = await this.#api.send('DELETE', path, { body: { ...options, preconditions: { uid } } });
+      if (![200, 202, 404, 409].includes(code)) throw new Error(`deleting ${path}: ${code} ${body.message}`);
+      if (code !== 202) this.#drop(pluralOf(object), object);
+    });
+  }
+
+  watch(plural: keyof Kinds, tell: (change: NodeChange) => void): () => void {
+    const listener = { plural, tell };
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  recordEvent(about: KubernetesObject, type: 'Normal' | 'Warning', reason: string, message: string): void {
+    const key = `${about.metadata.uid}/${reason}/${message}`;
+    const told = this.#told.get(key);
+    const event = newEvent(about, type, reason, message, this.#component, this.now());
+    const namespace = event.metadata?.namespace;
+    const write = told
+      ? this.#api.patch(`${pathOf('events', namespace)}/${told.name}`, 'application/merge-patch+json', {
+          count: ++told.count,
+          lastTimestamp: this.now(),
+        })
+      : this.create('events', namespace, event);
+    if (!told) this.#told.set(key, { name: event.metadata?.name ?? '', count: 1 });
+    Promise.resolve<unknown>(write).catch((error) => this.#closed || this.#failed(error));
+  }
+
+  #edit<T extends KubernetesObject>(object: T, change: (draft: T) => void, subresource: string): Promise<void> {
+    return this.#inOrder(object, async (path) => {
+      const { name, namespace, uid } = object.metadata;
+      let present: KubernetesObject | undefined = this.get(pluralOf(object), namespace, name);
+      while (present?.metadata.uid === uid) {
+        const draft = structuredClone(present) as T;
+        change(draft);
+        if (sameJson(draft, present)) return;
+        const { code, body } = await this.#api.send('PUT', `${path}${subresource}`, { body: draft });
+        if (code === 200) {
+          this.#keep(pluralOf(object), body);
+          return;
+        }
+        if (code === 404) return;
+        if (code !== 409) throw new Error(`changing ${path}${subresource}: ${code} ${body.message}`);
+        const again = await this.#api.get(path);
+        present = again.code === 200 ? again.body : undefined;
+      }
+    });
+  }
+
+  /** After what was asked for before of the same object. */
+  #inOrder(object: KubernetesObject, write: (path: string) => Promise<void>): Promise<void> {
+    const { namespace, name } = object.metadata;
+    const path = `${pathOf(pluralOf(object), namespace)}/${name}`;
+    const written = (this.#writes.get(path) ?? Promise.resolve())
+      .then(() => write(path))
+      .catch((error) => {
+        if (!this.#closed) this.#failed(error);
+      });
+    this.#writes.set(path, written);
+    return written.finally(() => {
+      if (this.#writes.get(path) === written) this.#writes.delete(path);
+    });
+  }
+
+  async #list(plural: Plural): Promise<string> {
+    const { body } = await this.#api.get(pathOf(plural));
+    for (const item of body.items) this.#keep(plural, { ...TYPES[plural], ...item });
+    return body.metadata.resourceVersion;
+  }
+
+  async #follow(plural: Plural, from: string): Promise<void> {
+    let resourceVersion = from;
+    while (!this.#closed) {
+      const path = `${pathOf(plural)}?watch=true&allowWatchBookmarks=true&resourceVersion=${resourceVersion}`;
+      try {
+        for await (const { type, object } of this.#api.events(path)) {
+          if (type === 'ERROR') {
+            // Its history is gone: what is there now comes from a list.
+            resourceVersion = await this.#list(plural);
+            break;
+          }
+          ({ resourceVersion } = object.metadata);
+          if (type === 'DELETED') this.#drop(plural, object);
+          else if (type !== 'BOOKMARK') this.#keep(plural, object);
+        }
+      } catch (error) {
+        if (this.#closed) return;
+        if (!['ECONNRESET', 'ECONNREFUSED'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+        await delay(100);
+      }
+    }
+  }
+
+  /** The later of what is known and what was heard. */
+  #keep(plural: Plural, object: KubernetesObject): void {
+    const copy = this.#copies.get(plural);
+    const previous = copy?.get(keyOf(object));
+    if (copy === undefined || (previous && !isLater(object, previous))) return;
+    copy.set(keyOf(object), object);
+    // One that took the other's place in a moment that was not watched.
+    if (previous && previous.metadata.uid !== object.metadata.uid) this.#tell(plural, { object: undefined, previous });
+    this.#tell(plural, { object, previous });
+  }
+
+  #drop(plural: Plural, object: KubernetesObject): void {
+    const copy = this.#copies.get(plural);
+    const previous = copy?.get(keyOf(object));
+    if (previous?.metadata.uid !== object.metadata.uid) return;
+    copy?.delete(keyOf(object));
+    this.#tell(plural, { object: undefined, previous });
+  }
+
+  #tell(plural: Plural, change: NodeChange): void {
+    if (this.#closed) return;
+    for (const listener of this.#listeners) if (listener.plural === plural) listener.tell(change);
+  }
+}
+
+const keyOf = ({ metadata: { namespace = '', name } }: KubernetesObject) => `${namespace}/${name}`;
+
+/** etcd's revision: one count for all. */
+function isLater(left: KubernetesObject, right: KubernetesObject): boolean {
+  return BigInt(left.metadata.resourceVersion) > BigInt(right.metadata.resourceVersion);
+}
+
+function pluralOf({ kind }: KubernetesObject): Plural {
+  const found = (Object.keys(TYPES) as Plural[]).find((plural) => TYPES[plural].kind === kind);
+  if (found === undefined) throw new Error(`a node has nothing to do with a ${kind}`);
+  return found;
+}
+
+function pathOf(plural: Plural, namespace?: string): string {
+  const { apiVersion } = TYPES[plural];
+  const root = apiVersion === 'v1' ? '/api/v1' : `/apis/${apiVersion}`;
+  return namespace === undefined ? `${root}/${plural}` : `${root}/namespaces/${namespace}/${plural}`;
+}
