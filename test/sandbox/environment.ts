@@ -34,7 +34,7 @@ import { type KubernetesOptions, type KubernetesSandbox, startKubernetes } from 
 import { type PostgresServer, type PostgresVersion, startPostgres } from './postgres.ts';
 
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url));
-const RBAC = fileURLToPath(new URL('../../infra/kubernetes/rekey.yaml', import.meta.url));
+export const RBAC = fileURLToPath(new URL('../../infra/kubernetes/rekey.yaml', import.meta.url));
 
 export const CLUSTER = 'demo';
 
@@ -104,36 +104,46 @@ export async function startEnvironment(options: EnvironmentOptions = {}): Promis
 
 /** The cluster, with exactly the rights that infra ships, entered by the tokens that EKS would take. */
 async function startCluster(aws: AwsSandbox, options: EnvironmentOptions): Promise<KubernetesSandbox> {
-  const roleOf = ({ name }: FunctionSpec) => `arn:aws:iam::${aws.accountId}:role/${name}-role`;
   const kubernetes = await startKubernetes({
     clusterName: CLUSTER,
     readSecret: readSecretAs(aws),
-    authenticate: createEksTokenVerifier({
-      clusterName: CLUSTER,
-      session: aws.sessionOf,
-      accessEntries: new Map([
-        [roleOf(SYNC), { groups: [KUBERNETES_GROUPS.sync] }],
-        [roleOf(SWEEP), { groups: [KUBERNETES_GROUPS.sweep] }],
-      ]),
-    }),
+    authenticate: authenticateAs(aws),
     ...(options.timing && { timing: options.timing }),
     ...(options.servedVersions && { servedVersions: options.servedVersions }),
     ...(options.rotation && { rotation: options.rotation }),
   });
   kubernetes.apply(await readFile(RBAC, 'utf8'));
+  describeCluster(aws, kubernetes);
+  return kubernetes;
+}
+
+/** EKS's way in, with the access entries that infra makes. */
+export function authenticateAs(aws: AwsSandbox) {
+  const roleOf = ({ name }: FunctionSpec) => `arn:aws:iam::${aws.accountId}:role/${name}-role`;
+  return createEksTokenVerifier({
+    clusterName: CLUSTER,
+    session: aws.sessionOf,
+    accessEntries: new Map([
+      [roleOf(SYNC), { groups: [KUBERNETES_GROUPS.sync] }],
+      [roleOf(SWEEP), { groups: [KUBERNETES_GROUPS.sweep] }],
+    ]),
+  });
+}
+
+/** From now on EKS's DescribeCluster tells of this one. */
+export function describeCluster(aws: AwsSandbox, cluster: { readonly endpoint: string; readonly caPem: string }): void {
   aws.setClusters([
     {
       name: CLUSTER,
       status: 'ACTIVE',
-      endpoint: kubernetes.endpoint,
-      certificateAuthority: { data: Buffer.from(kubernetes.caPem).toString('base64') },
+      endpoint: cluster.endpoint,
+      certificateAuthority: { data: Buffer.from(cluster.caPem).toString('base64') },
     },
   ]);
-  return kubernetes;
 }
 
 /** What the CSI driver's AWS provider does with the identity of a pod. */
-function readSecretAs(aws: AwsSandbox): KubernetesOptions['readSecret'] {
+export function readSecretAs(aws: AwsSandbox): KubernetesOptions['readSecret'] {
   const client = new SecretsManagerClient(aws.clientOptions);
   return async ({ secretId, versionId, versionStage }) => {
     const answer = await client.send(

@@ -1,0 +1,148 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { KUBERNETES_GROUPS } from '../../infra/wiring.ts';
+import type { ConsumerProof } from '../../shared/operations/events.ts';
+import { onRealKubernetes } from '../sandbox/control-plane/describe-real.ts';
+import { type RealKubernetes, startRealKubernetes } from '../sandbox/control-plane/index.ts';
+import { program } from '../sandbox/control-plane/programs.ts';
+import { startTokenReview, type TokenReviewServer } from '../sandbox/control-plane/token-review.ts';
+import {
+  authenticateAs,
+  CLUSTER,
+  describeCluster,
+  type Environment,
+  RBAC,
+  readSecretAs,
+  startEnvironment,
+} from '../sandbox/environment.ts';
+import { KubernetesClient } from '../sandbox/kubernetes/api-client.ts';
+import { Announcements } from './announcements.ts';
+import { createPlainSecret } from './team.ts';
+
+onRealKubernetes('sync on a real control plane', () =>
+  describe('on a real control plane, entered as EKS is entered, sync', () => {
+    const stops: (() => Promise<unknown>)[] = [];
+    let environment: Environment;
+    let announcements: Announcements;
+    let cluster: RealKubernetes;
+    let folder: string;
+
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'rekey-sync-'));
+      stops.push(() => rm(folder, { recursive: true, force: true }));
+      environment = await startEnvironment({ queueSecondMs: 100 });
+      stops.push(() => environment.close());
+      announcements = new Announcements(environment);
+      const { aws } = environment;
+      const tokenReview: TokenReviewServer = await startTokenReview(authenticateAs(aws));
+      stops.push(() => tokenReview.close());
+      cluster = await startRealKubernetes({ clusterName: CLUSTER, readSecret: readSecretAs(aws), tokenReview });
+      stops.push(() => cluster.stop());
+      await writeFile(join(folder, 'kubeconfig'), cluster.kubeconfig, { mode: 0o600 });
+      await kubectl('apply', '-f', RBAC);
+      describeCluster(aws, cluster);
+    });
+
+    afterAll(async () => {
+      for (const stop of stops.reverse()) await stop();
+    });
+
+    async function kubectl(...args: readonly string[]): Promise<string> {
+      const command = ['--kubeconfig', join(folder, 'kubeconfig'), ...args];
+      const { stdout } = await promisify(execFile)(program('kubectl'), command, { env: { HOME: folder } });
+      return stdout.trim();
+    }
+
+    test('rolls the canary first, then the others, and proves every pod', async () => {
+      const secret = await createPlainSecret(environment, 'shop');
+      const manifests = [
+        { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } },
+        {
+          apiVersion: 'secrets-store.csi.x-k8s.io/v1',
+          kind: 'SecretProviderClass',
+          metadata: { name: 'secret', namespace: 'shop' },
+          spec: {
+            provider: 'aws',
+            parameters: { objects: JSON.stringify([{ objectName: secret.name, objectType: 'secretsmanager' }]) },
+          },
+        },
+        workload('Deployment', 'storefront', { 'rekey.dev/wave': '0' }),
+        workload('Deployment', 'orders'),
+        workload('StatefulSet', 'ledger'),
+        workload('DaemonSet', 'agent'),
+      ];
+      await writeFile(join(folder, 'shop.json'), JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests }));
+      await kubectl('apply', '-f', join(folder, 'shop.json'));
+      const names = ['deployment/storefront', 'deployment/orders', 'statefulset/ledger', 'daemonset/agent'];
+      for (const name of names) await kubectl('-n', 'shop', 'rollout', 'status', name, '--timeout=30s');
+
+      const versionId = await secret.put();
+      const { detail } = await announcements.first('Secret Converged', secret.arn, versionId);
+
+      const consumers = detail['consumers'] as readonly ConsumerProof[];
+      expect(consumers.map(({ name, pods }) => [name, pods.length]).sort()).toEqual([
+        ['agent', 3],
+        ['ledger', 2],
+        ['orders', 2],
+        ['storefront', 2],
+      ]);
+      for (const { name, rolledAt, pods } of consumers) {
+        expect(pods.map(({ mountedVersion }) => mountedVersion)).toEqual(pods.map(() => versionId));
+        const canary = consumers.find((one) => one.name === 'storefront');
+        if (name !== 'storefront')
+          expect(Date.parse(rolledAt ?? '')).toBeGreaterThanOrEqual(Date.parse(canary?.rolledAt ?? ''));
+      }
+      // One template before, one after: one restart each.
+      const sets = await kubectl('-n', 'shop', 'get', 'replicasets', '-o', 'name');
+      expect(sets.split('\n')).toHaveLength(4);
+    });
+
+    test.each(Object.values(KUBERNETES_GROUPS))('the group %s may read workloads, and no Secret', async (group) => {
+      const may = async (verb: string, resource: string) => {
+        const asked = kubectl('auth', 'can-i', verb, resource, '-A', '--as=somebody', `--as-group=${group}`);
+        // It exits with 1 to say no.
+        return await asked.catch(({ stdout }: { readonly stdout: string }) => stdout.trim());
+      };
+
+      expect(await may('list', 'deployments.apps')).toBe('yes');
+      for (const verb of ['get', 'list', 'watch']) expect(await may(verb, 'secrets')).toBe('no');
+    });
+
+    test('is the only one whom the way in lets through: a token that AWS did not sign is refused', async () => {
+      const { endpoint, caPem: ca } = cluster;
+      const url = `https://sts.eu-west-1.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15`;
+      const token = `k8s-aws-v1.${Buffer.from(url).toString('base64url')}`;
+      const api = new KubernetesClient({ endpoint, ca, token });
+
+      expect((await api.get('/apis/apps/v1/deployments')).code).toBe(401);
+      api.close();
+    });
+  }),
+);
+
+function workload(kind: string, name: string, annotations = {}) {
+  const csi = {
+    driver: 'secrets-store.csi.k8s.io',
+    readOnly: true,
+    volumeAttributes: { secretProviderClass: 'secret' },
+  };
+  const volumeMounts = [{ name: 'secret', mountPath: '/mnt/secret' }];
+  return {
+    apiVersion: 'apps/v1',
+    kind,
+    metadata: { name, namespace: 'shop', annotations },
+    spec: {
+      ...(kind === 'DaemonSet' ? {} : { replicas: 2 }),
+      ...(kind === 'StatefulSet' ? { serviceName: name } : {}),
+      selector: { matchLabels: { app: name } },
+      template: {
+        metadata: { labels: { app: name } },
+        spec: { volumes: [{ name: 'secret', csi }], containers: [{ name: 'app', image: 'app:1', volumeMounts }] },
+      },
+    },
+  };
+}
