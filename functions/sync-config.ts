@@ -1,17 +1,29 @@
 import * as z from 'zod/mini';
+import type { EksCluster } from '../shared/cluster/eks.ts';
 import { RekeyError } from '../shared/operations/errors.ts';
 
 /** What sync and sweep are told by their environment. */
 export interface SyncConfig {
-  readonly clusters: readonly { readonly name: string; readonly region: string }[];
+  readonly clusters: readonly EksCluster[];
   readonly queueUrl: string;
   readonly eventBus: string;
 }
 
+const clusterName = z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/));
+
+/** Strict: a misspelt `roleArn` would look for the cluster in our own account. */
 const clusters = z.array(
-  z.object({
-    name: z.string().check(z.regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/)),
+  z.strictObject({
+    name: clusterName,
     region: z.string().check(z.regex(/^[a-z]{2,}(-[a-z]+)+-\d+$/)),
+    eksName: z.optional(clusterName),
+    role: z.optional(
+      z.strictObject({
+        roleArn: z.string().check(z.regex(/^arn:aws[a-z-]*:iam::\d{12}:role\/[\w+=,.@/-]{1,512}$/)),
+        // STS, AssumeRole: ExternalId.
+        externalId: z.optional(z.string().check(z.regex(/^[\w+=,.@:/-]{2,1224}$/))),
+      }),
+    ),
   }),
 );
 
@@ -27,7 +39,10 @@ export function readSyncConfig(env: Readonly<Record<string, string | undefined>>
   if (queueUrl !== '' && !URL.canParse(queueUrl)) faults.push('REKEY_QUEUE_URL is not a URL');
   const eventBus = text('REKEY_EVENT_BUS');
   const parsed = clusters.safeParse(json(text('REKEY_CLUSTERS')));
-  if (!parsed.success) faults.push('REKEY_CLUSTERS must read [{"name": "…", "region": "eu-west-1"}]');
+  if (!parsed.success)
+    faults.push(
+      `REKEY_CLUSTERS must read [{"name": "…", "region": "eu-west-1"}], for a cluster of another account with "role": {"roleArn": "…"}: see ${parsed.error.issues[0]?.path.join('.') || 'the whole text'}`,
+    );
   // A mark is addressed to its cluster by name: of two, one would get the marks of both.
   else if (new Set(parsed.data.map(({ name }) => name)).size < parsed.data.length)
     faults.push('REKEY_CLUSTERS names two clusters alike');

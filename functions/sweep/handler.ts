@@ -1,6 +1,7 @@
 import type { Context } from 'aws-lambda';
 import { createEksAccess } from '../../shared/cluster/eks.ts';
 import { createKubernetesCluster } from '../../shared/cluster/kubernetes.ts';
+import { sparedCluster } from '../../shared/cluster/spared-cluster.ts';
 import { type SweepDeps, sweep } from '../../shared/consumers/sweep.ts';
 import { systemClock as clock } from '../../shared/operations/clock.ts';
 import { deadlineIn } from '../../shared/operations/deadline.ts';
@@ -16,7 +17,9 @@ const { clusters, queueUrl } = readSyncConfig(process.env);
 const queue = createSqsQueue(queueUrl);
 const deps: SweepDeps = {
   secrets: createSecretsManagerStore(),
-  clusters: clusters.map((cluster) => createKubernetesCluster(createEksAccess(cluster, clock), clock)),
+  clusters: clusters.map((cluster) =>
+    sparedCluster(createKubernetesCluster(createEksAccess(cluster, clock), clock), clock),
+  ),
   lookAgain: (look, afterSeconds) => queue.send(lookAgainEvent(look), afterSeconds),
   clock,
   random: Math.random,

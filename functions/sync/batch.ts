@@ -1,6 +1,6 @@
 import type { SQSBatchItemFailure, SQSBatchResponse, SQSEvent, SQSRecord } from 'aws-lambda';
 import { type ConvergeDeps, converge, type Look } from '../../shared/consumers/converge.ts';
-import type { Deadline } from '../../shared/operations/deadline.ts';
+import { atMost, type Deadline } from '../../shared/operations/deadline.ts';
 import { asRekeyError } from '../../shared/operations/errors.ts';
 import type { Logger } from '../../shared/operations/logger.ts';
 import type { DelayedQueue } from '../../shared/operations/queue.ts';
@@ -17,11 +17,13 @@ const RETRY_SECONDS = 15;
  */
 export async function syncBatch(event: SQSEvent, deps: SyncDeps, deadline: Deadline): Promise<SQSBatchResponse> {
   const batchItemFailures: SQSBatchItemFailure[] = [];
-  for (const record of event.Records) {
+  for (const [index, record] of event.Records.entries()) {
     const { messageId, body } = record;
+    // A pass that waits for a slow cluster leaves the ones behind it their time.
+    const share = deadline.remainingMs() / (event.Records.length - index);
     try {
       const look = parseLabelEvent(body, deps.clock.now());
-      if (look !== undefined) await pass(look, deps, deadline);
+      if (look !== undefined) await pass(look, deps, atMost(share, deadline, deps.clock));
     } catch (error) {
       deps.log.error('sync failed', { messageId, error });
       batchItemFailures.push({ itemIdentifier: messageId });

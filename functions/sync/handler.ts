@@ -1,6 +1,7 @@
 import type { Context, SQSBatchResponse, SQSEvent } from 'aws-lambda';
 import { createEksAccess } from '../../shared/cluster/eks.ts';
 import { createKubernetesCluster } from '../../shared/cluster/kubernetes.ts';
+import { sparedCluster } from '../../shared/cluster/spared-cluster.ts';
 import { systemClock as clock } from '../../shared/operations/clock.ts';
 import { deadlineIn } from '../../shared/operations/deadline.ts';
 import { createEventBridgeAnnouncer } from '../../shared/operations/event-bridge.ts';
@@ -15,7 +16,9 @@ const { clusters, queueUrl, eventBus } = readSyncConfig(process.env);
 const deps: SyncDeps = {
   secrets: createSecretsManagerStore(),
   // Made once, so that a warm start finds the connections open.
-  clusters: clusters.map((cluster) => createKubernetesCluster(createEksAccess(cluster, clock), clock)),
+  clusters: clusters.map((cluster) =>
+    sparedCluster(createKubernetesCluster(createEksAccess(cluster, clock), clock), clock),
+  ),
   announcer: createEventBridgeAnnouncer(eventBus, log),
   queue: createSqsQueue(queueUrl),
   clock,

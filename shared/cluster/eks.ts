@@ -1,7 +1,9 @@
 import { type Cluster, DescribeClusterCommand, EKSClient, ResourceNotFoundException } from '@aws-sdk/client-eks';
+import { AWS_CLIENT } from '../operations/aws-client.ts';
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
+import { assumedRole, type ForeignRole } from './assumed-role.ts';
 import { eksTokens } from './eks-token.ts';
 import type { ClusterAccess } from './port.ts';
 
@@ -13,14 +15,29 @@ const CALL_MS = 5_000;
 
 type Endpoint = Awaited<ReturnType<ClusterAccess['endpoint']>>;
 
+/** An EKS cluster, in any account and Region. */
+export interface EksCluster {
+  /** What Rekey calls it in events and errors; no two have the same. */
+  readonly name: string;
+  readonly region: string;
+  /** Its name in EKS, where that is another one: clusters of two accounts may be called alike. */
+  readonly eksName?: string | undefined;
+  /** Set for a cluster of another account. */
+  readonly role?: ForeignRole | undefined;
+}
+
 /** The way into an EKS cluster: DescribeCluster says where it is, a token signed by our role says who we are. */
 export function createEksAccess(
-  { name, region }: { readonly name: string; readonly region: string },
+  { name, region, eksName = name, role }: EksCluster,
   clock: Pick<Clock, 'now'>,
-  client: Pick<EKSClient, 'send' | 'config'> = new EKSClient({ region, maxAttempts: 3 }),
+  client: Pick<EKSClient, 'send' | 'config'> = new EKSClient({
+    ...AWS_CLIENT,
+    region,
+    ...(role && { credentials: assumedRole(name, role) }),
+  }),
 ): ClusterAccess {
   let known: { readonly endpoint: Endpoint; readonly untilMs: number } | undefined;
-  const tokens = eksTokens({ name, region }, (options) => client.config.credentials(options), clock);
+  const tokens = eksTokens({ name: eksName, region }, (options) => client.config.credentials(options), clock);
   return {
     name,
     region,
@@ -34,7 +51,8 @@ export function createEksAccess(
     async bearerToken(renew) {
       try {
         return await tokens(renew);
-      } catch {
+      } catch (error) {
+        if (error instanceof RekeyError) throw error;
         throw new RekeyError(
           'CLUSTER_ACCESS_DENIED',
           `cluster "${name}": the function has no credentials to sign with`,
@@ -47,7 +65,7 @@ export function createEksAccess(
     deadline.require(1_000, `describing cluster "${name}"`);
     const abortSignal = AbortSignal.timeout(Math.min(CALL_MS, deadline.remainingMs()));
     try {
-      return (await client.send(new DescribeClusterCommand({ name }), { abortSignal })).cluster;
+      return (await client.send(new DescribeClusterCommand({ name: eksName }), { abortSignal })).cluster;
     } catch (error) {
       throw translated(name, region, error);
     }
@@ -66,6 +84,8 @@ function endpointOf(name: string, cluster: Cluster | undefined): Endpoint {
 }
 
 function translated(name: string, region: string, error: unknown): RekeyError {
+  // The client asks for the role's session first.
+  if (error instanceof RekeyError) return error;
   if (error instanceof ResourceNotFoundException)
     return new RekeyError('CLUSTER_NOT_FOUND', `there is no cluster "${name}" in ${region}`);
   const kind = error instanceof Error ? error.name : 'an unknown error';

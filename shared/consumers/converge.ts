@@ -1,8 +1,8 @@
 import type { Cluster, Marker } from '../cluster/port.ts';
 import type { Clock } from '../operations/clock.ts';
-import type { Deadline } from '../operations/deadline.ts';
+import { atMost, type Deadline } from '../operations/deadline.ts';
 import { asRekeyError, RekeyError } from '../operations/errors.ts';
-import type { Announcer, ConsumerRef, RekeyEvent, Unproved } from '../operations/events.ts';
+import type { Announcer, ClusterProof, ConsumerRef, RekeyEvent, Unproved } from '../operations/events.ts';
 import type { Log } from '../operations/log.ts';
 import { CURRENT, PENDING, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
@@ -31,6 +31,9 @@ export interface Look {
 
 /** From one sweep to the next, and the longest time that SQS delays a message. */
 export const SWEEP_SECONDS = 900;
+
+/** The longest that one pass waits for a cluster before it goes on with the others. */
+const LOOK_MS = 30_000;
 
 /**
  * `superseded`: another version is current, and its own event follows. `gone`: the secret is deleted. `left-to-sweep`:
@@ -71,12 +74,19 @@ export async function converge(look: Look, deps: ConvergeDeps, deadline: Deadlin
   const { snapshots, unseen } = await observe(
     deps.clusters,
     (outline) => namespacesUsing(secret, outline),
-    deadline,
+    atMost(Math.min(LOOK_MS, deadline.remainingMs() / 2), deadline, deps.clock),
     deps.log,
   );
   const found = allConsumers(secret, marker, snapshots);
   for (const { where, why } of found.faults) deps.log.warn('left out', { where, why });
-  const plan = planSync({ consumers: found.consumers, marker, options, unseen, nowMs: deps.clock.now() });
+  const plan = planSync({
+    consumers: found.consumers,
+    marker,
+    options,
+    unseen,
+    behind: regionsBehind(secret, deps.clusters),
+    nowMs: deps.clock.now(),
+  });
   deps.log.info('looked', {
     verdict: plan.verdict,
     proved: plan.proved.length,
@@ -86,6 +96,37 @@ export async function converge(look: Look, deps: ConvergeDeps, deadline: Deadlin
     ),
   });
   return act(look, plan, { found, marker, options }, deps, deadline);
+}
+
+/** Clusters whose Region has a replica that does not have the current version yet. */
+export function regionsBehind(
+  { replicas }: SecretDescription,
+  clusters: readonly Pick<Cluster, 'name' | 'region'>[],
+): ReadonlyMap<string, string> {
+  return new Map(
+    clusters.flatMap(({ name, region }): (readonly [string, string])[] => {
+      const status = replicas?.get(region);
+      if (status === undefined || status === 'InSync') return [];
+      const action = status === 'Failed' ? ': look at its status in Secrets Manager' : '';
+      return [[name, `the replica in ${region} is ${status}${action}`]];
+    }),
+  );
+}
+
+/** How far each cluster has come. */
+function clustersIn({ proved, unproved }: Plan, clusters: readonly Pick<Cluster, 'name' | 'region'>[]): ClusterProof[] {
+  return clusters.map(({ name, region }) => {
+    const theirs = proved.filter(({ cluster }) => cluster === name);
+    const open = unproved.filter(({ cluster }) => cluster === name);
+    return {
+      cluster: name,
+      region,
+      seen: open.every(({ kind }) => kind !== 'Cluster'),
+      proved: theirs.length,
+      pods: theirs.reduce((sum, { pods }) => sum + pods.length, 0),
+      unproved: open.length,
+    };
+  });
 }
 
 /** The consumers of all clusters. */
@@ -134,7 +175,13 @@ async function act(
     if (!used && options.retire !== 'converged') return { kind: 'unused' };
     const heard = await tell({
       type: 'Secret Converged',
-      detail: { ...ofSecret, since, consumers: plan.proved, pinned: found.pinned },
+      detail: {
+        ...ofSecret,
+        since,
+        consumers: plan.proved,
+        clusters: clustersIn(plan, deps.clusters),
+        pinned: found.pinned,
+      },
     });
     return heard ? { kind: 'converged' } : untold();
   }
@@ -156,6 +203,7 @@ async function act(
         ...ofSecret,
         since,
         unproved: plan.unproved.map((one) => withRefusal(one, refusals)),
+        clusters: clustersIn(plan, deps.clusters),
         action:
           'The old credential is left alive. Put right what each entry names (or restart it); Rekey looks again by itself every few minutes.',
       },

@@ -1,13 +1,15 @@
 import { parse, YAMLParseError } from 'yaml';
 import type { SecretProviderClass } from '../cluster/port.ts';
 import { CURRENT } from '../secrets/port.ts';
-import { parseSecretArn } from '../secrets/secret-arn.ts';
+import { inRegion, parseSecretArn } from '../secrets/secret-arn.ts';
 
 /** What every form of reference to a secret is compared with. */
 export interface SecretIdentity {
   /** Whole, with the six characters at the end. */
   readonly arn: string;
   readonly name: string;
+  /** By the Regions in which it has a replica; absent when there is none. */
+  readonly replicas?: ReadonlyMap<string, unknown>;
 }
 
 /** One entry of a class's `objects` that names a secret, in the words of the AWS provider. */
@@ -85,13 +87,16 @@ export function useOf(object: SecretObject, secret: SecretIdentity): Use | undef
 }
 
 /**
- * Whether a reference means this secret: its name, its ARN, or its ARN without the last seven characters. Compared
- * whole, because a name may itself end in a hyphen and six characters.
+ * Whether a reference means this secret or a replica of it: its name, its ARN, or its ARN without the last seven
+ * characters. Compared whole, because a name may itself end in a hyphen and six characters.
  * @param region in which a name is looked up
  */
 export function refersTo(reference: string, region: string, secret: SecretIdentity): boolean {
-  if (reference.startsWith('arn:')) return reference === secret.arn || reference === secret.arn.slice(0, -7);
-  return reference === secret.name && parseSecretArn(secret.arn)?.region === region;
+  const replicas = [...(secret.replicas?.keys() ?? [])];
+  if (!reference.startsWith('arn:'))
+    return reference === secret.name && [parseSecretArn(secret.arn)?.region, ...replicas].includes(region);
+  const arns = [secret.arn, ...replicas.map((replica) => inRegion(secret.arn, replica))];
+  return arns.some((arn) => reference === arn || reference === arn.slice(0, -7));
 }
 
 function followsOrPinned(ids: readonly string[], version: string, label: string): Use {

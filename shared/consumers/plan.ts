@@ -11,6 +11,8 @@ export interface Situation {
   readonly options: Pick<SecretOptions, 'maxParallel' | 'holdUntilMs' | 'window'>;
   /** Clusters that could not be looked at: nothing is proved about them. */
   readonly unseen: readonly Unproved[];
+  /** Cluster → why its Region does not have the version yet. Absent: every Region has it. */
+  readonly behind?: ReadonlyMap<string, string>;
   readonly nowMs: number;
 }
 
@@ -58,8 +60,11 @@ interface Standing {
  * first workload of all goes alone until its proof shows that the version works; then as many as allowed at a time.
  * One whose new pods fail stops all further ones.
  */
-export function planSync({ consumers, marker, options, unseen, nowMs }: Situation): Plan {
-  const standings = consumers.map((consumer) => ({ consumer, state: stateOf(consumer, marker) }));
+export function planSync({ consumers, marker, options, unseen, behind, nowMs }: Situation): Plan {
+  const standings = consumers.map((consumer) => ({
+    consumer,
+    state: onceThere(stateOf(consumer, marker), behind?.get(consumer.ref.cluster)),
+  }));
   const failed = standings.filter(({ state }) => state.kind === 'failing').map(unprovedOf);
   const unproved = [...standings.filter(({ state }) => state.kind !== 'proved').map(unprovedOf), ...unseen];
   const next = failed.length > 0 ? NONE : nextOf(standings, options.maxParallel);
@@ -177,6 +182,11 @@ function stateOf(consumer: Consumer, marker: Marker): State {
   // A workload that is just being deployed, or loses its last old pod, gets the version without Rekey.
   if (!hasStalePods(consumer)) return { kind: 'busy', why };
   return { kind: 'due', workload, why: `${why}; it is not rolled yet` };
+}
+
+/** Pods that start before their Region has the version would mount the one before it. */
+function onceThere(state: State, why: string | undefined): State {
+  return state.kind === 'due' && why !== undefined ? { kind: 'busy', why: `${state.why}; ${why}` } : state;
 }
 
 /** What time or a roll may cure; undefined when all that is recorded is right. */

@@ -4,9 +4,10 @@ import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 import type { Log } from '../operations/log.ts';
 import { CURRENT, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
+import { parseSecretArn } from '../secrets/secret-arn.ts';
 import { parseTags } from '../secrets/tags.ts';
 import { type Snapshot, secretsNamed } from './consumers.ts';
-import { allConsumers, type Look, SWEEP_SECONDS } from './converge.ts';
+import { allConsumers, type Look, regionsBehind, SWEEP_SECONDS } from './converge.ts';
 import { markerOf } from './marker.ts';
 import { observe } from './observe.ts';
 import { isMarked, planSync } from './plan.ts';
@@ -82,7 +83,9 @@ function startingAnywhere(names: readonly string[], random: number): readonly st
 }
 
 /** Undefined when it is deleted or cannot be described. */
-async function describe(name: string, deps: SweepDeps): Promise<SecretDescription | undefined> {
+async function describe(reference: string, deps: SweepDeps): Promise<SecretDescription | undefined> {
+  // A cluster elsewhere may name the replica of its Region: the secret itself has the same name in ours.
+  const name = parseSecretArn(reference)?.name ?? reference;
   try {
     const secret = await deps.secrets.describe(name);
     return secret.deletedAtMs === undefined ? secret : undefined;
@@ -104,7 +107,14 @@ function nextLook(
   const marker = markerOf(secret, versionId);
   try {
     const { consumers } = allConsumers(secret, marker, snapshots);
-    const plan = planSync({ consumers, marker, options: parseTags(secret.tags), unseen: [], nowMs });
+    const plan = planSync({
+      consumers,
+      marker,
+      options: parseTags(secret.tags),
+      unseen: [],
+      behind: regionsBehind(secret, deps.clusters),
+      nowMs,
+    });
     if (plan.verdict === 'converged' || plan.verdict === 'held') return undefined;
     const started = consumers.some(({ workload }) => workload !== undefined && isMarked(workload, marker));
     const look: Look = {

@@ -15,11 +15,19 @@ export interface Deadline {
 export function deadlineIn(remainingMs: number, clock: Pick<Clock, 'now'>): Deadline {
   const endsAtMs = clock.now() + remainingMs - RESERVE_MS;
   const left = () => Math.max(0, endsAtMs - clock.now());
-  return {
-    remainingMs: left,
-    require(milliseconds, what) {
-      if (left() < milliseconds)
-        throw new RekeyError('DEADLINE_TOO_CLOSE', `${what} needs ${milliseconds} ms, ${left()} ms are left`);
-    },
+  return { remainingMs: left, require: requireOf(left) };
+}
+
+/** The same end, or `milliseconds` from now, whichever comes first: one part's share of what is left. */
+export function atMost(milliseconds: number, deadline: Deadline, clock: Pick<Clock, 'now'>): Deadline {
+  const endsAtMs = clock.now() + milliseconds;
+  const left = () => Math.max(0, Math.min(endsAtMs - clock.now(), deadline.remainingMs()));
+  return { remainingMs: left, require: requireOf(left) };
+}
+
+function requireOf(left: () => number): Deadline['require'] {
+  return (milliseconds, what) => {
+    if (left() < milliseconds)
+      throw new RekeyError('DEADLINE_TOO_CLOSE', `${what} needs ${milliseconds} ms, ${left()} ms are left`);
   };
 }

@@ -33,6 +33,18 @@ export interface ConsumerProof extends ConsumerRef {
   readonly pods: readonly PodProof[];
 }
 
+/** How far one cluster has come. */
+export interface ClusterProof {
+  readonly cluster: string;
+  readonly region: string;
+  /** Whether it could be looked at. */
+  readonly seen: boolean;
+  /** How many of its workloads are proved, and with how many pods. */
+  readonly proved: number;
+  readonly pods: number;
+  readonly unproved: number;
+}
+
 export interface Unproved extends ConsumerRef {
   /** One sentence for a person, e.g. "pod web-1 mounts version … of 2026-…, started before it". */
   readonly why: string;
@@ -77,6 +89,7 @@ export type RekeyEvent =
         /** When AWSCURRENT moved, as far as the triggering event says. ISO 8601. */
         readonly since: string;
         readonly consumers: readonly ConsumerProof[];
+        readonly clusters: readonly ClusterProof[];
         /** Uses that are pinned to another version or label and so never move. They keep retire from acting. */
         readonly pinned: readonly Unproved[];
       };
@@ -86,6 +99,7 @@ export type RekeyEvent =
       readonly detail: OfSecret & {
         readonly since: string;
         readonly unproved: readonly Unproved[];
+        readonly clusters: readonly ClusterProof[];
         readonly action: string;
       };
     }

@@ -16,3 +16,8 @@ export function parseSecretArn(text: string): SecretArn | undefined {
   const [, region = '', accountId = '', name = ''] = PATTERN.exec(text) ?? [];
   return name === '' ? undefined : { region, accountId, name };
 }
+
+/** The ARN of the replica in another Region: only that part differs (Secrets Manager User Guide, "Replicate"). */
+export function inRegion(arn: string, region: string): string {
+  return arn.split(':').with(3, region).join(':');
+}

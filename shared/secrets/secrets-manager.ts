@@ -30,6 +30,10 @@ export function createSecretsManagerStore(
         tags: new Map((answer.Tags ?? []).map(({ Key = '', Value = '' }) => [Key, Value])),
         owningService: answer.OwningService,
         deletedAtMs: answer.DeletedDate?.getTime(),
+        ...(answer.NextRotationDate && { nextRotationMs: answer.NextRotationDate.getTime() }),
+        ...(answer.ReplicationStatus?.length && {
+          replicas: new Map(answer.ReplicationStatus.map(({ Region = '', Status = 'InProgress' }) => [Region, Status])),
+        }),
       };
     },
 

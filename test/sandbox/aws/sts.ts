@@ -30,12 +30,12 @@ export interface Sts extends AwsService {
 
 const DEFAULT_SECONDS = 3_600;
 
-/** Simulated STS: every role can be assumed, and only credentials from here are known. */
+/** Simulated STS: every role of any account can be assumed, and only credentials from here are known. */
 export function createSts(options: { readonly accountId: string; readonly now: () => number }): Sts {
   const { accountId, now } = options;
   const sessions = new Map<string, RoleSession>();
 
-  function assume(roleName: string, sessionName: string, seconds = DEFAULT_SECONDS): RoleSession {
+  function assume(roleName: string, sessionName: string, seconds = DEFAULT_SECONDS, account = accountId): RoleSession {
     const credentials = {
       accessKeyId: `ASIA${randomId()}`,
       secretAccessKey: randomBytes(30).toString('base64'),
@@ -44,8 +44,8 @@ export function createSts(options: { readonly accountId: string; readonly now: (
     const session = {
       credentials,
       roleName,
-      roleArn: `arn:aws:iam::${accountId}:role/${roleName}`,
-      arn: `arn:aws:sts::${accountId}:assumed-role/${roleName}/${sessionName}`,
+      roleArn: `arn:aws:iam::${account}:role/${roleName}`,
+      arn: `arn:aws:sts::${account}:assumed-role/${roleName}/${sessionName}`,
       userId: `AROA${randomId()}:${sessionName}`,
       expiresAt: new Date(now() + seconds * 1_000),
     };
@@ -64,11 +64,13 @@ export function createSts(options: { readonly accountId: string; readonly now: (
       z.object({
         RoleArn: z.string().regex(/^arn:aws:iam::\d{12}:role\/.+$/),
         RoleSessionName: z.string().regex(/^[\w+=,.@-]{2,64}$/),
+        ExternalId: z.string().optional(),
         DurationSeconds: z.coerce.number().int().min(900).max(43_200).default(DEFAULT_SECONDS),
       }),
       ({ RoleArn, RoleSessionName, DurationSeconds }) => {
         const roleName = RoleArn.split('/').at(-1) ?? '';
-        const { credentials, arn, userId, expiresAt } = assume(roleName, RoleSessionName, DurationSeconds);
+        const account = RoleArn.split(':')[4];
+        const { credentials, arn, userId, expiresAt } = assume(roleName, RoleSessionName, DurationSeconds, account);
         return {
           Credentials: {
             AccessKeyId: credentials.accessKeyId,

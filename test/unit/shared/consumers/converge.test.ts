@@ -104,6 +104,10 @@ describe('a look', () => {
               ],
             },
           ],
+          clusters: [
+            { cluster: 'prod', region: 'eu-west-1', seen: true, proved: 1, pods: 1, unproved: 0 },
+            { cluster: 'dr', region: 'eu-west-1', seen: true, proved: 0, pods: 0, unproved: 0 },
+          ],
           pinned: [
             {
               cluster: 'prod',
@@ -203,7 +207,38 @@ describe('a look', () => {
     expect(await look()).toEqual({ kind: 'given-up' });
     expect(events.at(-1)?.detail).toMatchObject({
       unproved: [{ cluster: 'dr', kind: 'Cluster', why: expect.stringContaining('ECONNREFUSED') }],
+      clusters: [
+        { cluster: 'prod', seen: true, proved: 1, unproved: 0 },
+        { cluster: 'dr', seen: false, proved: 0, unproved: 1 },
+      ],
     });
+  });
+
+  test('99: that waits for a slow cluster no longer than half of its time marks in the other one', async () => {
+    const slow: Cluster = {
+      ...dr.cluster,
+      workloads: async (deadline) => {
+        nowMs += deadline.remainingMs();
+        throw new RekeyError('CLUSTER_UNREACHABLE', 'no answer in time');
+      },
+    };
+    expect(await look({}, [slow, prod.cluster])).toMatchObject({ kind: 'look-again' });
+    expect(nowMs - T0).toBeLessThanOrEqual(30_000);
+    expect(prod.marked).toEqual(['shop/orders']);
+  });
+
+  test('in a Region whose replica is behind rolls nothing there until it has the version', async () => {
+    const far = createFakeCluster('us', 'us-east-1');
+    Object.assign(far, { classes: prod.classes, workloads: [workloadOf()], pods: prod.pods, mounts: prod.mounts });
+    prod.workloads = [];
+    prod.pods = [];
+    secret = secretWith({ replicas: new Map([['us-east-1', 'InProgress']]) });
+    await look({}, [prod.cluster, far.cluster]);
+    expect(far.marked).toEqual([]);
+
+    secret = secretWith({ replicas: new Map([['us-east-1', 'InSync']]) });
+    await look({}, [prod.cluster, far.cluster]);
+    expect(far.marked).toEqual(['shop/orders']);
   });
 
   test('an error of ours in a cluster is neither convergence nor the end of the pass', async () => {

@@ -173,3 +173,14 @@ test('an ARN without its last seven characters is compared whole: a name may end
   expect(refersTo('shop/database', REGION, twin)).toBe(false);
   expect(refersTo(twin.name, REGION, twin)).toBe(true);
 });
+
+test('in another Region the replica is meant, by its name and both forms of its ARN; where there is none, nothing', () => {
+  const replicas = new Map([['us-east-1', 'InSync']]);
+  const replicated = { arn: ARN, name: 'shop/database', replicas };
+  const there = ARN.replace(REGION, 'us-east-1');
+  for (const reference of ['shop/database', there, there.slice(0, -7), ARN])
+    expect([reference, refersTo(reference, 'us-east-1', replicated)]).toEqual([reference, true]);
+  expect(refersTo('shop/database', REGION, replicated)).toBe(true);
+  expect(refersTo('shop/database', 'us-west-2', replicated)).toBe(false);
+  expect(refersTo(ARN.replace(REGION, 'us-west-2'), 'us-west-2', replicated)).toBe(false);
+});

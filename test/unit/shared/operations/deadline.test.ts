@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { deadlineIn } from '../../../../shared/operations/deadline.ts';
+import { atMost, deadlineIn } from '../../../../shared/operations/deadline.ts';
 
 function clockAt(startMs: number) {
   let nowMs = startMs;
@@ -29,4 +29,17 @@ describe('a deadline', () => {
       expect.objectContaining({ code: 'DEADLINE_TOO_CLOSE', retryable: true }),
     );
   });
+});
+
+test('a share of a deadline ends when its time is over, and never after the whole', () => {
+  const clock = clockAt(0);
+  const whole = deadlineIn(11_500, clock);
+  const share = atMost(4_000, whole, clock);
+  expect([share.remainingMs(), atMost(60_000, whole, clock).remainingMs()]).toEqual([4_000, 10_000]);
+
+  clock.pass(3_500);
+  expect(() => share.require(1_000, 'a list')).toThrow(expect.objectContaining({ code: 'DEADLINE_TOO_CLOSE' }));
+  expect(whole.remainingMs()).toBe(6_500);
+  clock.pass(1_000);
+  expect(share.remainingMs()).toBe(0);
 });

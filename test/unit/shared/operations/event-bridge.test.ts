@@ -100,6 +100,7 @@ function converged(consumers: readonly ConsumerProof[]): RekeyEvent {
       versionId: VERSION,
       since: '2026-11-23T10:00:00.000Z',
       consumers,
+      clusters: [],
       pinned: [],
     },
   };
