@@ -1,9 +1,12 @@
+import { createMariadbEngine } from '../../../shared/engines/mariadb.ts';
 import { createMysqlEngine } from '../../../shared/engines/mysql.ts';
 import { createPostgresEngine } from '../../../shared/engines/postgres.ts';
 import { systemClock as clock } from '../../../shared/operations/clock.ts';
 import type { Database } from '../../../shared/rotation/strategy.ts';
-import { MYSQL, POSTGRES } from '../../../shared/secrets/engine-rules.ts';
+import { MARIADB, MYSQL, POSTGRES } from '../../../shared/secrets/engine-rules.ts';
+import { MARIADB_VERSIONS, mariadbIsInstalled, startMariadb } from '../../sandbox/mariadb.ts';
 import { mysqlIsInstalled, startMysql } from '../../sandbox/mysql.ts';
+import type { MysqlFamilyServer } from '../../sandbox/mysql-family.ts';
 import { postgresIsInstalled, startPostgres } from '../../sandbox/postgres.ts';
 import type { Account } from '../../sandbox/server-process.ts';
 
@@ -64,6 +67,12 @@ export const PRODUCTS: readonly Product[] = [
     installed: mysqlIsInstalled('9.7'),
     start: startMysqlAs,
   },
+  ...MARIADB_VERSIONS.map((version) => ({
+    title: `MariaDB ${version}`,
+    awsName: 'MariaDB',
+    installed: mariadbIsInstalled(version),
+    start: async () => asMariadb(await startMariadb({ version })),
+  })),
 ];
 
 async function startPostgresAs(version: 16 | 18): Promise<ProductServer> {
@@ -108,40 +117,66 @@ async function startPostgresAs(version: 16 | 18): Promise<ProductServer> {
 
 async function startMysqlAs(): Promise<ProductServer> {
   const server = await startMysql({ version: '9.7' });
-  await server.run('CREATE TABLE orders (id int)', server.database);
-  const query: ProductServer['query'] = async (account, ...statements) => {
-    const connection = await server.connect(account, server.database);
-    try {
-      let rows: unknown = [];
-      for (const statement of statements) [rows] = await connection.query(statement);
-      return Array.isArray(rows) ? rows : [];
-    } finally {
-      await connection.end();
-    }
+  return {
+    ...(await asFamily(server)),
+    secretKeys: { engine: 'mysql', dbname: server.database },
+    rekey: { engine: createMysqlEngine({ clock, ca: server.ca, allowLoopback: true }), rules: MYSQL },
+    async makeAlternate({ current, alternate, password }, ask) {
+      const found = await ask(`SELECT User FROM mysql.user WHERE User = '${alternate}'`);
+      if (found.length === 0) await ask(`CREATE USER '${alternate}' IDENTIFIED BY '${password}'`);
+      for (const grant of await grantsOf(current, ask)) await ask(`${grant} TO '${alternate}'`);
+      await ask(`ALTER USER '${alternate}'@'%' REQUIRE NONE`);
+      await ask(`SET PASSWORD FOR '${alternate}' = '${password}'`);
+    },
+    changeOwn: (_username, password) => `SET PASSWORD = '${password}'`,
   };
+}
+
+async function asMariadb(server: MysqlFamilyServer): Promise<ProductServer> {
+  return {
+    ...(await asFamily(server)),
+    secretKeys: { engine: 'mariadb', dbname: server.database },
+    rekey: { engine: createMariadbEngine({ clock, ca: server.ca, allowLoopback: true }), rules: MARIADB },
+    // The first of these grants makes the user, each sets the password.
+    async makeAlternate({ current, alternate, password }, ask) {
+      for (const grant of await grantsOf(current, ask))
+        await ask(`${grant} TO '${alternate}' IDENTIFIED BY '${password}'`);
+      await ask(`ALTER USER '${alternate}'@'%' REQUIRE NONE`);
+    },
+    changeOwn: (_username, password) => `SET PASSWORD = PASSWORD('${password}')`,
+  };
+}
+
+/** As AWS's functions read them: all before the first ` TO `. */
+async function grantsOf(username: string, ask: (statement: string) => Promise<readonly unknown[]>): Promise<string[]> {
+  const rows = await ask(`SHOW GRANTS FOR '${username}'`);
+  return rows.map((row) => String(Object.values(row as object)[0]).split(' TO ')[0] ?? '');
+}
+
+/** What the two kinds have in common. */
+async function asFamily(
+  server: MysqlFamilyServer,
+): Promise<Pick<ProductServer, 'host' | 'port' | 'caFile' | 'admin' | 'createUser' | 'query' | 'stop'>> {
+  await server.run('CREATE TABLE orders (id int)', server.database);
   return {
     host: server.host,
     port: server.port,
     caFile: server.caFile,
     admin: server.admin,
-    secretKeys: { engine: 'mysql', dbname: server.database },
-    rekey: { engine: createMysqlEngine({ clock, ca: server.ca, allowLoopback: true }), rules: MYSQL },
     createUser: ({ username, password }) =>
       server.run(
         `CREATE USER ${username} IDENTIFIED BY '${password}'; GRANT SELECT ON ${server.database}.orders TO ${username}`,
       ),
-    query,
-    async makeAlternate({ current, alternate, password }, ask) {
-      const found = await ask(`SELECT User FROM mysql.user WHERE User = '${alternate}'`);
-      if (found.length === 0) await ask(`CREATE USER '${alternate}' IDENTIFIED BY '${password}'`);
-      for (const row of await ask(`SHOW GRANTS FOR '${current}'`)) {
-        const [grant = ''] = String(Object.values(row as object)[0]).split(' TO ');
-        await ask(`${grant} TO '${alternate}'`);
+    async query(account, ...statements) {
+      const connection = await server.connect(account, server.database);
+      try {
+        let rows: unknown = [];
+        for (const statement of statements) [rows] = await connection.query(statement);
+        return Array.isArray(rows) ? rows : [];
+      } finally {
+        await connection.end();
       }
-      await ask(`ALTER USER '${alternate}'@'%' REQUIRE NONE`);
-      await ask(`SET PASSWORD FOR '${alternate}' = '${password}'`);
     },
-    changeOwn: (_username, password) => `SET PASSWORD = '${password}'`,
     stop: server.stop,
   };
 }
