@@ -67,12 +67,10 @@ export function createRig(engine: DatabaseEngine = untouchable): Rig {
     topology,
     deps,
     events,
-    run: (step, secretArn, versionId, over = {}) =>
-      runStep(
-        { step, secretArn, versionId, rotationToken: undefined },
-        { ...deps, ...over },
-        deadlineIn(30_000, systemClock),
-      ),
+    run(step, secretArn, versionId, over = {}) {
+      const used = { ...deps, ...over };
+      return runStep({ step, secretArn, versionId, rotationToken: undefined }, used, deadlineIn(30_000, used.clock));
+    },
   };
 }
 
