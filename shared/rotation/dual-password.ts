@@ -21,19 +21,23 @@ export function dualPassword(engine: DualPasswordEngine): Strategy {
     },
 
     async set(rotation, pending) {
+      const { current } = rotation;
+      // An administrator acts: whoever wrote this secret must know the password of the user that is changed.
+      const requireOwner = () => requireCurrentLogin(rotation, witnessOf(rotation));
       try {
-        return (await addPassword(rotation, pending)) === 'added' ? 'set' : 'alreadySet';
+        if (current.masterArn === undefined) return outcomeOf(await addPassword(rotation, pending));
+        await requireOwner();
       } catch (error) {
+        // Of the current login alone: that an administrator is refused says nothing of this user.
         if (!(error instanceof RekeyError && error.code === 'LOGIN_REFUSED')) throw error;
         const login = await rotation.engine.login(pending, rotation.deadline, witnessOf(rotation));
         if (login.kind === 'accepted') return 'alreadySet';
         // The old password first: it is the one that clients have.
-        const { current } = rotation;
         const which = `user "${current.username}" with every password of the secret`;
         await resetByAdministrator(rotation, current, { which, refusal: login });
-        await addPassword(rotation, pending);
-        return 'set';
+        await requireOwner();
       }
+      return outcomeOf(await addPassword(rotation, pending));
     },
 
     test: (rotation, pending) => requireLogin(rotation, pending, witnessOf(rotation)),
@@ -68,8 +72,8 @@ export function dualPassword(engine: DualPasswordEngine): Strategy {
     const { current, deadline } = rotation;
     const change = { username, password, present: current };
     if (current.masterArn === undefined) return engine.addPassword({ ...change, acting: current }, deadline);
-    // An administrator acts: whoever wrote this secret must know the password of the user that is changed.
-    await requireCurrentLogin(rotation, witnessOf(rotation));
     return asAdministrator(rotation, (acting) => engine.addPassword({ ...change, acting }, deadline));
   }
 }
+
+const outcomeOf = (added: 'added' | 'alreadyAdded') => (added === 'added' ? 'set' : 'alreadySet');

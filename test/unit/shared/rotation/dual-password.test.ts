@@ -87,6 +87,18 @@ describe('a rotation with two passwords', () => {
     await expect(rig.run('setSecret', arn, token)).rejects.toMatchObject({ code: 'LOGIN_REFUSED' });
     expect(valid()).toEqual(['another']);
   });
+
+  test('that its administrator is refused is told as such, and is no reason to try another password of the user', async () => {
+    begin({ strategy: 'dual-password', admin: true });
+    database.addUser('admin', { password: 'another', administers: true });
+    const token = rig.secrets.beginRotation(arn);
+    await rig.run('createSecret', arn, token);
+    await expect(rig.run('setSecret', arn, token)).rejects.toMatchObject({
+      code: 'LOGIN_REFUSED',
+      message: expect.not.stringContaining('every password of the secret'),
+    });
+    expect(valid()).toEqual(['p0']);
+  });
 });
 
 describe('the strategy auto', () => {
