@@ -616,6 +616,83 @@ export function describeKubernetesApi(
       });
     });
 
+    describe('a custom resource', () => {
+      const path = (ns: string, group: string, plural: string) => `/apis/${group}/namespaces/${ns}/${plural}`;
+      const externalSecret = (spec: object) => ({
+        apiVersion: 'external-secrets.io/v1',
+        kind: 'ExternalSecret',
+        metadata: { name: 'a' },
+        spec: { secretStoreRef: { name: 'aws' }, ...spec },
+      });
+
+      test.each(['externalsecrets', 'secretstores'])('of External Secrets is served: %s', async (plural) => {
+        expect((await api.get(path(await namespace(), 'external-secrets.io/v1', plural))).code).toBe(200);
+      });
+
+      test('that belongs to no namespace is served: clusterexternalsecrets, clustersecretstores', async () => {
+        for (const plural of ['clusterexternalsecrets', 'clustersecretstores'])
+          expect((await api.get(`/apis/external-secrets.io/v1/${plural}`)).body.items).toEqual([]);
+      });
+
+      test('is refused where a field is of another type, and the field is named', async () => {
+        const parameters = { objects: [{ objectName: 'a' }] };
+
+        const { code, body } = await api.create(
+          path(await namespace(), 'secrets-store.csi.x-k8s.io/v1', 'secretproviderclasses'),
+          { ...secretProviderClass('a'), spec: { provider: 'aws', parameters } },
+        );
+
+        expect(code).toBe(422);
+        expect(body.details.causes).toEqual([
+          expect.objectContaining({ reason: 'FieldValueTypeInvalid', field: 'spec.parameters.objects' }),
+        ]);
+      });
+
+      test('is refused where a word is not one of those allowed', async () => {
+        const at = path(await namespace(), 'external-secrets.io/v1', 'externalsecrets');
+
+        const { code, body } = await api.create(at, externalSecret({ refreshPolicy: 'Sometimes' }));
+
+        expect(code).toBe(422);
+        expect(body.details.causes).toEqual([
+          expect.objectContaining({ reason: 'FieldValueNotSupported', field: 'spec.refreshPolicy' }),
+        ]);
+      });
+
+      test('loses fields that its definition does not know, and gets the defaults that it gives', async () => {
+        const at = path(await namespace(), 'external-secrets.io/v1', 'externalsecrets');
+
+        const { body } = await api.create(at, externalSecret({ unheardOf: true, target: { name: 'b' } }));
+
+        expect(body.spec).toEqual({
+          secretStoreRef: { name: 'aws' },
+          refreshInterval: '1h0m0s',
+          target: { name: 'b', creationPolicy: 'Owner', deletionPolicy: 'Retain' },
+        });
+      });
+
+      test('with a status subresource has a generation that the status does not move', async () => {
+        const at = path(await namespace(), 'argoproj.io/v1alpha1', 'rollouts');
+        const template = { metadata: { labels: { app: 'a' } }, spec: { containers: [{ name: 'a', image: 'a' }] } };
+        const spec = { replicas: 0, selector: { matchLabels: { app: 'a' } }, template, strategy: { canary: {} } };
+        const rollout = { apiVersion: 'argoproj.io/v1alpha1', kind: 'Rollout', metadata: { name: 'a' }, spec };
+        const created = await api.create(at, { ...rollout, status: { phase: 'Healthy' } });
+        expect(created.body.status).toBeUndefined();
+
+        const status = await api.patch(`${at}/a/status`, MERGE, {
+          status: { phase: 'Degraded' },
+          spec: { replicas: 3 },
+        });
+        expect(status.body).toMatchObject({ spec: { replicas: 0 }, status: { phase: 'Degraded' } });
+        expect(status.body.metadata.generation).toBe(1);
+
+        const changed = await api.patch(`${at}/a`, MERGE, { spec: { restartAt: '2026-11-26T00:00:00Z' } });
+        expect(changed.body.metadata.generation).toBe(2);
+        expect(changed.body.status).toEqual({ phase: 'Degraded' });
+        expect((await api.patch(`${at}/a`, MERGE, { spec: { restartAt: 'soon' } })).code).toBe(422);
+      });
+    });
+
     describe('field managers', () => {
       test('are recorded with the fields that they wrote', async () => {
         const { path } = await deployment();

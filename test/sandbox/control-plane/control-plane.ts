@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { createAuthority } from '../certificates.ts';
 import { eventually } from '../eventually.ts';
 import { KubernetesClient } from '../kubernetes/api-client.ts';
+import type { CustomResourceDefinition } from '../kubernetes/custom-resources/definition.ts';
+import { CUSTOM_RESOURCES } from '../kubernetes/custom-resources/index.ts';
 import { kubeconfig } from '../kubernetes/kubeconfig.ts';
 import {
   removedOnFailure,
@@ -12,7 +14,6 @@ import {
   type ServerProcessOptions,
   startServerProcess,
 } from '../server-process.ts';
-import { CUSTOM_RESOURCES } from './custom-resources.ts';
 import { program } from './programs.ts';
 
 export interface ControlPlaneOptions {
@@ -160,13 +161,14 @@ const SCHEDULER: Server = {
 
 async function install(api: KubernetesClient): Promise<void> {
   const definitions = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
-  for (const definition of CUSTOM_RESOURCES) {
+  const installOne = async (definition: CustomResourceDefinition) => {
     const { code, body } = await api.create(definitions, definition);
     if (code !== 201) throw new Error(`${definition.metadata.name}: ${code} ${body.message}`);
-    const { group, names } = definition.spec;
-    const path = `/apis/${group}/v1/${names.plural}`;
+    const { group, names, versions } = definition.spec;
+    const path = `/apis/${group}/${versions[0]?.name}/${names.plural}`;
     await eventually(`${names.plural} are served`, async () => (await api.get(path)).code === 200);
-  }
+  };
+  await Promise.all(CUSTOM_RESOURCES.map(installOne));
 }
 
 /** How an API server is told of a webhook: a kubeconfig whose cluster is the webhook. */

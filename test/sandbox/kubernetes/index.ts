@@ -3,7 +3,7 @@
  * controllers of the built-in workloads, and a node agent that mounts secrets as the Secrets Store CSI driver does.
  * test/contract/kubernetes-*.ts hold it to what a real control plane does. What it does not do:
  * - no container runs, and there is no network, log, exec, eviction, autoscaling or admission;
- * - no schema is checked: unknown fields are stored, and managedFields carry no `.` for maps and lists;
+ * - no schema of the built-in kinds is checked: unknown fields are stored, and managedFields carry no `.` for maps and lists;
  * - bodies are JSON or YAML; protobuf is read of `kubectl auth` alone, so `kubectl create deployment` is answered 415.
  */
 import { randomBytes } from 'node:crypto';

@@ -97,20 +97,20 @@ describe('the sandbox', () => {
   });
 
   test('stores and serves a further kind by one row', async () => {
-    const rollouts = {
-      group: 'argoproj.io',
-      versions: ['v1alpha1'],
-      kind: 'Rollout',
-      plural: 'rollouts',
-      singular: 'rollout',
+    const widgets = {
+      group: 'example.com',
+      versions: ['v1'],
+      kind: 'Widget',
+      plural: 'widgets',
+      singular: 'widget',
       namespaced: true,
       custom: true,
     } as const;
-    const { client } = await start({ resources: [rollouts] });
-    const path = '/apis/argoproj.io/v1alpha1/namespaces/default/rollouts';
-    const rollout = { apiVersion: 'argoproj.io/v1alpha1', kind: 'Rollout', metadata: { name: 'a' }, spec: { b: 1 } };
+    const { client } = await start({ resources: [widgets] });
+    const path = '/apis/example.com/v1/namespaces/default/widgets';
+    const widget = { apiVersion: 'example.com/v1', kind: 'Widget', metadata: { name: 'a' }, spec: { b: 1 } };
 
-    expect((await client.create(path, rollout)).code).toBe(201);
+    expect((await client.create(path, widget)).code).toBe(201);
     expect((await client.patch(`${path}/a`, MERGE, { spec: { b: 2 } })).body.spec).toEqual({ b: 2 });
   });
 

@@ -6,6 +6,7 @@ import { recordApply, recordUpdate, type Writer } from '../patch/managed-fields.
 import { applyConfiguration } from '../patch/server-side-apply.ts';
 import { applyDefaults } from './defaults.ts';
 import { apiVersionOf, type Resource, type Resources } from './resources.ts';
+import { applySchema } from './schema.ts';
 import {
   alreadyExists,
   badRequest,
@@ -95,7 +96,8 @@ export class Registry {
     delete draft.metadata.managedFields;
     delete draft.metadata.generation;
     if (resource.generation !== undefined) draft.metadata.generation = 1;
-    if (resource.status) draft['status'] = initialStatus(draft);
+    if (resource.status) setInitialStatus(draft, resource);
+    if (resource.schema) applySchema(resource.schema, draft);
     applyDefaults(draft);
     dropEmpty(draft);
     validate(resource, draft, undefined);
@@ -260,6 +262,7 @@ export class Registry {
     if (given.name !== undefined && given.name !== name) throw otherName(given.name, name);
 
     const next = this.#merge(resource, live, input, options);
+    if (resource.schema) applySchema(resource.schema, next);
     if (options.subresource === undefined) {
       applyDefaults(next);
       validate(resource, next, live);
@@ -382,6 +385,12 @@ function statusOf(object: KubernetesObject): Record<string, unknown> {
   return isRecord(object['status']) ? object['status'] : {};
 }
 
+/** A custom resource has none until somebody writes it. */
+function setInitialStatus(draft: KubernetesObject, resource: Resource): void {
+  if (resource.custom) delete draft['status'];
+  else draft['status'] = initialStatus(draft);
+}
+
 function initialStatus(object: KubernetesObject): unknown {
   switch (object.kind) {
     case 'Pod':
@@ -409,8 +418,14 @@ function grows(resource: Resource, live: KubernetesObject, next: KubernetesObjec
     case 'spec-or-annotations':
       // The real server's Deployment does this; the other workloads do not.
       return !sameJson(live['spec'], next['spec']) || !sameJson(live.metadata.annotations, next.metadata.annotations);
-    case 'anything':
-      return !sameJson({ ...live, metadata: undefined }, { ...next, metadata: undefined });
+    case 'anything': {
+      const counted = (object: KubernetesObject) => ({
+        ...object,
+        metadata: undefined,
+        ...(resource.status ? { status: undefined } : {}),
+      });
+      return !sameJson(counted(live), counted(next));
+    }
   }
   return resource.generation satisfies never;
 }

@@ -1,3 +1,6 @@
+import type { CustomResourceDefinition, Schema } from '../custom-resources/definition.ts';
+import { CUSTOM_RESOURCES } from '../custom-resources/index.ts';
+
 /** One row per kind that the API serves. Another custom resource is another row. */
 export interface Resource {
   /** Empty for the core group. */
@@ -12,6 +15,8 @@ export interface Resource {
   readonly namespaced: boolean;
   /** Defined by a CustomResourceDefinition: no strategic merge patch, no update without resourceVersion. */
   readonly custom?: true;
+  /** Of custom resources: what is not in it is dropped, and what is of another type refused. */
+  readonly schema?: Schema;
   /** Writes to the main resource leave the status alone, and the other way round. */
   readonly status?: true;
   /** What makes metadata.generation grow; without it the kind has none. */
@@ -20,7 +25,7 @@ export interface Resource {
   readonly immutable?: readonly string[];
 }
 
-const PREFERRED: readonly Resource[] = [
+const BUILT_IN: readonly Resource[] = [
   {
     group: '',
     versions: ['v1'],
@@ -194,27 +199,40 @@ const PREFERRED: readonly Resource[] = [
     singular: 'csidriver',
     namespaced: false,
   },
-  // The driver's own CRDs declare no status subresource: the driver creates the pod status in one write.
   {
-    group: 'secrets-store.csi.x-k8s.io',
-    versions: ['v1', 'v1alpha1'],
-    kind: 'SecretProviderClass',
-    plural: 'secretproviderclasses',
-    singular: 'secretproviderclass',
-    shortNames: [],
+    group: 'batch',
+    versions: ['v1'],
+    kind: 'Job',
+    plural: 'jobs',
+    singular: 'job',
+    categories: ['all'],
     namespaced: true,
-    custom: true,
-    generation: 'anything',
+    status: true,
+    generation: 'spec',
+    immutable: ['spec.selector', 'spec.completions', 'spec.template'],
   },
   {
-    group: 'secrets-store.csi.x-k8s.io',
-    versions: ['v1', 'v1alpha1'],
-    kind: 'SecretProviderClassPodStatus',
-    plural: 'secretproviderclasspodstatuses',
-    singular: 'secretproviderclasspodstatus',
+    group: 'batch',
+    versions: ['v1'],
+    kind: 'CronJob',
+    plural: 'cronjobs',
+    singular: 'cronjob',
+    shortNames: ['cj'],
+    categories: ['all'],
     namespaced: true,
-    custom: true,
-    generation: 'anything',
+    status: true,
+    generation: 'spec',
+  },
+  {
+    group: 'policy',
+    versions: ['v1'],
+    kind: 'PodDisruptionBudget',
+    plural: 'poddisruptionbudgets',
+    singular: 'poddisruptionbudget',
+    shortNames: ['pdb'],
+    namespaced: true,
+    status: true,
+    generation: 'spec',
   },
 ];
 
@@ -226,7 +244,7 @@ export class Resources {
   readonly all: readonly Resource[];
 
   constructor(served: ServedVersions = {}, further: readonly Resource[] = []) {
-    this.all = [...PREFERRED, ...further]
+    this.all = [...BUILT_IN, ...CUSTOM_RESOURCES.map(customResource), ...further]
       .map((resource) => ({ ...resource, versions: served[resource.group] ?? resource.versions }))
       .filter((resource) => resource.versions.length > 0);
   }
@@ -247,6 +265,25 @@ export class Resources {
     if (found === undefined) throw new Error(`this cluster serves no ${plural}`);
     return found;
   }
+}
+
+function customResource({ spec: { group, names, scope, versions } }: CustomResourceDefinition): Resource {
+  const [stored] = versions;
+  if (stored === undefined) throw new Error(`${names.plural} have no version`);
+  return {
+    group,
+    versions: versions.map(({ name }) => name),
+    kind: names.kind,
+    plural: names.plural,
+    singular: names.singular,
+    shortNames: names.shortNames,
+    ...(names.categories.length > 0 ? { categories: names.categories } : {}),
+    namespaced: scope === 'Namespaced',
+    custom: true,
+    generation: 'anything',
+    schema: stored.schema.openAPIV3Schema,
+    ...('status' in stored.subresources ? { status: true } : {}),
+  };
 }
 
 export function parseApiVersion(apiVersion: string): { group: string; version: string } {

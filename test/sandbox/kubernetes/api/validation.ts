@@ -1,5 +1,6 @@
 import { isRecord, type KubernetesObject, type LabelSelector, sameJson } from '../objects.ts';
 import type { Resource } from './resources.ts';
+import { schemaCauses } from './schema.ts';
 import { matchesSelector } from './selectors.ts';
 import { invalid, type StatusCause } from './status-error.ts';
 
@@ -17,6 +18,7 @@ export function validate(resource: Resource, object: KubernetesObject, live: Kub
     ...labelCauses('metadata.labels', object.metadata.labels ?? {}),
     ...annotationCauses('metadata.annotations', object.metadata.annotations ?? {}),
     ...workloadCauses(object),
+    ...(resource.schema ? schemaCauses(resource.schema, object) : []),
     ...(live ? immutableCauses(resource, object, live) : []),
   ];
   if (causes.length > 0) throw invalid(resource, object.metadata.name, causes);
