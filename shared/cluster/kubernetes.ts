@@ -1,50 +1,52 @@
 import {
   ApiException,
-  CustomObjectsApi,
+  CoreV1Api,
   createConfiguration,
+  HttpMethod,
   IsomorphicFetchHttpLibrary,
-  type KubernetesListObject,
-  type KubernetesObject,
   KubernetesObjectApi,
   PatchStrategy,
   type RequestContext,
   ResponseContext,
   ServerConfiguration,
-  type V1Container,
-  type V1ContainerStatus,
-  type V1DaemonSet,
-  type V1Deployment,
-  type V1ObjectMeta,
-  type V1Pod,
-  type V1PodTemplateSpec,
-  type V1ReplicaSet,
-  type V1StatefulSet,
   wrapHttpLibrary,
 } from '@kubernetes/client-node';
 import { Agent } from 'undici';
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
-import type {
-  Cluster,
-  ClusterAccess,
-  Container,
-  ContainerMount,
-  ContainerState,
-  Mount,
-  Pod,
-  Rollout,
-  SecretProviderClass,
-  Workload,
-} from './port.ts';
-
-/** Not one that starts with "kubectl": Flux takes those fields away (flux2#2526). */
-const FIELD_MANAGER = 'rekey';
-
-const CSI_DRIVER = 'secrets-store.csi.k8s.io';
-const CSI_GROUP = 'secrets-store.csi.x-k8s.io';
-/** Newest first; older drivers serve the second alone. */
-const CSI_VERSIONS = ['v1', 'v1alpha1'];
+import {
+  type ExternalSecretObject,
+  type ExternalStoreObject,
+  externalSecretOf,
+  externalStoreOf,
+  makerOf,
+  steeredBy,
+} from './kubernetes-external-secrets.ts';
+import type { KubernetesObject } from './kubernetes-objects.ts';
+import { controllerOf, type PodObject, podOf } from './kubernetes-pods.ts';
+import {
+  mountOf,
+  type PodStatusObject,
+  type SecretProviderClassObject,
+  secretProviderClassOf,
+} from './kubernetes-secrets-store.ts';
+import {
+  type CronJobObject,
+  cronJobOf,
+  type DaemonSetObject,
+  type DeploymentObject,
+  FIELD_MANAGER,
+  fromDaemonSet,
+  fromDeployment,
+  fromRollout,
+  fromStatefulSet,
+  PREFIX,
+  RESTART_PREFIX,
+  type RolloutObject,
+  type StatefulSetObject,
+} from './kubernetes-workloads.ts';
+import type { Cluster, ClusterAccess, Marker, Mount, Pod, Workload } from './port.ts';
 
 /** Objects per page of a list. */
 const PAGE = 500;
@@ -56,6 +58,36 @@ const REQUEST_MS = 15_000;
 const CONNECT_MS = 5_000;
 /** Longer than the pause between two passes, so that the next one finds the connection open. */
 const KEEP_ALIVE_MS = 70_000;
+
+/** A kind of object to list. */
+interface Kind {
+  readonly name: string;
+  readonly plural: string;
+  /** The group and version that the server may serve it by, newest first: the first one that it serves is asked. */
+  readonly paths: readonly string[];
+}
+
+const kind = (name: string, ...paths: readonly string[]): Kind => ({ name, plural: `${name.toLowerCase()}s`, paths });
+
+const CSI = ['apis/secrets-store.csi.x-k8s.io/v1', 'apis/secrets-store.csi.x-k8s.io/v1alpha1'];
+const EXTERNAL_SECRETS = ['apis/external-secrets.io/v1', 'apis/external-secrets.io/v1beta1'];
+
+const KINDS = {
+  deployments: kind('Deployment', 'apis/apps/v1'),
+  statefulSets: kind('StatefulSet', 'apis/apps/v1'),
+  daemonSets: kind('DaemonSet', 'apis/apps/v1'),
+  replicaSets: kind('ReplicaSet', 'apis/apps/v1'),
+  rollouts: kind('Rollout', 'apis/argoproj.io/v1alpha1'),
+  jobs: kind('Job', 'apis/batch/v1'),
+  cronJobs: kind('CronJob', 'apis/batch/v1'),
+  pods: kind('Pod', 'api/v1'),
+  classes: { name: 'SecretProviderClass', plural: 'secretproviderclasses', paths: CSI },
+  podStatuses: { name: 'SecretProviderClassPodStatus', plural: 'secretproviderclasspodstatuses', paths: CSI },
+  externalSecrets: kind('ExternalSecret', ...EXTERNAL_SECRETS),
+  clusterExternalSecrets: kind('ClusterExternalSecret', ...EXTERNAL_SECRETS),
+  stores: kind('SecretStore', ...EXTERNAL_SECRETS),
+  clusterStores: kind('ClusterSecretStore', ...EXTERNAL_SECRETS),
+} as const satisfies Record<string, Kind>;
 
 /**
  * A cluster by its Kubernetes API, over one connection that stays open: by itself the client opens one per request
@@ -75,19 +107,42 @@ export function createKubernetesCluster(
     region,
 
     async secretProviderClasses(deadline) {
-      const { customObjects } = await session(deadline);
-      return (await customObjects('secretproviderclasses')).map(secretProviderClassOf);
+      const { list } = await session(deadline);
+      return await list(KINDS.classes, (one: SecretProviderClassObject) => secretProviderClassOf(one));
     },
 
     async workloads(deadline) {
       const { list } = await session(deadline);
-      const deployments = await list<V1Deployment>('apps/v1', 'Deployment');
-      const statefulSets = await list<V1StatefulSet>('apps/v1', 'StatefulSet');
-      const daemonSets = await list<V1DaemonSet>('apps/v1', 'DaemonSet');
+      const deployments = await list(KINDS.deployments, (one: DeploymentObject) => fromDeployment(one));
+      const statefulSets = await list(KINDS.statefulSets, (one: StatefulSetObject) => fromStatefulSet(one));
+      const daemonSets = await list(KINDS.daemonSets, (one: DaemonSetObject) => fromDaemonSet(one));
+      const rollouts = await list(KINDS.rollouts, (one: RolloutObject) => fromRollout(one, deployments));
+      return [...deployments, ...statefulSets, ...daemonSets, ...rollouts];
+    },
+
+    async cronJobs(deadline) {
+      const { list } = await session(deadline);
+      return await list(KINDS.cronJobs, (one: CronJobObject) => cronJobOf(one));
+    },
+
+    async externalSecrets(deadline) {
+      const { list } = await session(deadline);
+      const found = await list(KINDS.externalSecrets, (one: ExternalSecretObject) => ({
+        secret: externalSecretOf(one),
+        maker: makerOf(one),
+      }));
+      if (found.every(({ maker }) => maker === undefined)) return found.map(({ secret }) => secret);
+      const makers = new Map(
+        await list(KINDS.clusterExternalSecrets, (one) => [one.metadata?.name ?? '', one.metadata]),
+      );
+      return found.map(({ secret, maker = '' }) => steeredBy(secret, makers.get(maker)));
+    },
+
+    async externalStores(deadline) {
+      const { list } = await session(deadline);
       return [
-        ...deployments.map(fromDeployment),
-        ...statefulSets.map(fromStatefulSet),
-        ...daemonSets.map(fromDaemonSet),
+        ...(await list(KINDS.stores, (one: ExternalStoreObject) => externalStoreOf(one, 'SecretStore'))),
+        ...(await list(KINDS.clusterStores, (one: ExternalStoreObject) => externalStoreOf(one, 'ClusterSecretStore'))),
       ];
     },
 
@@ -95,46 +150,79 @@ export function createKubernetesCluster(
       const { list } = await session(deadline);
       const found: Pod[] = [];
       for (const namespace of namespaces) {
-        const pods = await list<V1Pod>('v1', 'Pod', namespace);
-        const replicaSets = pods.length === 0 ? [] : await list<V1ReplicaSet>('apps/v1', 'ReplicaSet', namespace);
-        const owners = new Map(replicaSets.map((one) => [one.metadata?.uid, controllerOf(one.metadata)]));
-        for (const pod of pods) found.push(podOf(pod, owners));
+        const pods = await list(KINDS.pods, (one: PodObject) => podOf(one), namespace);
+        const makers = new Map<string, Pod['controller']>();
+        for (const kind of [KINDS.replicaSets, KINDS.jobs]) {
+          if (!pods.some(({ controller }) => controller?.kind === kind.name)) continue;
+          const made = await list(kind, ({ metadata }) => [metadata?.name, controllerOf(metadata)] as const, namespace);
+          for (const [name, maker] of made) makers.set(`${kind.name}/${name}`, maker);
+        }
+        for (const pod of pods) {
+          const { controller } = pod;
+          found.push({ ...pod, controller: makers.get(`${controller?.kind}/${controller?.name}`) ?? controller });
+        }
       }
       return found;
     },
 
     async mounts(namespaces, deadline) {
-      const { customObjects } = await session(deadline);
+      const { list } = await session(deadline);
       const found: Mount[] = [];
       for (const namespace of namespaces)
-        found.push(...(await customObjects('secretproviderclasspodstatuses', namespace)).map(mountOf));
+        found.push(...(await list(KINDS.podStatuses, (one: PodStatusObject) => mountOf(one), namespace)));
       return found;
     },
 
-    async mark(workload, { annotation, versionId }, where, deadline) {
+    async mark(workload, marker, where, deadline) {
       const { objects } = await session(deadline);
-      const annotations = { [annotation]: versionId };
-      const onObject = where === 'object';
+      const { kind, namespace, name: of } = workload;
+      const { change, strategy } = changeFor(workload, marker, where, clock.now());
       const patch = {
-        apiVersion: 'apps/v1',
-        kind: workload.kind,
-        metadata: {
-          namespace: workload.namespace,
-          name: workload.name,
-          // The precondition: whoever changed it meanwhile goes first, and we look again.
-          resourceVersion: workload.resourceVersion,
-          ...(onObject ? { annotations } : {}),
-        },
-        ...(onObject ? {} : { spec: { template: { metadata: { annotations } } } }),
+        apiVersion: kind === 'Rollout' ? 'argoproj.io/v1alpha1' : 'apps/v1',
+        kind,
+        ...change,
+        // The precondition: whoever changed it meanwhile goes first, and we look again.
+        metadata: { ...change.metadata, namespace, name: of, resourceVersion: workload.resourceVersion },
       };
-      const strategy = PatchStrategy.StrategicMergePatch;
-      try {
+      return await unlessMoved<'marked'>(`patching ${kind} ${namespace}/${of}`, async () => {
         await objects.patch(patch, undefined, undefined, FIELD_MANAGER, undefined, strategy);
         return 'marked';
-      } catch (error) {
-        if (statusOf(error) === 409 || statusOf(error) === 404) return 'moved';
-        throw translated(name, `patching ${workload.kind} ${workload.namespace}/${workload.name}`, error);
-      }
+      });
+    },
+
+    async forceSync({ namespace, steering }, annotations, deadline) {
+      const { objects, apiVersionOf } = await session(deadline);
+      const { kind, name: of, resourceVersion } = steering;
+      const own = kind === 'ExternalSecret';
+      const patch = {
+        apiVersion: apiVersionOf(KINDS.externalSecrets),
+        kind,
+        metadata: {
+          name: of,
+          resourceVersion,
+          annotations: Object.fromEntries(annotations),
+          ...(own && { namespace }),
+        },
+      };
+      return await unlessMoved<'forced'>(`patching ${kind} ${own ? `${namespace}/` : ''}${of}`, async () => {
+        await objects.patch(patch, undefined, undefined, FIELD_MANAGER, undefined, PatchStrategy.MergePatch);
+        return 'forced';
+      });
+    },
+
+    async evict({ namespace, name: pod, uid }, deadline) {
+      const { core } = await session(deadline);
+      const body = { metadata: { namespace, name: pod }, deleteOptions: { preconditions: { uid } } };
+      return await unlessMoved<'evicted' | 'refused'>(`evicting pod ${namespace}/${pod}`, async () => {
+        try {
+          await core.createNamespacedPodEviction({ namespace, name: pod, body });
+        } catch (error) {
+          // A budget, or the server itself: in both cases later (Kubernetes, "API-initiated eviction").
+          if (statusOf(error) !== 429) throw error;
+          return 'refused';
+        }
+        return 'evicted';
+      });
     },
 
     async close() {
@@ -142,6 +230,15 @@ export function createKubernetesCluster(
       connection = undefined;
     },
   };
+
+  async function unlessMoved<T>(what: string, write: () => Promise<T>): Promise<T | 'moved'> {
+    try {
+      return await write();
+    } catch (error) {
+      if (statusOf(error) === 409 || statusOf(error) === 404) return 'moved';
+      throw translated(name, what, error);
+    }
+  }
 
   function session(deadline: Deadline): Promise<Session> {
     const open = sessions.get(deadline) ?? openSession(deadline);
@@ -153,11 +250,20 @@ export function createKubernetesCluster(
     const endpoint = await access.endpoint(deadline);
     const { agent } = await connect(endpoint);
     const transport = createTransport(access, agent, deadline, clock);
-    const configuration = createConfiguration({
-      baseServer: new ServerConfiguration(endpoint.url, {}),
-      httpApi: wrapHttpLibrary(transport),
-    });
-    return createSession(name, new KubernetesObjectApi(configuration), new CustomObjectsApi(configuration));
+    const baseServer = new ServerConfiguration(endpoint.url, {});
+    const configuration = createConfiguration({ baseServer, httpApi: wrapHttpLibrary(transport) });
+    return {
+      objects: new KubernetesObjectApi(configuration),
+      core: new CoreV1Api(configuration),
+      ...createLists(name, async (path, query) => {
+        const request = baseServer.makeRequestContext(`/${path}`, HttpMethod.GET);
+        for (const [key, value] of Object.entries(query)) request.setQueryParam(key, value);
+        const { httpStatusCode, headers, body } = await transport.send(request);
+        const text = await body.text();
+        if (httpStatusCode !== 200) throw new ApiException(httpStatusCode, '', text, headers);
+        return JSON.parse(text);
+      }),
+    };
   }
 
   async function connect({ url, certificateAuthority }: Awaited<ReturnType<ClusterAccess['endpoint']>>) {
@@ -178,87 +284,97 @@ export function createKubernetesCluster(
 /** What one invocation asks the API server. */
 interface Session {
   readonly objects: KubernetesObjectApi;
-  list<T extends KubernetesObject>(apiVersion: string, kind: string, namespace?: string): Promise<readonly T[]>;
-  /** Objects of the CSI driver; none where it is not installed. */
-  customObjects(plural: string, namespace?: string): Promise<readonly CustomObject[]>;
+  readonly core: CoreV1Api;
+  readonly list: List;
+  /** By which the server serves a kind; the newest one that Rekey knows until the kind was listed. */
+  apiVersionOf(kind: Kind): string;
 }
 
-function createSession(cluster: string, objects: KubernetesObjectApi, custom: CustomObjectsApi): Session {
-  let csiVersion: string | undefined;
-  return {
-    objects,
+/**
+ * All objects of a kind, each read as its page arrives, so that no more than a page of them is held; none where the
+ * kind is not installed.
+ * @throws RekeyError
+ */
+type List = <O extends KubernetesObject, T>(
+  kind: Kind,
+  read: (object: O) => T,
+  namespace?: string,
+) => Promise<readonly T[]>;
 
-    list<T extends KubernetesObject>(apiVersion: string, kind: string, namespace?: string) {
-      const where = namespace === undefined ? '' : ` in ${namespace}`;
-      return allPages<T>(cluster, `listing ${kind}s${where}`, (token) =>
-        objects.list<T>(apiVersion, kind, namespace, ...NOT_GIVEN, PAGE, token),
-      );
-    },
-
-    async customObjects(plural, namespace) {
-      csiVersion ??= await servedVersion(cluster, custom);
-      const version = csiVersion;
-      if (version === '') return [];
-      const where = namespace === undefined ? '' : ` in ${namespace}`;
-      return await allPages<CustomObject>(cluster, `listing ${plural}${where}`, (token) => {
-        const request = {
-          group: CSI_GROUP,
-          version,
-          plural,
-          limit: PAGE,
-          ...(token === undefined ? {} : { _continue: token }),
-        };
-        return namespace === undefined
-          ? custom.listClusterCustomObject(request)
-          : custom.listNamespacedCustomObject({ ...request, namespace });
-      });
-    },
-  };
+interface Page<O> {
+  readonly metadata?: { readonly continue?: string };
+  readonly items?: readonly O[];
 }
 
-/** pretty, exact, exportt, fieldSelector, labelSelector */
-const NOT_GIVEN = [undefined, undefined, undefined, undefined, undefined] as const;
-
-/** The version of the driver's kinds that the server serves; the empty string when it serves none. */
-async function servedVersion(cluster: string, custom: CustomObjectsApi): Promise<string> {
-  for (const version of CSI_VERSIONS) {
-    try {
-      await custom.getAPIResources({ group: CSI_GROUP, version });
-      return version;
-    } catch (error) {
-      if (statusOf(error) !== 404) throw translated(cluster, `asking for ${CSI_GROUP}/${version}`, error);
-    }
-  }
-  return '';
-}
-
-/** @param what for an error message */
-async function allPages<T extends KubernetesObject>(
+/**
+ * The client's own lists turn every object into classes with all their fields first: several times the work of the
+ * JSON itself. @param get answers with the JSON of a path
+ */
+function createLists(
   cluster: string,
-  what: string,
-  page: (token: string | undefined) => Promise<KubernetesListObject<T>>,
-): Promise<readonly T[]> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      const items: T[] = [];
-      let token: string | undefined;
-      do {
-        const answer = await page(token);
-        items.push(...answer.items);
-        token = answer.metadata?._continue ?? rawContinue(answer);
-      } while (token);
-      return items;
-    } catch (error) {
-      if (statusOf(error) === 410 && attempt < LISTS) continue;
-      throw translated(cluster, what, error);
-    }
+  get: (path: string, query: Readonly<Record<string, string>>) => Promise<unknown>,
+): Pick<Session, 'list' | 'apiVersionOf'> {
+  /** Kind → the path that the server serves it by; undefined where it serves none. */
+  const served = new Map<Kind, string | undefined>();
+
+  async function pages<O, T>(path: string, read: (object: O) => T): Promise<readonly T[]> {
+    const found: T[] = [];
+    let token: string | undefined;
+    do {
+      const page = (await get(path, { limit: String(PAGE), ...(token && { continue: token }) })) as Page<O>;
+      for (const object of page.items ?? []) found.push(read(object));
+      token = page.metadata?.continue;
+    } while (token);
+    return found;
   }
+
+  const list: List = async (kind, read, namespace) => {
+    const where = namespace === undefined ? '' : `namespaces/${namespace}/`;
+    for (const path of served.has(kind) ? [served.get(kind)] : kind.paths) {
+      if (path === undefined) return [];
+      for (let attempt = 1; ; attempt++) {
+        try {
+          const found = await pages(`${path}/${where}${kind.plural}`, read);
+          served.set(kind, path);
+          return found;
+        } catch (error) {
+          if (statusOf(error) === 404) break;
+          if (statusOf(error) === 410 && attempt < LISTS) continue;
+          throw translated(cluster, `listing ${kind.name}s${namespace === undefined ? '' : ` in ${namespace}`}`, error);
+        }
+      }
+    }
+    served.set(kind, undefined);
+    return [];
+  };
+  return { list, apiVersionOf: (kind) => (served.get(kind) ?? kind.paths[0] ?? '').replace(/^apis?\//, '') };
 }
 
-/** Custom objects come as the JSON that was sent, where the generated types rename `continue`. */
-function rawContinue(list: { readonly metadata?: object }): string | undefined {
-  const { continue: token } = (list.metadata ?? {}) as { readonly continue?: string };
-  return token;
+/** What marks a workload: on its template, or with a Rollout's own restart, or on the object alone. */
+function changeFor(
+  { kind }: Workload,
+  { annotation, versionId }: Marker,
+  where: 'pod-template' | 'object',
+  nowMs: number,
+) {
+  const annotations = { [annotation]: versionId };
+  if (where === 'object')
+    return {
+      change: { metadata: { annotations } },
+      strategy: kind === 'Rollout' ? PatchStrategy.MergePatch : PatchStrategy.StrategicMergePatch,
+    };
+  if (kind !== 'Rollout')
+    return {
+      change: { metadata: {}, spec: { template: { metadata: { annotations } } } },
+      strategy: PatchStrategy.StrategicMergePatch,
+    };
+  return {
+    change: {
+      metadata: { annotations: { [annotation.replace(PREFIX, RESTART_PREFIX)]: versionId } },
+      spec: { restartAt: `${new Date(nowMs).toISOString().slice(0, 19)}Z` },
+    },
+    strategy: PatchStrategy.MergePatch,
+  };
 }
 
 /** A failure of the connection, by the only word of it that may be told. */
@@ -360,194 +476,4 @@ function translated(cluster: string, what: string, error: unknown): RekeyError {
 function reasonIn(body: unknown): string {
   const [, reason = ''] = /"reason":\s*"([A-Za-z]{1,40})"/.exec(typeof body === 'string' ? body : '') ?? [];
   return reason;
-}
-
-/** An object of a kind that the client has no types for, as the JSON says. */
-interface CustomObject extends KubernetesObject {
-  readonly metadata?: V1ObjectMeta;
-  readonly spec?: {
-    readonly provider?: string;
-    readonly parameters?: Readonly<Record<string, string>>;
-    readonly secretObjects?: readonly {
-      readonly secretName?: string;
-      readonly data?: readonly { readonly objectName?: string }[];
-    }[];
-  };
-  readonly status?: {
-    readonly podName?: string;
-    readonly secretProviderClassName?: string;
-    readonly mounted?: boolean;
-    readonly objects?: readonly { readonly id?: string; readonly version?: string }[];
-  };
-}
-
-function secretProviderClassOf({ metadata, spec }: CustomObject): SecretProviderClass {
-  return {
-    namespace: metadata?.namespace ?? '',
-    name: metadata?.name ?? '',
-    provider: spec?.provider ?? '',
-    parameters: new Map(Object.entries(spec?.parameters ?? {})),
-    syncedSecrets: (spec?.secretObjects ?? []).map(({ secretName = '', data = [] }) => ({
-      name: secretName.trim(),
-      files: data.map(({ objectName = '' }) => objectName.trim()),
-    })),
-  };
-}
-
-function mountOf({ metadata, status }: CustomObject): Mount {
-  const firstMountedAtMs = msOf(metadata?.creationTimestamp);
-  const changes = (metadata?.managedFields ?? []).map(({ time }) => msOf(time));
-  return {
-    namespace: metadata?.namespace ?? '',
-    pod: status?.podName ?? '',
-    podUid: metadata?.ownerReferences?.find(({ kind }) => kind === 'Pod')?.uid,
-    secretProviderClass: status?.secretProviderClassName ?? '',
-    mounted: status?.mounted === true,
-    firstMountedAtMs,
-    changedAtMs: Math.max(firstMountedAtMs, ...changes),
-    versions: new Map((status?.objects ?? []).map(({ id = '', version = '' }) => [id, version])),
-  };
-}
-
-function fromDeployment({ metadata, spec, status }: V1Deployment): Workload {
-  const progressing = status?.conditions?.find(({ type }) => type === 'Progressing');
-  const failing = status?.conditions?.find(({ type }) => type === 'ReplicaFailure');
-  const failure = failing?.status === 'True' ? failing : progressing?.status === 'False' ? progressing : undefined;
-  return workloadOf('Deployment', metadata, spec?.template, spec?.replicas ?? 1, {
-    observed: isObserved(metadata, status),
-    updated: status?.updatedReplicas ?? 0,
-    stopped: spec?.paused === true ? 'it is paused' : undefined,
-    // A paused Deployment says Progressing=Unknown; any False is given up.
-    failure: failure && (failure.reason ?? failure.type),
-  });
-}
-
-function fromStatefulSet({ metadata, spec, status }: V1StatefulSet): Workload {
-  const partition = spec?.updateStrategy?.rollingUpdate?.partition ?? 0;
-  const onDelete = spec?.updateStrategy?.type === 'OnDelete';
-  return workloadOf('StatefulSet', metadata, spec?.template, spec?.replicas ?? 1, {
-    observed: isObserved(metadata, status),
-    updated: status?.updatedReplicas ?? 0,
-    stopped: onDelete ? ON_DELETE : partition > 0 ? `its partition is ${partition}` : undefined,
-    failure: undefined,
-  });
-}
-
-function fromDaemonSet({ metadata, spec, status }: V1DaemonSet): Workload {
-  return workloadOf('DaemonSet', metadata, spec?.template, status?.desiredNumberScheduled ?? 0, {
-    observed: isObserved(metadata, status),
-    updated: status?.updatedNumberScheduled ?? 0,
-    stopped: spec?.updateStrategy?.type === 'OnDelete' ? ON_DELETE : undefined,
-    failure: undefined,
-  });
-}
-
-const ON_DELETE = 'its update strategy is OnDelete: delete them yourself';
-
-function workloadOf(
-  kind: Workload['kind'],
-  metadata: V1ObjectMeta | undefined,
-  template: V1PodTemplateSpec | undefined,
-  replicas: number,
-  rollout: Rollout,
-): Workload {
-  const ours = metadata?.managedFields?.filter(({ manager, time }) => manager === FIELD_MANAGER && time) ?? [];
-  return {
-    kind,
-    namespace: metadata?.namespace ?? '',
-    name: metadata?.name ?? '',
-    resourceVersion: metadata?.resourceVersion ?? '',
-    annotations: new Map(Object.entries(metadata?.annotations ?? {})),
-    templateAnnotations: new Map(Object.entries(template?.metadata?.annotations ?? {})),
-    secretProviderClasses: [...classesByVolume(template?.spec).values()],
-    secrets: secretsOf(template?.spec),
-    replicas,
-    rollout,
-    markedAtMs: ours.length === 0 ? undefined : Math.max(...ours.map(({ time }) => msOf(time))),
-  };
-}
-
-function isObserved(metadata: V1ObjectMeta | undefined, status: { observedGeneration?: number } | undefined): boolean {
-  return (status?.observedGeneration ?? 0) >= (metadata?.generation ?? 0);
-}
-
-function podOf({ metadata, spec, status }: V1Pod, owners: ReadonlyMap<string | undefined, Pod['controller']>): Pod {
-  const classes = classesByVolume(spec);
-  const statuses = new Map(
-    [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])].map((one) => [one.name, one]),
-  );
-  const owner = metadata?.ownerReferences?.find(({ controller }) => controller === true);
-  return {
-    namespace: metadata?.namespace ?? '',
-    name: metadata?.name ?? '',
-    uid: metadata?.uid ?? '',
-    node: spec?.nodeName ?? '',
-    controller: owners.get(owner?.uid) ?? controllerOf(metadata),
-    annotations: new Map(Object.entries(metadata?.annotations ?? {})),
-    phase: status?.phase ?? 'Unknown',
-    ready: status?.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false,
-    terminating: metadata?.deletionTimestamp !== undefined,
-    secretProviderClasses: [...new Set(classes.values())],
-    secrets: secretsOf(spec),
-    containers: [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].map((container) =>
-      containerOf(container, classes, statuses.get(container.name)),
-    ),
-  };
-}
-
-function controllerOf(metadata: V1ObjectMeta | undefined): Pod['controller'] {
-  const owner = metadata?.ownerReferences?.find(({ controller }) => controller === true);
-  return owner && { kind: owner.kind, name: owner.name };
-}
-
-/** Volume → the class that the CSI driver mounts into it. */
-function classesByVolume(spec: V1Pod['spec']): ReadonlyMap<string, string> {
-  const classes = new Map<string, string>();
-  for (const { name, csi } of spec?.volumes ?? []) {
-    const spc = csi?.driver === CSI_DRIVER ? csi.volumeAttributes?.['secretProviderClass'] : undefined;
-    if (spc !== undefined) classes.set(name, spc);
-  }
-  return classes;
-}
-
-/** The Secrets that a pod refers to for variables (env, envFrom) and files (volumes), by name. */
-function secretsOf(spec: V1Pod['spec']): readonly string[] {
-  const containers = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])];
-  const names = [
-    ...containers.flatMap(({ env }) => (env ?? []).map(({ valueFrom }) => valueFrom?.secretKeyRef?.name)),
-    ...containers.flatMap(({ envFrom }) => (envFrom ?? []).map(({ secretRef }) => secretRef?.name)),
-    ...(spec?.volumes ?? []).flatMap(({ secret, projected }) => [
-      secret?.secretName,
-      ...(projected?.sources ?? []).map((source) => source.secret?.name),
-    ]),
-  ];
-  return [...new Set(names.filter((name) => name !== undefined))];
-}
-
-function containerOf(
-  { name, volumeMounts }: V1Container,
-  classes: ReadonlyMap<string, string>,
-  status: V1ContainerStatus | undefined,
-): Container {
-  const mounts = (volumeMounts ?? []).flatMap((mount): ContainerMount[] => {
-    const secretProviderClass = classes.get(mount.name);
-    const subPath = Boolean(mount.subPath || mount.subPathExpr);
-    return secretProviderClass === undefined ? [] : [{ secretProviderClass, subPath }];
-  });
-  const ended = status?.state?.terminated ?? status?.lastState?.terminated;
-  return { name, mounts, state: stateOf(status), restarts: status?.restartCount ?? 0, exitCode: ended?.exitCode };
-}
-
-function stateOf(status: V1ContainerStatus | undefined): ContainerState {
-  const { running, terminated, waiting } = status?.state ?? {};
-  if (running?.startedAt) return { kind: 'started', startedAtMs: msOf(running.startedAt) };
-  // An init container that is done, or one that is about to be started again.
-  if (terminated?.startedAt && terminated.exitCode === 0)
-    return { kind: 'started', startedAtMs: msOf(terminated.startedAt) };
-  return { kind: 'waiting', reason: waiting?.reason ?? terminated?.reason ?? 'not started yet' };
-}
-
-/** The generated types hold dates, custom objects the text that was sent. */
-function msOf(time: Date | string | undefined): number {
-  return time === undefined ? 0 : new Date(time).getTime();
 }

@@ -2,7 +2,7 @@ import type { Deadline } from '../operations/deadline.ts';
 import type { SecretValue } from '../secrets/secret-value.ts';
 
 /** The kinds of workload that Rekey may roll. */
-export const WORKLOAD_KINDS = ['Deployment', 'StatefulSet', 'DaemonSet'] as const;
+export const WORKLOAD_KINDS = ['Deployment', 'StatefulSet', 'DaemonSet', 'Rollout'] as const;
 export type WorkloadKind = (typeof WORKLOAD_KINDS)[number];
 
 /** What the Secrets Store CSI driver is told to mount. */
@@ -22,24 +22,131 @@ export interface SyncedSecret {
   readonly files: readonly string[];
 }
 
-export interface Workload {
+/** An ExternalSecret of the External Secrets Operator: what it writes into which Kubernetes Secret, and how far it came. */
+export interface ExternalSecret {
+  readonly namespace: string;
+  readonly name: string;
+  /** Name of the Kubernetes Secret that it writes; undefined when it writes none. */
+  readonly target: string | undefined;
+  readonly sources: readonly ExternalSource[];
+  readonly refresh: ExternalRefresh;
+  /** The target may not change once it is there. */
+  readonly immutable: boolean;
+  /** What an annotation has to be put on, for the operator to read its sources again. */
+  readonly steering: {
+    readonly kind: 'ExternalSecret' | 'ClusterExternalSecret';
+    readonly name: string;
+    readonly resourceVersion: string;
+    readonly annotations: ReadonlyMap<string, string>;
+  };
+  /** The condition `Ready`; undefined until the operator has looked at it. */
+  readonly ready: { readonly is: boolean; readonly reason: string } | undefined;
+  /** Epoch milliseconds, whole seconds, by the operator's clock, of the last sync that was carried out; 0 before it. */
+  readonly refreshedAtMs: number;
+  /** The generation, labels and annotations with which that sync was carried out, as the operator writes it. */
+  readonly syncedResourceVersion: string;
+}
+
+export type ExternalRefresh =
+  /** `everyMs` 0: once, then only when the ExternalSecret itself changes. */
+  | { readonly kind: 'periodic'; readonly everyMs: number }
+  | { readonly kind: 'on-change' }
+  | { readonly kind: 'created-once' };
+
+/** Something that an ExternalSecret reads. A generator reads no secret and is left out. */
+export type ExternalSource =
+  | {
+      readonly kind: 'key';
+      readonly store: StoreRef;
+      readonly key: string;
+      /** The empty string: whatever is current. */
+      readonly version: string;
+    }
+  | {
+      readonly kind: 'find';
+      readonly store: StoreRef;
+      readonly path: string;
+      /** A regular expression of Go; undefined when it looks by tags. */
+      readonly name: string | undefined;
+      readonly tags: ReadonlyMap<string, string>;
+    };
+
+export interface StoreRef {
+  readonly kind: 'SecretStore' | 'ClusterSecretStore';
+  readonly name: string;
+}
+
+/** Where ExternalSecrets read. */
+export interface ExternalStore extends StoreRef {
+  /** The empty string for a ClusterSecretStore. */
+  readonly namespace: string;
+  /** Undefined when it reads from something that is not AWS. */
+  readonly aws:
+    | {
+        /** As written, e.g. SecretsManager or ParameterStore. */
+        readonly service: string;
+        readonly region: string;
+        /** The ARN of the role that it takes on last; the empty string for none. */
+        readonly role: string;
+        /** Put before every key. */
+        readonly prefix: string;
+      }
+    | undefined;
+}
+
+/** A Kubernetes Secret that a pod refers to, and how its containers get what is in it. */
+export interface SecretReference {
+  readonly name: string;
+  /** A variable and a subPath are bound when the container starts; a file follows the Secret after a while. */
+  readonly as: 'variable' | 'file' | 'subPath';
+}
+
+/** What a pod, or a template of pods, refers to in its own namespace. */
+export interface References {
+  /** Names of the classes that are mounted. */
+  readonly secretProviderClasses: readonly string[];
+  /** Each Secret once for each way; Rekey reads none. */
+  readonly secrets: readonly SecretReference[];
+}
+
+/** It makes a new pod at every run, so there is nothing to restart. */
+export interface CronJob extends References {
+  readonly namespace: string;
+  readonly name: string;
+  readonly annotations: ReadonlyMap<string, string>;
+}
+
+export interface Workload extends References {
   readonly kind: WorkloadKind;
   readonly namespace: string;
   readonly name: string;
   /** Of this very state: a patch that names it changes nothing else. */
   readonly resourceVersion: string;
   readonly annotations: ReadonlyMap<string, string>;
-  /** Those of the pod template, which every new pod gets. */
+  /**
+   * Those of the pod template, which every new pod gets. Of a Rollout, which Rekey restarts without a new template,
+   * those too that its last restart was for: its pods made since `restartedAtMs` count as having them.
+   */
   readonly templateAnnotations: ReadonlyMap<string, string>;
-  /** Names of the classes that the pod template mounts; they are of the workload's own namespace. */
-  readonly secretProviderClasses: readonly string[];
-  /** Names of the Kubernetes Secrets that the pod template takes variables or files from; Rekey reads none. */
-  readonly secrets: readonly string[];
   /** How many pods it should have. */
   readonly replicas: number;
   readonly rollout: Rollout;
+  /** Epoch milliseconds of a Rollout's `restartAt`: pods made before it are replaced. */
+  readonly restartedAtMs: number | undefined;
+  /** Set for the DaemonSet that is the Secrets Store CSI driver itself. */
+  readonly csiDriver: CsiDriver | undefined;
   /** Epoch milliseconds of Rekey's last patch of it, as the API server recorded it. */
   readonly markedAtMs: number | undefined;
+}
+
+/** The Secrets Store CSI driver, as its DaemonSet tells of it. */
+export interface CsiDriver {
+  /** Of its image's tag; undefined when that says none. */
+  readonly version: { readonly major: number; readonly minor: number } | undefined;
+  /** Whether it mounts again what has changed in Secrets Manager, and how often it looks at most. */
+  readonly rotation: { readonly everyMs: number } | undefined;
+  /** How many nodes should have it, and how many have it ready. */
+  readonly nodes: { readonly wanted: number; readonly ready: number };
 }
 
 /** How far a workload's controller has brought its newest template. */
@@ -50,27 +157,29 @@ export interface Rollout {
   readonly updated: number;
   /** Why pods of an older template stay until somebody acts, e.g. "it is paused"; undefined when all are replaced. */
   readonly stopped: string | undefined;
+  /** Its pods are replaced only when somebody deletes them. */
+  readonly onDelete: boolean;
   /** The controller's own word for having given up, e.g. ProgressDeadlineExceeded. */
   readonly failure: string | undefined;
 }
 
-export interface Pod {
+export interface Pod extends References {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
   /** The empty string until it is scheduled. */
   readonly node: string;
-  /** What made it, seen through a ReplicaSet to its Deployment; undefined for a bare pod. */
+  /** It runs on AWS Fargate, where no DaemonSet does, and so no CSI driver. */
+  readonly fargate: boolean;
+  /** Epoch milliseconds, whole seconds, by the API server's clock. */
+  readonly createdAtMs: number;
+  /** What made it, seen through a ReplicaSet or Job to what made that; undefined for a bare pod. */
   readonly controller: { readonly kind: string; readonly name: string } | undefined;
   readonly annotations: ReadonlyMap<string, string>;
   readonly phase: string;
   readonly ready: boolean;
   /** It was told to stop and may run for as long as its grace period. */
   readonly terminating: boolean;
-  /** Names of the classes that it mounts. */
-  readonly secretProviderClasses: readonly string[];
-  /** Names of the Kubernetes Secrets that it takes variables or files from. */
-  readonly secrets: readonly string[];
   /** Init containers and sidecars too. */
   readonly containers: readonly Container[];
 }
@@ -78,6 +187,7 @@ export interface Pod {
 export interface Container {
   readonly name: string;
   readonly mounts: readonly ContainerMount[];
+  readonly secrets: readonly SecretReference[];
   readonly state: ContainerState;
   /** How often it was started again. */
   readonly restarts: number;
@@ -126,8 +236,14 @@ export interface Cluster {
   readonly region: string;
   /** Of all namespaces; none where the driver is not installed. */
   secretProviderClasses(deadline: Deadline): Promise<readonly SecretProviderClass[]>;
-  /** Of all namespaces. */
+  /** Of all namespaces; a Rollout of Argo only where its kind is installed. */
   workloads(deadline: Deadline): Promise<readonly Workload[]>;
+  /** Of all namespaces. */
+  cronJobs(deadline: Deadline): Promise<readonly CronJob[]>;
+  /** Of all namespaces; none where the operator is not installed. */
+  externalSecrets(deadline: Deadline): Promise<readonly ExternalSecret[]>;
+  /** Of all namespaces; none where the operator is not installed. */
+  externalStores(deadline: Deadline): Promise<readonly ExternalStore[]>;
   pods(namespaces: ReadonlySet<string>, deadline: Deadline): Promise<readonly Pod[]>;
   mounts(namespaces: ReadonlySet<string>, deadline: Deadline): Promise<readonly Mount[]>;
   /**
@@ -140,6 +256,20 @@ export interface Cluster {
     where: 'pod-template' | 'object',
     deadline: Deadline,
   ): Promise<'marked' | 'moved'>;
+  /**
+   * Has the operator read an ExternalSecret's sources again, by annotations on what steers it.
+   * @returns `moved` when that is not as it was seen any more (or gone): look again
+   */
+  forceSync(
+    externalSecret: ExternalSecret,
+    annotations: ReadonlyMap<string, string>,
+    deadline: Deadline,
+  ): Promise<'forced' | 'moved'>;
+  /**
+   * Evicts a pod, within what its PodDisruptionBudgets allow.
+   * @returns `refused` when a budget does not allow it now; `moved` when the pod is gone, or is another one by now
+   */
+  evict(pod: Pod, deadline: Deadline): Promise<'evicted' | 'refused' | 'moved'>;
 }
 
 /** The way into a cluster. */

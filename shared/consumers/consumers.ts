@@ -1,7 +1,18 @@
-import type { Marker, Mount, Pod, SecretProviderClass, Workload, WorkloadKind } from '../cluster/port.ts';
+import type {
+  CronJob,
+  ExternalSecret,
+  ExternalStore,
+  Marker,
+  Mount,
+  Pod,
+  SecretProviderClass,
+  Workload,
+  WorkloadKind,
+} from '../cluster/port.ts';
 import { WORKLOAD_KINDS } from '../cluster/port.ts';
 import type { ConsumerProof, ConsumerRef, Unproved } from '../operations/events.ts';
 import { mayUse, objectsOf, refersTo, type SecretIdentity, type Use, useOf } from './matching.ts';
+import type { ForceSync } from './plan.ts';
 import { type Claim, judgePod, type Verdict } from './proof.ts';
 
 /** What one look at one cluster saw. */
@@ -9,6 +20,9 @@ export interface Snapshot {
   readonly cluster: { readonly name: string; readonly region: string };
   readonly classes: readonly SecretProviderClass[];
   readonly workloads: readonly Workload[];
+  readonly cronJobs: readonly CronJob[];
+  readonly externalSecrets: readonly ExternalSecret[];
+  readonly externalStores: readonly ExternalStore[];
   /** Of every namespace of {@link namespacesUsing}, at least. */
   readonly pods: readonly Pod[];
   readonly mounts: readonly Mount[];
@@ -23,6 +37,8 @@ export interface Consumer {
   readonly workload: Workload | undefined;
   readonly mode: Mode;
   readonly wave: number;
+  /** Whether the version is where its pods take it from. */
+  readonly source: Source;
   /** Its live pods that use the secret, and what they prove. */
   readonly pods: readonly JudgedPod[];
   /** Why it stays unproved when every record is right: part of what it has of the secret, no record tells about. */
@@ -31,6 +47,15 @@ export interface Consumer {
   readonly leftAlone: string | undefined;
 }
 
+/**
+ * `awaited`: it will be there, by Rekey's doing or another's. `stale`: it will not, so that a restart would bring
+ * nothing. `why` is a sentence for a person.
+ */
+export type Source =
+  | { readonly kind: 'fresh' }
+  | { readonly kind: 'awaited'; readonly why: string }
+  | { readonly kind: 'stale'; readonly why: string };
+
 export interface JudgedPod {
   readonly pod: Pod;
   readonly verdict: Verdict;
@@ -38,6 +63,8 @@ export interface JudgedPod {
 
 export interface Consumers {
   readonly consumers: readonly Consumer[];
+  /** What has to be read again for the version to be where consumers take it from. */
+  readonly syncs: readonly ForceSync[];
   /** Uses that never move. */
   readonly pinned: readonly Unproved[];
   /** Classes and annotations that cannot be read, for a log: `where` names the object. */
@@ -50,11 +77,11 @@ const SECRETS = 'rekey.dev/secrets';
 
 const DEFAULT_WAVE = 1;
 
+/** What is known before any pod is looked at: enough to say in which namespaces to look. */
+export type Outline = Omit<Snapshot, 'pods' | 'mounts'>;
+
 /** The namespaces whose pods have to be looked at. */
-export function namespacesUsing(
-  secret: SecretIdentity,
-  { cluster, classes, workloads }: Pick<Snapshot, 'cluster' | 'classes' | 'workloads'>,
-): ReadonlySet<string> {
+export function namespacesUsing(secret: SecretIdentity, { cluster, classes, workloads }: Outline): ReadonlySet<string> {
   const { uses, unreadable } = usesByClass(secret, classes, cluster.region);
   const byClass = [...[...uses.values()].map(({ spc }) => spc), ...unreadable.values()].map(
     ({ namespace }) => namespace,
@@ -64,11 +91,7 @@ export function namespacesUsing(
 }
 
 /** Every reference to a secret that a cluster's classes and workloads hold: names and ARNs. */
-export function secretsNamed({
-  cluster,
-  classes,
-  workloads,
-}: Pick<Snapshot, 'cluster' | 'classes' | 'workloads'>): ReadonlySet<string> {
+export function secretsNamed({ cluster, classes, workloads }: Outline): ReadonlySet<string> {
   const names = new Set<string>();
   for (const spc of classes) {
     const parsed = objectsOf(spc, cluster.region);
@@ -109,7 +132,7 @@ export function consumersOf(secret: SecretIdentity, marker: Marker, snapshot: Sn
       const spc = unreadable.get(`${one.namespace}/${name}`);
       return spc === undefined ? [] : [`mounts ${name}, which names the secret and cannot be read: ${spc.why}`];
     }),
-    ...one.secrets
+    ...[...new Set(one.secrets.map(({ name }) => name))]
       .filter((name) => synced.has(`${one.namespace}/${name}`))
       .map(
         (name) =>
@@ -143,6 +166,7 @@ export function consumersOf(secret: SecretIdentity, marker: Marker, snapshot: Sn
       workload,
       mode: steering.mode,
       wave: steering.wave,
+      source: { kind: 'fresh' },
       pods,
       unprovable: unprovableOf(pods) ?? untold.map((why) => `it ${why}`)[0],
       leftAlone: leftAloneOf(used, named, steering.mode),
@@ -168,12 +192,13 @@ export function consumersOf(secret: SecretIdentity, marker: Marker, snapshot: Sn
       workload: undefined,
       mode: 'off',
       wave: DEFAULT_WAVE,
+      source: { kind: 'fresh' },
       pods: judgements,
       unprovable: unprovableOf(judgements),
       leftAlone: undefined,
     });
   }
-  return { consumers, pinned, faults: allFaults };
+  return { consumers, syncs: [], pinned, faults: allFaults };
 }
 
 type UsesByName = ReadonlyMap<string, readonly Use[]>;

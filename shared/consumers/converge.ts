@@ -6,6 +6,7 @@ import type { Announcer, ClusterProof, ConsumerRef, RekeyEvent, Unproved } from 
 import type { Log } from '../operations/log.ts';
 import { CURRENT, PENDING, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
+import { carryOut } from './carry-out.ts';
 import { type Consumers, consumersOf, namespacesUsing, type Snapshot } from './consumers.ts';
 import { markerOf } from './marker.ts';
 import { observe } from './observe.ts';
@@ -81,6 +82,7 @@ export async function converge(look: Look, deps: ConvergeDeps, deadline: Deadlin
   for (const { where, why } of found.faults) deps.log.warn('left out', { where, why });
   const plan = planSync({
     consumers: found.consumers,
+    syncs: found.syncs,
     marker,
     options,
     unseen,
@@ -134,6 +136,7 @@ export function allConsumers(secret: SecretDescription, marker: Marker, snapshot
   const each = snapshots.map((snapshot) => consumersOf(secret, marker, snapshot));
   return {
     consumers: each.flatMap(({ consumers }) => consumers),
+    syncs: each.flatMap(({ syncs }) => syncs),
     pinned: each.flatMap(({ pinned }) => pinned),
     faults: each.flatMap(({ faults }) => faults),
   };
@@ -186,14 +189,16 @@ async function act(
     return heard ? { kind: 'converged' } : untold();
   }
   if (plan.verdict === 'held') return { kind: 'held' };
+  const { done, refused } = await carryOut(plan.actions, deps, deadline);
   const { marked, refusals } = await markAll(plan, marker, deps, deadline);
-  if (marked > 0) {
+  const acted = done + marked > 0;
+  if (acted) {
     const consumers = found.consumers.filter(
       ({ workload, mode, leftAlone }) => workload !== undefined && mode !== 'off' && leftAlone === undefined,
     );
     await tell({ type: 'Sync Started', detail: { ...ofSecret, consumers: consumers.map(({ ref }) => ref) } });
   }
-  if (look.passesLeft !== undefined) return afterSweep(look, look.passesLeft, marked > 0, [...told], deps.clock.now());
+  if (look.passesLeft !== undefined) return afterSweep(look, look.passesLeft, acted, [...told], deps.clock.now());
   if (plan.verdict === 'halted') await tell({ type: 'Sync Halted', detail: { ...ofSecret, failed: plan.failed } });
 
   if (ageMs >= options.convergeWithinMs) {
@@ -202,7 +207,12 @@ async function act(
       detail: {
         ...ofSecret,
         since,
-        unproved: plan.unproved.map((one) => withRefusal(one, refusals)),
+        unproved: plan.unproved.map((one) =>
+          withRefusal(
+            one,
+            new Map([...refused.map(({ consumer, why }) => [idOf(consumer), why] as const), ...refusals]),
+          ),
+        ),
         clusters: clustersIn(plan, deps.clusters),
         action:
           'The old credential is left alive. Put right what each entry names (or restart it); Rekey looks again by itself every few minutes.',

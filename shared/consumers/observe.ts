@@ -3,10 +3,7 @@ import type { Deadline } from '../operations/deadline.ts';
 import { asRekeyError } from '../operations/errors.ts';
 import type { Unproved } from '../operations/events.ts';
 import type { Log } from '../operations/log.ts';
-import type { Snapshot } from './consumers.ts';
-
-/** What is known before any pod is looked at: enough to say in which namespaces to look. */
-export type Outline = Pick<Snapshot, 'cluster' | 'classes' | 'workloads'>;
+import type { Outline, Snapshot } from './consumers.ts';
 
 export interface Observation {
   readonly snapshots: readonly Snapshot[];
@@ -48,7 +45,10 @@ async function snapshotOf(
 ): Promise<Snapshot> {
   const classes = await cluster.secretProviderClasses(deadline);
   const workloads = await cluster.workloads(deadline);
-  const outline: Outline = { cluster, classes, workloads };
+  const cronJobs = await cluster.cronJobs(deadline);
+  const externalSecrets = await cluster.externalSecrets(deadline);
+  const externalStores = externalSecrets.length === 0 ? [] : await cluster.externalStores(deadline);
+  const outline: Outline = { cluster, classes, workloads, cronJobs, externalSecrets, externalStores };
   const namespaces = namespacesOf(outline);
   // Records after pods: a record that is missing then is missing, not just younger than the look at it.
   const pods = await cluster.pods(namespaces, deadline);

@@ -1,5 +1,5 @@
-import type { Marker, Workload } from '../cluster/port.ts';
-import type { ConsumerProof, Unproved } from '../operations/events.ts';
+import type { ExternalSecret, Marker, Pod, Workload } from '../cluster/port.ts';
+import type { ConsumerProof, ConsumerRef, Unproved } from '../operations/events.ts';
 import type { SecretOptions, Window } from '../secrets/tags.ts';
 import type { Consumer } from './consumers.ts';
 import { crashOf, type Failure, failureOf } from './proof.ts';
@@ -7,6 +7,8 @@ import { crashOf, type Failure, failureOf } from './proof.ts';
 /** Everything a plan is made from: what was seen of all clusters, what the secret asks for, and the time. */
 export interface Situation {
   readonly consumers: readonly Consumer[];
+  /** What brings the version to where consumers take it from. Absent: it is there. */
+  readonly syncs?: readonly ForceSync[];
   readonly marker: Marker;
   readonly options: Pick<SecretOptions, 'maxParallel' | 'holdUntilMs' | 'window'>;
   /** Clusters that could not be looked at: nothing is proved about them. */
@@ -22,12 +24,33 @@ export interface Mark {
   readonly where: 'pod-template' | 'object';
 }
 
+/** What is done besides marking. It restarts nothing by itself (force-sync), or one pod (evict). */
+export type Action = ForceSync | Evict;
+
+export interface ForceSync {
+  readonly kind: 'force-sync';
+  readonly cluster: string;
+  readonly externalSecret: ExternalSecret;
+  readonly annotations: ReadonlyMap<string, string>;
+  /** Who waits for it. */
+  readonly consumers: readonly ConsumerRef[];
+}
+
+export interface Evict {
+  readonly kind: 'evict';
+  readonly cluster: string;
+  readonly pod: Pod;
+  readonly consumer: ConsumerRef;
+}
+
 /**
  * `converged`: all is proved. `halted`: new pods fail, so nothing more is rolled. `held`: the secret's hold or window
  * forbids the next roll, and nothing is under way. `waiting`: everything else.
  */
 export interface Plan {
   readonly verdict: 'converged' | 'halted' | 'held' | 'waiting';
+  /** What to do now, before any mark. */
+  readonly actions: readonly Action[];
   /** What to roll now. */
   readonly marks: readonly Mark[];
   /** Who is due next, in order: each may take the place of one whose mark the cluster refuses. */
@@ -45,6 +68,8 @@ type State =
   /** It carries the marker: its rollout, or the driver's remount, is under way. */
   | { readonly kind: 'marked'; readonly why: string }
   | { readonly kind: 'failing'; readonly why: string }
+  /** The version is not yet where its pods take it from: new pods would get the one before it. */
+  | { readonly kind: 'awaiting'; readonly why: string }
   /** Its pods change by another hand, or come up for the first time. */
   | { readonly kind: 'busy'; readonly why: string }
   /** Rekey does not touch it, or can do no more about it: it keeps none of the others waiting. */
@@ -60,7 +85,7 @@ interface Standing {
  * first workload of all goes alone until its proof shows that the version works; then as many as allowed at a time.
  * One whose new pods fail stops all further ones.
  */
-export function planSync({ consumers, marker, options, unseen, behind, nowMs }: Situation): Plan {
+export function planSync({ consumers, syncs = [], marker, options, unseen, behind, nowMs }: Situation): Plan {
   const standings = consumers.map((consumer) => ({
     consumer,
     state: onceThere(stateOf(consumer, marker), behind?.get(consumer.ref.cluster)),
@@ -68,11 +93,13 @@ export function planSync({ consumers, marker, options, unseen, behind, nowMs }: 
   const failed = standings.filter(({ state }) => state.kind === 'failing').map(unprovedOf);
   const unproved = [...standings.filter(({ state }) => state.kind !== 'proved').map(unprovedOf), ...unseen];
   const next = failed.length > 0 ? NONE : nextOf(standings, options.maxParallel);
+  const isDue = next.marks.length > 0 || syncs.length > 0;
   const allowed = mayRoll(options, nowMs);
   const idle = !standings.some(({ state }) => state.kind === 'marked' || state.kind === 'busy');
 
   return {
-    verdict: verdictOf(unproved.length === 0, failed.length > 0, next.marks.length > 0 && !allowed && idle),
+    verdict: verdictOf(unproved.length === 0, failed.length > 0, isDue && !allowed && idle),
+    actions: allowed ? syncs.filter(({ cluster }) => behind?.get(cluster) === undefined) : [],
     ...(allowed ? next : NONE),
     proved: standings.filter(({ state }) => state.kind === 'proved').map(({ consumer }) => proofOf(consumer, marker)),
     unproved,
@@ -154,8 +181,9 @@ function markOf({ ref }: Consumer, workload: Workload, where: Mark['where']): Ma
 }
 
 function stateOf(consumer: Consumer, marker: Marker): State {
-  const { workload, mode, ref, unprovable, leftAlone } = consumer;
-  const doubt = doubtOf(consumer);
+  const { workload, mode, ref, unprovable, leftAlone, source } = consumer;
+  const doubt = source.kind === 'fresh' ? doubtOf(consumer) : source.why;
+  if (source.kind === 'stale') return { kind: 'left-alone', why: source.why };
   const why = doubt ?? unprovable;
   if (why === undefined) return { kind: 'proved' };
   if (workload === undefined) return { kind: 'left-alone', why: `${why}; Rekey does not restart a ${ref.kind}` };
@@ -163,6 +191,7 @@ function stateOf(consumer: Consumer, marker: Marker): State {
   if (leftAlone !== undefined) return { kind: 'left-alone', why: `${why}; ${leftAlone}` };
   // Its pods have what can be proved. To roll it again and again would not bring the rest.
   if (doubt === undefined) return { kind: 'left-alone', why };
+  if (source.kind === 'awaited') return { kind: 'awaiting', why: source.why };
   if (mode === 'annotate')
     return workload.annotations.get(marker.annotation) === marker.versionId
       ? { kind: 'marked', why }

@@ -106,9 +106,10 @@ function nextLook(
   const nowMs = deps.clock.now();
   const marker = markerOf(secret, versionId);
   try {
-    const { consumers } = allConsumers(secret, marker, snapshots);
+    const { consumers, syncs } = allConsumers(secret, marker, snapshots);
     const plan = planSync({
       consumers,
+      syncs,
       marker,
       options: parseTags(secret.tags),
       unseen: [],
@@ -126,7 +127,7 @@ function nextLook(
       told: started ? ['Sync Started'] : [],
       passesLeft: PASSES,
     };
-    return { look, afterSeconds: plan.marks.length > 0 ? 0 : SWEEP_SECONDS };
+    return { look, afterSeconds: plan.marks.length + plan.actions.length > 0 ? 0 : SWEEP_SECONDS };
   } catch (thrown) {
     if (!(thrown instanceof RekeyError)) throw thrown;
     // sync told people about the tag when the secret's own event came.

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createKubernetesCluster } from '../../shared/cluster/kubernetes.ts';
-import type { Cluster, Workload } from '../../shared/cluster/port.ts';
+import type { Cluster, SecretReference, Workload } from '../../shared/cluster/port.ts';
 import { systemClock as clock } from '../../shared/operations/clock.ts';
 import { deadlineIn } from '../../shared/operations/deadline.ts';
 import { SecretValue } from '../../shared/secrets/secret-value.ts';
@@ -22,8 +22,17 @@ interface Fixture {
 
 const MARKER = { annotation: 'rekey.dev/shop-database-AbCdEf', versionId: '00000002-0000-4000-8000-000000000000' };
 
-/** By one variable, by all variables, of an init container, as files, as some files among others. */
-const SECRETS = ['all', 'among', 'files', 'init', 'one'];
+/** By one variable, by all variables, of an init container; as files, one file of many, some files among others. */
+const SECRETS: readonly SecretReference[] = [
+  { name: 'all', as: 'variable' },
+  { name: 'among', as: 'file' },
+  { name: 'files', as: 'file' },
+  { name: 'files', as: 'subPath' },
+  { name: 'init', as: 'variable' },
+  { name: 'one', as: 'variable' },
+];
+const byName = (references: readonly SecretReference[]) =>
+  [...references].sort((left, right) => `${left.name} ${left.as}`.localeCompare(`${right.name} ${right.as}`));
 
 describe.each<[string, () => Promise<Fixture>]>([
   ['the fake', fake],
@@ -57,11 +66,14 @@ describe.each<[string, () => Promise<Fixture>]>([
     expect(spc?.syncedSecrets).toEqual([{ name: 'database-env', files: ['shop_database'] }]);
   });
 
-  test('shows the Secrets that a workload and its pods refer to, by name', async () => {
+  test('shows the Secrets that a workload, its pods and their containers refer to, and how', async () => {
     const [pod] = await cluster.pods(new Set(['bank']), deadline());
 
-    expect([...(await workload('ledger')).secrets].sort()).toEqual(SECRETS);
-    expect([...(pod?.secrets ?? [])].sort()).toEqual(SECRETS);
+    expect(byName((await workload('ledger')).secrets)).toEqual(SECRETS);
+    expect(byName(pod?.secrets ?? [])).toEqual(SECRETS);
+    expect(byName((pod?.containers ?? []).flatMap(({ secrets }) => secrets))).toEqual(
+      SECRETS.filter(({ as }) => as !== 'file'),
+    );
     expect((await workload('orders')).secrets).toEqual([]);
   });
 
@@ -77,7 +89,7 @@ describe.each<[string, () => Promise<Fixture>]>([
     expect(await workload('orders')).toMatchObject({
       kind: 'Deployment',
       replicas: 1,
-      rollout: { observed: true, updated: 1, stopped: undefined, failure: undefined },
+      rollout: { observed: true, updated: 1, stopped: undefined, onDelete: false, failure: undefined },
     });
   });
 
@@ -98,6 +110,7 @@ describe.each<[string, () => Promise<Fixture>]>([
       {
         name: 'app',
         mounts: [{ secretProviderClass: 'database', subPath: false }],
+        secrets: [],
         state: { kind: 'started', startedAtMs: expect.any(Number) },
         restarts: 0,
         exitCode: undefined,
@@ -171,7 +184,7 @@ async function fake(): Promise<Fixture> {
     controller: { kind: 'Deployment', name: 'ledger' },
     secretProviderClasses: [],
     secrets: SECRETS,
-    containers: [containerOf({ mounts: [] })],
+    containers: [containerOf({ mounts: [], secrets: SECRETS.filter(({ as }) => as !== 'file') })],
   });
   it.classes = [{ ...DATABASE, syncedSecrets: [{ name: 'database-env', files: [FILE] }] }];
   it.workloads = [
@@ -278,5 +291,6 @@ const SECRET_VARIABLES = {
     { name: 'ONE', valueFrom: { secretKeyRef: { name: 'one', key: 'password', optional: true } } },
   ],
   envFrom: [{ secretRef: { name: 'all', optional: true } }],
+  volumeMounts: [{ name: 'files', mountPath: '/etc/password', subPath: 'password' }],
 };
 const MIGRATE = { name: 'migrate', image: 'app:1', envFrom: [{ secretRef: { name: 'init', optional: true } }] };

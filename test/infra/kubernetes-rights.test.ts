@@ -33,15 +33,29 @@ const LOOK = [
   'get apps/deployments',
   'get apps/replicasets',
   'get apps/statefulsets',
+  'get argoproj.io/rollouts',
+  'get batch/cronjobs',
+  'get batch/jobs',
+  'get external-secrets.io/clusterexternalsecrets',
+  'get external-secrets.io/clustersecretstores',
+  'get external-secrets.io/externalsecrets',
+  'get external-secrets.io/secretstores',
   'get secrets-store.csi.x-k8s.io/secretproviderclasses',
   'get secrets-store.csi.x-k8s.io/secretproviderclasspodstatuses',
 ];
 const LIST = LOOK.map((right) => right.replace('get', 'list'));
-const MARK = ['patch apps/daemonsets', 'patch apps/deployments', 'patch apps/statefulsets'];
+const MARK = [
+  'patch apps/daemonsets',
+  'patch apps/deployments',
+  'patch apps/statefulsets',
+  'patch argoproj.io/rollouts',
+];
+const FORCE_SYNC = ['patch external-secrets.io/clusterexternalsecrets', 'patch external-secrets.io/externalsecrets'];
+const EVICT = ['create /pods/eviction'];
 
 describe('rights in Kubernetes', () => {
-  test('of rekey are to look, and to patch the three kinds of workload', () => {
-    expect(rightsOf('rekey')).toEqual([...LOOK, ...LIST, ...MARK].sort());
+  test('of rekey are to look, to patch workloads and ExternalSecrets, and to evict pods', () => {
+    expect(rightsOf('rekey')).toEqual([...LOOK, ...LIST, ...MARK, ...FORCE_SYNC, ...EVICT].sort());
   });
 
   test('of rekey-sweep are to look', () => {
@@ -49,7 +63,9 @@ describe('rights in Kubernetes', () => {
   });
 
   test('have nothing to do with Secrets', () => {
-    expect(rules.filter(({ resources }) => resources.some((each) => each.startsWith('secrets')))).toEqual([]);
+    expect(
+      rules.filter(({ resources }) => resources.some((each) => each === 'secrets' || each.startsWith('secrets/'))),
+    ).toEqual([]);
   });
 
   test('have no wildcard', () => {

@@ -6,6 +6,7 @@ import { deadlineIn } from '../../shared/operations/deadline.ts';
 import { safeError } from '../../shared/operations/logger.ts';
 import { SecretValue } from '../../shared/secrets/secret-value.ts';
 import { type KubernetesSandbox, startKubernetes } from '../sandbox/kubernetes/index.ts';
+import { externalSecretOf, podOf, workloadOf } from '../unit/shared/consumers/observations.ts';
 
 /** The client's own errors hold the body and the headers of the answer, and a request holds the bearer token. */
 
@@ -33,32 +34,31 @@ afterEach(async () => {
   await kubernetes.close();
 });
 
-const WORKLOAD = {
-  kind: 'Deployment',
-  namespace: 'default',
-  name: 'orders',
-  resourceVersion: '1',
-  annotations: new Map(),
-  templateAnnotations: new Map(),
-  secretProviderClasses: [],
-  secrets: [],
-  replicas: 1,
-  rollout: { observed: true, updated: 1, stopped: undefined, failure: undefined },
-  markedAtMs: undefined,
-} as const;
+const WORKLOAD = workloadOf({ namespace: 'default' });
+const EXTERNAL_SECRET = externalSecretOf({ namespace: 'default' });
 
 const CALLS = {
   classes: () => cluster.secretProviderClasses(deadlineIn(20_000, clock)),
   workloads: () => cluster.workloads(deadlineIn(20_000, clock)),
   pods: () => cluster.pods(new Set(['default']), deadlineIn(20_000, clock)),
   mounts: () => cluster.mounts(new Set(['default']), deadlineIn(20_000, clock)),
+  cronJobs: () => cluster.cronJobs(deadlineIn(20_000, clock)),
+  externalSecrets: () => cluster.externalSecrets(deadlineIn(20_000, clock)),
+  externalStores: () => cluster.externalStores(deadlineIn(20_000, clock)),
+  forceSync: () => cluster.forceSync(EXTERNAL_SECRET, new Map([['rekey.dev/x', 'v']]), deadlineIn(20_000, clock)),
+  evict: () => cluster.evict(podOf({ namespace: 'default' }), deadlineIn(20_000, clock)),
   mark: () =>
     cluster.mark(WORKLOAD, { annotation: 'rekey.dev/x', versionId: 'v' }, 'object', deadlineIn(20_000, clock)),
 };
 
 const FAULTS = [400, 401, 403, 418, 422, 429, 500, 503, 'cut'] as const;
 
-test.each(Object.entries(CALLS).flatMap(([name, call]) => FAULTS.map((fault) => [name, fault, call] as const)))(
+/** To an eviction, 429 is an answer rather than a failure. */
+const CASES = Object.entries(CALLS)
+  .flatMap(([name, call]) => FAULTS.map((fault) => [name, fault, call] as const))
+  .filter(([name, fault]) => name !== 'evict' || fault !== 429);
+
+test.each(CASES)(
   '%s answered with %s: the error holds neither the token nor the body nor a cause',
   async (_name, fault, call) => {
     kubernetes.inject(() => (fault === 'cut' ? { kind: 'cut' } : { kind: 'refuse', code: fault, message: BODY }));

@@ -1,4 +1,13 @@
-import type { Cluster, Mount, Pod, SecretProviderClass, Workload } from '../../../../shared/cluster/port.ts';
+import type {
+  Cluster,
+  CronJob,
+  ExternalSecret,
+  ExternalStore,
+  Mount,
+  Pod,
+  SecretProviderClass,
+  Workload,
+} from '../../../../shared/cluster/port.ts';
 import type { RekeyError } from '../../../../shared/operations/errors.ts';
 
 /** A cluster in memory, simulated: it holds what it is given and keeps the contract of the real ones. */
@@ -6,8 +15,13 @@ export interface FakeCluster {
   readonly cluster: Cluster;
   classes: SecretProviderClass[];
   workloads: Workload[];
+  cronJobs: CronJob[];
+  externalSecrets: ExternalSecret[];
+  externalStores: ExternalStore[];
   pods: Pod[];
   mounts: Mount[];
+  /** Pods that a budget protects, by name. */
+  readonly protectedPods: Set<string>;
   /** Thrown by every method while set. */
   failure: RekeyError | undefined;
   /** Namespace and name, in the order they were marked. */
@@ -23,8 +37,12 @@ export function createFakeCluster(name = 'prod', region = 'eu-west-1'): FakeClus
   const fake: FakeCluster = {
     classes: [],
     workloads: [],
+    cronJobs: [],
+    externalSecrets: [],
+    externalStores: [],
     pods: [],
     mounts: [],
+    protectedPods: new Set(),
     failure: undefined,
     marked: [],
     cluster: {
@@ -32,6 +50,9 @@ export function createFakeCluster(name = 'prod', region = 'eu-west-1'): FakeClus
       region,
       secretProviderClasses: async () => answer([...fake.classes]),
       workloads: async () => answer([...fake.workloads]),
+      cronJobs: async () => answer([...fake.cronJobs]),
+      externalSecrets: async () => answer([...fake.externalSecrets]),
+      externalStores: async () => answer([...fake.externalStores]),
       pods: async (namespaces) => answer(fake.pods.filter(({ namespace }) => namespaces.has(namespace))),
       mounts: async (namespaces) => answer(fake.mounts.filter(({ namespace }) => namespaces.has(namespace))),
 
@@ -50,6 +71,30 @@ export function createFakeCluster(name = 'prod', region = 'eu-west-1'): FakeClus
           resourceVersion: String(++revision),
         };
         return 'marked';
+      },
+
+      async forceSync({ namespace, name, steering: seen }, annotations) {
+        const isSteered = (one: ExternalSecret) =>
+          one.steering.kind === seen.kind &&
+          one.steering.name === seen.name &&
+          (seen.kind === 'ClusterExternalSecret' || (one.namespace === namespace && one.name === name));
+        const stored = answer(fake.externalSecrets).find(isSteered)?.steering;
+        if (stored?.resourceVersion !== seen.resourceVersion) return 'moved';
+        const steering = {
+          ...stored,
+          resourceVersion: String(++revision),
+          annotations: new Map([...stored.annotations, ...annotations]),
+        };
+        fake.externalSecrets = fake.externalSecrets.map((one) => (isSteered(one) ? { ...one, steering } : one));
+        return 'forced';
+      },
+
+      async evict({ namespace, name, uid }) {
+        const index = answer(fake.pods).findIndex((one) => one.namespace === namespace && one.name === name);
+        if (fake.pods[index]?.uid !== uid) return 'moved';
+        if (fake.protectedPods.has(name)) return 'refused';
+        fake.pods.splice(index, 1);
+        return 'evicted';
       },
     },
   };

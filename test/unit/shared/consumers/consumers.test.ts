@@ -35,6 +35,7 @@ describe('who uses a secret', () => {
           workload: expect.objectContaining({ name: 'orders' }),
           mode: 'restart',
           wave: 1,
+          source: { kind: 'fresh' },
           pods: [{ pod, verdict: expect.objectContaining({ kind: 'proved' }) }],
         },
       ]);
@@ -56,7 +57,12 @@ describe('who uses a secret', () => {
   });
 
   test('88: none, when no class names it', () => {
-    expect(found({ classes: [], workloads: [workloadOf()] })).toEqual({ consumers: [], pinned: [], faults: [] });
+    expect(found({ classes: [], workloads: [workloadOf()] })).toEqual({
+      consumers: [],
+      syncs: [],
+      pinned: [],
+      faults: [],
+    });
   });
 
   test('91: a bare pod is one that Rekey does not touch', () => {
@@ -118,6 +124,7 @@ describe('who uses a secret', () => {
 
     expect(found({ classes, workloads: [workloadOf()], pods: [pod], mounts: [mountOf(pod, 1)] })).toEqual({
       consumers: [],
+      syncs: [],
       pinned: [
         {
           cluster: 'prod',
@@ -150,7 +157,7 @@ describe('90: a Kubernetes Secret that the driver keeps in step with the secret'
   const synced = (files: readonly string[], objects: unknown = [{ objectName: 'shop/database' }]) =>
     spcOf(objects, { syncedSecrets: [{ name: 'database-env', files }] });
   const SYNCED = synced([FILE]);
-  const inEnvironment = { secretProviderClasses: [], secrets: ['database-env'] };
+  const inEnvironment = { secretProviderClasses: [], secrets: [{ name: 'database-env', as: 'variable' as const }] };
 
   test('makes a consumer of who refers to it without a class: named, left alone, proved by nothing', () => {
     const pods = [podOf({ ...inEnvironment, containers: [containerOf({ mounts: [] })] })];
@@ -170,8 +177,8 @@ describe('90: a Kubernetes Secret that the driver keeps in step with the secret'
   });
 
   test('keeps who mounts the class too from being proved by the mount', () => {
-    const pod = podOf({ secrets: ['database-env'] });
-    const workload = workloadOf({ secrets: ['database-env'] });
+    const pod = podOf({ secrets: [{ name: 'database-env', as: 'variable' as const }] });
+    const workload = workloadOf({ secrets: [{ name: 'database-env', as: 'variable' as const }] });
 
     const { consumers } = found({ classes: [SYNCED], workloads: [workload], pods: [pod], mounts: [mountOf(pod, 2)] });
 
@@ -302,7 +309,10 @@ describe('a class that cannot be read and names the secret', () => {
 
   test('a Secret that the driver writes from it counts as one that holds the secret', () => {
     const classes = [spcOf(BROKEN, { syncedSecrets: [{ name: 'database-env', files: ['x'] }] })];
-    const workload = workloadOf({ secretProviderClasses: [], secrets: ['database-env'] });
+    const workload = workloadOf({
+      secretProviderClasses: [],
+      secrets: [{ name: 'database-env', as: 'variable' as const }],
+    });
 
     expect(found({ classes, workloads: [workload] }).consumers).toEqual([
       expect.objectContaining({ unprovable: expect.stringContaining('Secret database-env') }),

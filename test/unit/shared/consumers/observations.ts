@@ -1,4 +1,11 @@
-import type { Container, Mount, Pod, SecretProviderClass, Workload } from '../../../../shared/cluster/port.ts';
+import type {
+  Container,
+  ExternalSecret,
+  Mount,
+  Pod,
+  SecretProviderClass,
+  Workload,
+} from '../../../../shared/cluster/port.ts';
 import type { Snapshot } from '../../../../shared/consumers/consumers.ts';
 import type { Logger } from '../../../../shared/operations/logger.ts';
 import { versionOf } from '../../functions/sync/messages.ts';
@@ -46,7 +53,9 @@ export function workloadOf(over: Partial<Workload> = {}): Workload {
     secretProviderClasses: ['database'],
     secrets: [],
     replicas,
-    rollout: { observed: true, updated: replicas, stopped: undefined, failure: undefined },
+    rollout: { observed: true, updated: replicas, stopped: undefined, onDelete: false, failure: undefined },
+    restartedAtMs: undefined,
+    csiDriver: undefined,
     markedAtMs: undefined,
     ...over,
   };
@@ -60,6 +69,7 @@ export function containerOf(over: Partial<Container> = {}): Container {
   return {
     name: 'app',
     mounts: [{ secretProviderClass: 'database', subPath: false }],
+    secrets: [],
     state: { kind: 'started', startedAtMs: T0 + 1_000 },
     restarts: 0,
     exitCode: undefined,
@@ -74,6 +84,8 @@ export function podOf(over: Partial<Pod> = {}): Pod {
     name,
     uid: `uid-${name}`,
     node: 'node-1',
+    fargate: false,
+    createdAtMs: T0,
     controller: { kind: 'Deployment', name: 'orders' },
     annotations: new Map(),
     phase: 'Running',
@@ -100,11 +112,31 @@ export function mountOf(pod: Pod, version: number, over: Partial<Mount> = {}): M
   };
 }
 
+/** Reads shop/database into the Secret `database-env`, and did so an hour before. */
+export function externalSecretOf(over: Partial<ExternalSecret> = {}): ExternalSecret {
+  return {
+    namespace: 'shop',
+    name: 'database',
+    target: 'database-env',
+    sources: [{ kind: 'key', store: { kind: 'SecretStore', name: 'aws' }, key: 'shop/database', version: '' }],
+    refresh: { kind: 'periodic', everyMs: 3_600_000 },
+    immutable: false,
+    steering: { kind: 'ExternalSecret', name: over.name ?? 'database', resourceVersion: '100', annotations: new Map() },
+    ready: { is: true, reason: 'SecretSynced' },
+    refreshedAtMs: T0 - 3_600_000,
+    syncedResourceVersion: '1-before',
+    ...over,
+  };
+}
+
 export function snapshotOf(over: Partial<Snapshot> = {}): Snapshot {
   return {
     cluster: { name: 'prod', region: 'eu-west-1' },
     classes: [DATABASE],
     workloads: [],
+    cronJobs: [],
+    externalSecrets: [],
+    externalStores: [],
     pods: [],
     mounts: [],
     ...over,

@@ -346,7 +346,7 @@ test.each(['Rollout', 'Job', 'CronJob'])('91: the pods of a %s are named, and le
 });
 
 describe('90: with its environment from a synced Secret', () => {
-  const secrets = ['env'];
+  const secrets = [{ name: 'env', as: 'variable' as const }];
   const sentence = expect.stringContaining('from Secret env');
 
   test('a workload that mounts the class too is rolled once, and not proved by that', () => {
