@@ -8,7 +8,7 @@ import { administeredPair, alternateOf } from './alternating-users.ts';
 import { rotationOf } from './rotation.ts';
 import { readLogin, readStaged } from './secret-reader.ts';
 import { type Database, requireCurrentLogin, type Surroundings } from './strategy.ts';
-import { standbyVersionId } from './user-pair.ts';
+import { isBeside, standbyVersionId } from './user-pair.ts';
 
 export type PeerOutcome = { readonly kind: 'created' | 'alreadyCreated'; readonly user: string };
 
@@ -41,7 +41,7 @@ export async function createPeer(
 
   const versionId = standbyVersionId('peer', rotation);
   const before = await readStaged(rotation, STANDBY);
-  let standby = before?.username === username ? before : undefined;
+  let standby = before?.username === username && isBeside(current, before) ? before : undefined;
   // Stored with other tags: as when a policy refused it, and the tags were changed to suit.
   if (standby && versionWithStage(secret, STANDBY) !== versionId)
     if ((await rotation.engine.login(standby, deadline)).kind === 'refused') standby = undefined;

@@ -152,6 +152,10 @@ async function standbyOf(rotation: Rotation): Promise<DatabaseSecret> {
 const standbyMissing = ({ secretArn, current }: Rotation) =>
   new RekeyError('STANDBY_MISSING', `no version of ${secretArn} names the other user of "${current.username}"`);
 
+/** Checked before any connection: a login is never tried at a server that the current version does not name. */
+export const isBeside = (current: Credentials, { host, port, database }: Credentials): boolean =>
+  host === current.host && port === current.port && database === current.database;
+
 /** The logins that the user which is not in use may have, the likeliest first. */
 async function* standbyLogins(rotation: Rotation): AsyncGenerator<DatabaseSecret> {
   const { current, secretArn } = rotation;
@@ -159,8 +163,7 @@ async function* standbyLogins(rotation: Rotation): AsyncGenerator<DatabaseSecret
     const login = await readStaged(rotation, stage);
     // After a rotation REKEYSTANDBY may name the user that came into use, if nothing took the label away.
     if (login === undefined || login.username === current.username) continue;
-    // Checked before any connection: a login is never tried at a server that the current version does not name.
-    if (login.host !== current.host || login.port !== current.port || login.database !== current.database)
+    if (!isBeside(current, login))
       throw new RekeyError('STANDBY_MISSING', `${stage} of ${secretArn} is for another host, port or dbname`);
     yield login;
   }

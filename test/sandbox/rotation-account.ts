@@ -22,7 +22,7 @@ export type RotationFunction = (request: RotationRequest) => Promise<unknown>;
  * A simulated account with just what rotation needs, where any code can be a secret's rotation function: Rekey's and
  * AWS's own on the same secret.
  */
-export interface RotationAccount extends Pick<AwsServer, 'calls' | 'endpoint'> {
+export interface RotationAccount extends Pick<AwsServer, 'calls' | 'endpoint' | 'inject'> {
   readonly client: SecretsManagerClient;
   readonly inspect: SecretsManager['inspect'];
   /** For an SDK in another process: what Lambda would set. */
@@ -68,6 +68,7 @@ export async function startRotationAccount(eventBus: string): Promise<RotationAc
 
   return {
     calls: server.calls,
+    inject: server.inject,
     endpoint: server.endpoint,
     client,
     inspect: secretsManager.inspect,
