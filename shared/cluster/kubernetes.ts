@@ -1,6 +1,5 @@
 import {
   ApiException,
-  CoreV1Api,
   createConfiguration,
   HttpMethod,
   IsomorphicFetchHttpLibrary,
@@ -211,11 +210,16 @@ export function createKubernetesCluster(
     },
 
     async evict({ namespace, name: pod, uid }, deadline) {
-      const { core } = await session(deadline);
-      const body = { metadata: { namespace, name: pod }, deleteOptions: { preconditions: { uid } } };
+      const { post } = await session(deadline);
+      const eviction = {
+        apiVersion: 'policy/v1',
+        kind: 'Eviction',
+        metadata: { namespace, name: pod },
+        deleteOptions: { preconditions: { uid } },
+      };
       return await unlessMoved<'evicted' | 'refused'>(`evicting pod ${namespace}/${pod}`, async () => {
         try {
-          await core.createNamespacedPodEviction({ namespace, name: pod, body });
+          await post(`api/v1/namespaces/${namespace}/pods/${pod}/eviction`, eviction);
         } catch (error) {
           // A budget, or the server itself: in both cases later (Kubernetes, "API-initiated eviction").
           if (statusOf(error) !== 429) throw error;
@@ -252,16 +256,24 @@ export function createKubernetesCluster(
     const transport = createTransport(access, agent, deadline, clock);
     const baseServer = new ServerConfiguration(endpoint.url, {});
     const configuration = createConfiguration({ baseServer, httpApi: wrapHttpLibrary(transport) });
+    const ask = async (request: RequestContext): Promise<unknown> => {
+      const { httpStatusCode, headers, body } = await transport.send(request);
+      const text = await body.text();
+      if (httpStatusCode >= 300) throw new ApiException(httpStatusCode, '', text, headers);
+      return JSON.parse(text);
+    };
     return {
       objects: new KubernetesObjectApi(configuration),
-      core: new CoreV1Api(configuration),
-      ...createLists(name, async (path, query) => {
+      async post(path, object) {
+        const request = baseServer.makeRequestContext(`/${path}`, HttpMethod.POST);
+        request.setHeaderParam('Content-Type', 'application/json');
+        request.setBody(JSON.stringify(object));
+        await ask(request);
+      },
+      ...createLists(name, (path, query) => {
         const request = baseServer.makeRequestContext(`/${path}`, HttpMethod.GET);
         for (const [key, value] of Object.entries(query)) request.setQueryParam(key, value);
-        const { httpStatusCode, headers, body } = await transport.send(request);
-        const text = await body.text();
-        if (httpStatusCode !== 200) throw new ApiException(httpStatusCode, '', text, headers);
-        return JSON.parse(text);
+        return ask(request);
       }),
     };
   }
@@ -284,7 +296,7 @@ export function createKubernetesCluster(
 /** What one invocation asks the API server. */
 interface Session {
   readonly objects: KubernetesObjectApi;
-  readonly core: CoreV1Api;
+  post(path: string, object: object): Promise<void>;
   readonly list: List;
   /** By which the server serves a kind; the newest one that Rekey knows until the kind was listed. */
   apiVersionOf(kind: Kind): string;
@@ -308,7 +320,7 @@ interface Page<O> {
 
 /**
  * The client's own lists turn every object into classes with all their fields first: several times the work of the
- * JSON itself. @param get answers with the JSON of a path
+ * JSON itself. Its typed interfaces would add half a megabyte to what every start reads. @param get answers with the JSON of a path
  */
 function createLists(
   cluster: string,
