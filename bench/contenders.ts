@@ -141,6 +141,7 @@ function hostedFunction(name: ContenderName, ground: Ground, functionArn: string
         FLOOR: name,
         STRATEGY: strategy,
         ACTING: course.acting,
+        RIGHTS_SEEN_BY: engine.rightsSeenBy,
         DRIVER: engine.floor,
         DATABASE_CA_FILE: server.caFile,
       });

@@ -6,7 +6,7 @@ import { startMysql } from '../test/sandbox/mysql.ts';
 import type { MysqlFamilyServer } from '../test/sandbox/mysql-family.ts';
 import { startPostgres } from '../test/sandbox/postgres.ts';
 import { startRedis } from '../test/sandbox/redis.ts';
-import type { Acting } from './floor/scripts.ts';
+import type { Acting, RightsSeenBy } from './floor/scripts.ts';
 
 export interface Account {
   readonly username: string;
@@ -44,6 +44,7 @@ export interface BenchEngine {
   readonly strategies: Partial<Readonly<Record<StrategyName, Course>>>;
   /** The module below floor/ that speaks to it. */
   readonly floor: string;
+  readonly rightsSeenBy: RightsSeenBy;
 }
 
 const singleUser = (product: string): Course => ({
@@ -107,6 +108,7 @@ export const ENGINES: readonly BenchEngine[] = [
       'user-pair': userPair,
     },
     floor: 'postgres',
+    rightsSeenBy: 'anybody',
   },
   {
     name: 'mysql',
@@ -124,6 +126,7 @@ export const ENGINES: readonly BenchEngine[] = [
       'dual-password': { acting: 'current' },
     },
     floor: 'mysql',
+    rightsSeenBy: 'themselves',
   },
   {
     name: 'mariadb',
@@ -134,6 +137,7 @@ export const ENGINES: readonly BenchEngine[] = [
       'user-pair': userPair,
     },
     floor: 'mariadb',
+    rightsSeenBy: 'themselves',
   },
   {
     name: 'redis',
@@ -161,6 +165,7 @@ export const ENGINES: readonly BenchEngine[] = [
     // A user of Redis may not change itself.
     strategies: { 'single-user': { acting: 'admin' }, 'dual-password': { acting: 'admin' } },
     floor: 'redis',
+    rightsSeenBy: 'themselves',
   },
 ];
 

@@ -20,8 +20,8 @@ export interface RoundTripMeter {
 interface Connection {
   /** When the client sent its last byte, while nothing was answered yet. */
   askedAtMs: number | undefined;
-  /** A client that has said goodbye waits for nothing: what the server still sends (TLS's close_notify) is no answer. */
-  left: boolean;
+  /** One side has said goodbye: nobody waits for what the other still sends (TLS's close_notify, MySQL's last word). */
+  over: boolean;
 }
 
 export async function startRoundTripMeter(serverPort: number): Promise<RoundTripMeter> {
@@ -32,17 +32,17 @@ export async function startRoundTripMeter(serverPort: number): Promise<RoundTrip
   proxy.onTraffic(({ connection: id, from, what }) => {
     let connection = connections.get(id);
     if (!connection) {
-      connection = { askedAtMs: undefined, left: false };
+      connection = { askedAtMs: undefined, over: false };
       connections.set(id, connection);
       seen.connections += 1;
       seen.roundTrips += 1;
     }
-    if (from === 'client') {
-      if (what === 'end') connection.left = true;
-      else connection.askedAtMs = performance.now();
-    } else if (what === 'end') {
-      connections.delete(id);
-    } else if (connection.askedAtMs !== undefined && !connection.left) {
+    if (what === 'end') {
+      // Kept in the list, or what the other side says afterwards would count as a new connection.
+      connection.over = true;
+    } else if (from === 'client') {
+      connection.askedAtMs = performance.now();
+    } else if (connection.askedAtMs !== undefined && !connection.over) {
       seen.roundTrips += 1;
       seen.ms += performance.now() - connection.askedAtMs;
       connection.askedAtMs = undefined;

@@ -10,12 +10,12 @@ import {
 import type { Step } from '../../shared/rotation/plan.ts';
 import type { StrategyName } from '../../shared/rotation/strategy.ts';
 import type { FloorDriver, FloorSession, Login } from './driver.ts';
-import { type Acting, type Floor, scriptOf } from './scripts.ts';
+import { type Acting, type Floor, type RightsSeenBy, scriptOf } from './scripts.ts';
 
 /** The floor as a rotation function: the calls of its script, one after the other, with the SDK and the driver alone. */
 
-const { FLOOR, STRATEGY, ACTING, DRIVER, DATABASE_CA_FILE = '' } = process.env;
-const script = scriptOf(FLOOR as Floor, STRATEGY as StrategyName, ACTING as Acting);
+const { FLOOR, STRATEGY, ACTING, RIGHTS_SEEN_BY, DRIVER, DATABASE_CA_FILE = '' } = process.env;
+const script = scriptOf(FLOOR as Floor, STRATEGY as StrategyName, ACTING as Acting, RIGHTS_SEEN_BY as RightsSeenBy);
 const { driver } = (await import(`./${DRIVER}.ts`)) as { driver: FloorDriver };
 const ca = readFileSync(DATABASE_CA_FILE, 'utf8');
 const client = new SecretsManagerClient();

@@ -15,9 +15,9 @@ type Reader = 'current' | 'standby' | 'pending' | 'admin';
 
 /**
  * `bare`: the least with which the four steps can be run at all, each by itself, as Secrets Manager calls them.
- * `promised`: the least with which each step keeps what Rekey promises of it: labels and tags are asked first, whoever
- * wrote the secret has to know the current password where an administrator acts, rights are looked at wherever two
- * users must be equal, and what is promoted has logged in just then.
+ * `promised`: the least with which each step keeps what Rekey promises of it: labels and tags are asked first, the
+ * current login is tried before another user gets a password, rights are looked at in setSecret and testSecret wherever
+ * two users must be equal, and what is promoted has logged in just then.
  */
 export const FLOORS = ['bare', 'promised'] as const;
 export type Floor = (typeof FLOORS)[number];
@@ -25,9 +25,12 @@ export type Floor = (typeof FLOORS)[number];
 /** Who runs the statement that changes the password. */
 export type Acting = 'current' | 'standby' | 'admin';
 
+/** Whom the server tells what a user may do: anybody, or that user and an administrator alone. */
+export type RightsSeenBy = 'anybody' | 'themselves';
+
 export type Script = Readonly<Record<Step, readonly Act[]>>;
 
-export function scriptOf(floor: Floor, strategy: StrategyName, acting: Acting): Script {
+export function scriptOf(floor: Floor, strategy: StrategyName, acting: Acting, rightsSeenBy: RightsSeenBy): Script {
   const actor: readonly Act[] = acting === 'current' ? [] : [`read ${acting}`];
   if (floor === 'bare')
     return {
@@ -37,8 +40,16 @@ export function scriptOf(floor: Floor, strategy: StrategyName, acting: Acting): 
       finishSecret: ['describe', 'move current'],
     };
   const twoUsers = strategy === 'alternating-users' || strategy === 'user-pair';
-  const owner: readonly Act[] = acting === 'admin' ? ['log in as current'] : [];
   const rights: readonly Act[] = twoUsers ? ['look'] : [];
+  const lookAsCurrent = strategy === 'user-pair' && rightsSeenBy === 'themselves';
+  const current: readonly Act[] = acting === 'current' ? [] : ['log in as current', ...(lookAsCurrent ? rights : [])];
+  // Who, beside the pending user, has to look for the two to be compared.
+  const witness: readonly Act[] =
+    !twoUsers || rightsSeenBy === 'anybody'
+      ? []
+      : lookAsCurrent
+        ? ['read current', ...current]
+        : ['read current', 'read admin', 'log in as admin', 'look'];
   return {
     createSecret: ['describe', 'read current', ...(acting === 'standby' ? actor : []), 'write pending'],
     setSecret: [
@@ -46,12 +57,12 @@ export function scriptOf(floor: Floor, strategy: StrategyName, acting: Acting): 
       'read current',
       'read pending',
       ...actor,
-      ...owner,
+      ...current,
       `log in as ${acting}`,
       ...rights,
       'change',
     ],
-    testSecret: ['describe', 'read pending', 'log in as pending', 'look'],
+    testSecret: ['describe', 'read pending', 'log in as pending', 'look', ...witness],
     finishSecret: ['describe', 'read pending', 'log in as pending', 'move current'],
   };
 }

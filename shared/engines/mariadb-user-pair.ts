@@ -5,21 +5,35 @@ import { sessionsOf } from './mariadb-open-sessions.ts';
 import { matches } from './mariadb-rights.ts';
 import type { Session } from './mariadb-session.ts';
 import { type Connection, quoteName } from './mysql-connection.ts';
-import type { AlternatingUsersEngine, Credentials, UserPairEngine } from './port.ts';
+import { requirePassword } from './mysql-password.ts';
+import type { AlternatingUsersEngine, Credentials, PasswordChange, PeerChange, UserPairEngine } from './port.ts';
+import { unlessRefused } from './unless-refused.ts';
 
 /** A peer is what an alternate user is; only that each of the two is asked by itself, which needs no administrator. */
-export function userPair(session: Session, { prepareAlternate }: AlternatingUsersEngine): UserPairEngine {
+export function userPair(
+  session: Session,
+  { prepareAlternate }: AlternatingUsersEngine,
+  changeOwn: (connection: Connection, change: PasswordChange) => Promise<void>,
+): UserPairEngine {
   return {
     async peerDifferences(current, other, deadline) {
       requirePair({ current: current.username, alternate: other.username });
-      const [one, two] = [await seenBy(current, deadline), await seenBy(other, deadline)];
-      return [
-        ...only(current.username, one.abilities, two.abilities),
-        ...only(other.username, two.abilities, one.abilities),
-        ...[one, two].flatMap(({ user, takesOver }) =>
-          takesOver.map((right) => `${user} could change the password of any user: ${right}`),
-        ),
-      ];
+      return differencesOf(await seenBy(current, deadline), await seenBy(other, deadline));
+    },
+
+    async changePeer({ current, other }, password, deadline) {
+      requirePair({ current: current.username, alternate: other.username });
+      requirePassword(password);
+      const first = await unlessRefused(seenBy(current, deadline));
+      if (first === 'refused') return { kind: 'refused', login: 'current' };
+      const work = session<PeerChange>(other, deadline, async (connection) => {
+        const differences = differencesOf(first, await view(connection, other.username));
+        if (differences.length > 0) return { kind: 'differ', differences };
+        await changeOwn(connection, { acting: other, username: other.username, password });
+        return { kind: 'changed' };
+      });
+      const outcome = await unlessRefused(work);
+      return outcome === 'refused' ? { kind: 'refused', login: 'other' } : outcome;
     },
 
     ownSessions: (user, deadline) =>
@@ -33,6 +47,16 @@ export function userPair(session: Session, { prepareAlternate }: AlternatingUser
   async function seenBy(credentials: Credentials, deadline: Deadline): Promise<View> {
     return session(credentials, deadline, (connection) => view(connection, credentials.username));
   }
+}
+
+function differencesOf(one: View, two: View): readonly string[] {
+  return [
+    ...only(one.user, one.abilities, two.abilities),
+    ...only(two.user, two.abilities, one.abilities),
+    ...[one, two].flatMap(({ user, takesOver }) =>
+      takesOver.map((right) => `${user} could change the password of any user: ${right}`),
+    ),
+  ];
 }
 
 interface View {

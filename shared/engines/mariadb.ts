@@ -70,7 +70,7 @@ export function createMariadbEngine({ clock: _, ...trust }: MariadbOptions): Mar
       session(observer, deadline, (connection) => inspectServer(connection, users)),
 
     alternatingUsers: alternating,
-    userPair: userPair(session, alternating),
+    userPair: userPair(session, alternating, changeOwn),
   };
 
   /**

@@ -1,24 +1,41 @@
+import type { Deadline } from '../operations/deadline.ts';
 import type { Connection } from './mysql-connection.ts';
 import { sessionsOf } from './mysql-open-sessions.ts';
+import { requirePassword } from './mysql-password.ts';
 import { isLike } from './mysql-rights.ts';
-import type { Session } from './mysql-session.ts';
-import type { AlternatingUsersEngine, Credentials, UserPairEngine } from './port.ts';
+import { requireEncrypted, type Session } from './mysql-session.ts';
+import type { AlternatingUsersEngine, Credentials, PasswordChange, PeerChange, UserPairEngine } from './port.ts';
+import { unlessRefused } from './unless-refused.ts';
 
 /** Two users are peers when the server tells both the same about themselves. */
-export function userPair(session: Session, { prepareAlternate }: AlternatingUsersEngine): UserPairEngine {
+export function userPair(
+  session: Session,
+  { prepareAlternate }: AlternatingUsersEngine,
+  changeOwn: (connection: Connection, change: PasswordChange, deadline: Deadline) => Promise<void>,
+): UserPairEngine {
+  const seenBy = (credentials: Credentials, deadline: Deadline) =>
+    session(credentials, deadline, (connection) => describeSelf(connection, credentials));
+
   return {
     createPeer: prepareAlternate,
 
     async peerDifferences(current, other, deadline) {
-      const first = await session(current, deadline, (connection) => describeSelf(connection, current));
-      const second = await session(other, deadline, (connection) => describeSelf(connection, other));
-      return [
-        ...lacks(second, first),
-        ...lacks(first, second),
-        ...apart(first, second),
-        ...first.powers,
-        ...second.powers,
-      ];
+      return differencesOf(await seenBy(current, deadline), await seenBy(other, deadline));
+    },
+
+    async changePeer({ current, other }, password, deadline) {
+      requirePassword(password);
+      requireEncrypted(other);
+      const first = await unlessRefused(seenBy(current, deadline));
+      if (first === 'refused') return { kind: 'refused', login: 'current' };
+      const work = session<PeerChange>(other, deadline, async (connection) => {
+        const differences = differencesOf(first, await describeSelf(connection, other));
+        if (differences.length > 0) return { kind: 'differ', differences };
+        await changeOwn(connection, { acting: other, username: other.username, password }, deadline);
+        return { kind: 'changed' };
+      });
+      const outcome = await unlessRefused(work);
+      return outcome === 'refused' ? { kind: 'refused', login: 'other' } : outcome;
     },
 
     async ownSessions(user, deadline) {
@@ -26,6 +43,10 @@ export function userPair(session: Session, { prepareAlternate }: AlternatingUser
       return sessions.map(({ user: _, ...open }) => open);
     },
   };
+}
+
+function differencesOf(first: Self, second: Self): readonly string[] {
+  return [...lacks(second, first), ...lacks(first, second), ...apart(first, second), ...first.powers, ...second.powers];
 }
 
 /** What the server tells a user about itself. */

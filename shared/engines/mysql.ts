@@ -3,7 +3,7 @@ import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 import { alternatingUsers } from './mysql-alternating-users.ts';
 import { ownAccount } from './mysql-catalog.ts';
-import { quoteLiteral, withConnection } from './mysql-connection.ts';
+import { type Connection, quoteLiteral, withConnection } from './mysql-connection.ts';
 import { dualPassword } from './mysql-dual-password.ts';
 import { refusalAsRekeyError, ServerRefusal } from './mysql-errors.ts';
 import { inspectServer } from './mysql-facts.ts';
@@ -11,7 +11,7 @@ import { requireNames, requireUserName } from './mysql-names.ts';
 import { requirePassword, setAnyPassword, setOwnPassword } from './mysql-password.ts';
 import { createSession, requireEncrypted } from './mysql-session.ts';
 import { userPair } from './mysql-user-pair.ts';
-import type { Credentials, DatabaseEngine, Login, RefusalReason } from './port.ts';
+import type { Credentials, DatabaseEngine, Login, PasswordChange, RefusalReason } from './port.ts';
 import type { Trust } from './tls.ts';
 
 export interface MysqlOptions extends Trust {
@@ -36,9 +36,7 @@ export function createMysqlEngine({ clock, ...trust }: MysqlOptions): MysqlEngin
       const { acting, username } = change;
       // A user whose database is not there, or not its own, could not be proved afterwards: then nothing is changed.
       if (acting.username === username)
-        await session(acting, deadline, (connection) =>
-          setOwnPassword(connection, change, () => login(acting, deadline)),
-        );
+        await session(acting, deadline, (connection) => changeOwn(connection, change, deadline));
       else await session({ ...acting, database: '' }, deadline, (connection) => setAnyPassword(connection, change));
     },
 
@@ -46,9 +44,13 @@ export function createMysqlEngine({ clock, ...trust }: MysqlOptions): MysqlEngin
       session({ ...observer, database: '' }, deadline, (connection) => inspectServer(connection, users)),
 
     alternatingUsers: alternating,
-    userPair: userPair(session, alternating),
+    userPair: userPair(session, alternating, changeOwn),
     dualPassword: dualPassword(session, login),
   };
+
+  function changeOwn(connection: Connection, change: PasswordChange, deadline: Deadline): Promise<void> {
+    return setOwnPassword(connection, change, () => login(change.acting, deadline));
+  }
 
   async function login(
     credentials: Credentials,

@@ -109,14 +109,31 @@ export interface AlternatingUsersEngine {
   >;
 }
 
+/** What came of changing one of two peers; but for `changed`, nothing was. */
+export type PeerChange =
+  | { readonly kind: 'changed' }
+  /** What the two users differ in, one sentence each. */
+  | { readonly kind: 'differ'; readonly differences: readonly string[] }
+  | { readonly kind: 'refused'; readonly login: 'current' | 'other' };
+
 /** Two users made beforehand, each of which changes its own password only. */
 export interface UserPairEngine {
   /**
-   * What the two users differ in, one sentence each, asked over both logins where a server shows users only their own
-   * rights; and whether one could take the other over. Changes nothing.
+   * What the two users differ in, one sentence each, asked over the other's login, and over the current one too where a
+   * server shows users only their own rights; and whether one could take the other over. Changes nothing.
    * @throws RekeyError LOGIN_REFUSED naming the user that the server refuses
    */
   peerDifferences(current: Credentials, other: Credentials, deadline: Deadline): Promise<readonly string[]>;
+
+  /**
+   * The other user gives itself the password, once the server has let both in and they do not differ, all of it in one
+   * session of each.
+   */
+  changePeer(
+    pair: { readonly current: Credentials; readonly other: Credentials },
+    password: SecretValue,
+    deadline: Deadline,
+  ): Promise<PeerChange>;
 
   /** Sessions of this user besides the one that asks. @throws RekeyError LOGIN_REFUSED */
   ownSessions(user: Credentials, deadline: Deadline): Promise<readonly OpenSession[]>;

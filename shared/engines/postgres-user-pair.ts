@@ -1,5 +1,5 @@
 import { RekeyError } from '../operations/errors.ts';
-import type { AdministeredPair, UserPairEngine } from './port.ts';
+import type { AdministeredPair, Credentials, PasswordChange, PeerChange, UserPairEngine } from './port.ts';
 import { carryOut, isNotPermitted } from './postgres-carry-out.ts';
 import type { Role } from './postgres-catalog.ts';
 import { type Connection, quoteLiteral } from './postgres-connection.ts';
@@ -22,21 +22,34 @@ import {
 import { giveLogin, type Step } from './postgres-rights.ts';
 import type { Sessions, Transaction } from './postgres-session.ts';
 import { scramVerifier } from './scram.ts';
+import { unlessRefused } from './unless-refused.ts';
 
 /** How the two come to be peers: postgres-peers.ts. */
-export function userPair(sessions: Sessions): UserPairEngine {
+export function userPair(
+  sessions: Sessions,
+  passwordChange: (change: PasswordChange) => (transaction: Transaction) => Promise<void>,
+): UserPairEngine {
   return {
+    // The catalogue tells either of them everything.
     async peerDifferences(current, other, deadline) {
-      const peers = { current: current.username, alternate: other.username };
-      requirePair({ ...peers, database: current.database });
-      // The catalogue tells either of them everything; that the other one may log in has to be tried.
-      const [seen, alive] = await Promise.allSettled([
-        sessions.as(other, deadline, (connection) => observePeers(connection, peers)),
-        sessions.as(current, deadline, async () => {}),
-      ]);
-      if (alive.status === 'rejected') throw alive.reason;
-      if (seen.status === 'rejected') throw seen.reason;
-      return peerDifferencesIn(seen.value, peers);
+      const peers = peersOf(current, other);
+      const seen = await sessions.as(other, deadline, (connection) => observePeers(connection, peers));
+      return peerDifferencesIn(seen, peers);
+    },
+
+    async changePeer({ current, other }, password, deadline) {
+      const peers = peersOf(current, other);
+      const change = passwordChange({ acting: other, username: other.username, password });
+      const alive = await unlessRefused(sessions.as(current, deadline, async () => {}));
+      if (alive === 'refused') return { kind: 'refused', login: 'current' };
+      const work = sessions.change<PeerChange>(other, deadline, async (transaction) => {
+        const differences = peerDifferencesIn(await observePeers(transaction, peers), peers);
+        if (differences.length > 0) return { kind: 'differ', differences };
+        await change(transaction);
+        return { kind: 'changed' };
+      });
+      const outcome = await unlessRefused(work);
+      return outcome === 'refused' ? { kind: 'refused', login: 'other' } : outcome;
     },
 
     ownSessions: (user, deadline) =>
@@ -81,6 +94,13 @@ export function userPair(sessions: Sessions): UserPairEngine {
       });
     },
   };
+}
+
+/** @throws RekeyError USERNAME_INVALID */
+function peersOf(current: Credentials, other: Credentials): Peers {
+  const peers = { current: current.username, alternate: other.username };
+  requirePair({ ...peers, database: current.database });
+  return peers;
 }
 
 /**

@@ -7,7 +7,7 @@ import { quoteIdentifier, quoteLiteral, withConnection } from './postgres-connec
 import { passwordRefused, refusalAsRekeyError, ServerRefusal } from './postgres-errors.ts';
 import { inspect } from './postgres-facts.ts';
 import { requireNames, requireUserName } from './postgres-names.ts';
-import { createSessions } from './postgres-session.ts';
+import { createSessions, type Transaction } from './postgres-session.ts';
 import { userPair } from './postgres-user-pair.ts';
 import { scramVerifier } from './scram.ts';
 import type { Trust } from './tls.ts';
@@ -42,21 +42,15 @@ export function createPostgresEngine({ clock, ...trust }: PostgresOptions): Post
       }
     },
 
-    async setPassword({ acting, username, password }, deadline) {
-      requireUserName(username);
-      const verifier = scramVerifier(password);
-      const sql = `ALTER ROLE ${quoteIdentifier(username)} PASSWORD ${quoteLiteral(verifier.expose())}`;
-      await sessions.change(acting, deadline, (transaction) =>
-        transaction.commit(sql).catch((error: unknown) => {
-          throw changeRefused(error, { acting, username });
-        }),
-      );
+    async setPassword(change, deadline) {
+      requireUserName(change.username);
+      await sessions.change(change.acting, deadline, passwordChange(change));
     },
 
     inspect: (observer, users, deadline) => sessions.as(observer, deadline, (connection) => inspect(connection, users)),
 
     alternatingUsers: alternatingUsers(sessions),
-    userPair: userPair(sessions),
+    userPair: userPair(sessions, passwordChange),
   };
 
   /** What an administrator knows of a user that was refused; undefined where nothing speaks against the refusal as it is. */
@@ -95,6 +89,16 @@ function reasonOf({ sqlState, roleLocked }: ServerRefusal): RefusalReason | unde
     default:
       return undefined;
   }
+}
+
+/** @returns what sets the password and ends the transaction with it */
+function passwordChange({ acting, username, password }: PasswordChange): (transaction: Transaction) => Promise<void> {
+  const verifier = scramVerifier(password);
+  const sql = `ALTER ROLE ${quoteIdentifier(username)} PASSWORD ${quoteLiteral(verifier.expose())}`;
+  return (transaction) =>
+    transaction.commit(sql).catch((error: unknown) => {
+      throw changeRefused(error, { acting, username });
+    });
 }
 
 function changeRefused(error: unknown, { acting, username }: Pick<PasswordChange, 'acting' | 'username'>): unknown {

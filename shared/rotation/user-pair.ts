@@ -33,16 +33,12 @@ export function userPair(engine: UserPairEngine): Strategy {
     async check() {},
 
     async set(rotation, pending) {
-      const outcome = await changePassword(rotation, pending);
-      const requirePeer = () => requireSame(rotation, pending, () => compare(rotation, pending));
-      try {
-        await requirePeer();
-      } catch (error) {
-        if (!isRefusal(error)) throw error;
-        // Of the current user, in a database that was restored: the other one has just been let in.
-        await requireOwnership(rotation, witnessOf(rotation));
-        await requirePeer();
-      }
+      for await (const standby of standbyLogins(rotation))
+        if (standby.username === pending.username && (await changed(rotation, standby, pending))) return 'set';
+      // The server knows none of them: an earlier try has set the pending password, or the database was restored.
+      const outcome = await requirePending(rotation, pending);
+      await requireOwnership(rotation, witnessOf(rotation));
+      await requireSame(rotation, pending, () => compare(rotation, pending));
       return outcome;
     },
 
@@ -110,20 +106,26 @@ export function userPair(engine: UserPairEngine): Strategy {
     },
   };
 
-  async function changePassword(rotation: Rotation, pending: DatabaseSecret): Promise<'set' | 'alreadySet'> {
-    const { username, password } = pending;
-    for await (const acting of standbyLogins(rotation)) {
-      if (acting.username !== username) continue;
-      try {
-        await rotation.engine.setPassword({ acting, username, password }, rotation.deadline);
-        return 'set';
-      } catch (error) {
-        if (!isRefusal(error)) throw error;
-      }
+  /** @returns false when the server refuses this login */
+  async function changed(rotation: Rotation, standby: Credentials, pending: DatabaseSecret): Promise<boolean> {
+    const { current, deadline } = rotation;
+    const change = () => engine.changePeer({ current, other: standby }, pending.password, deadline);
+    let outcome = await change();
+    if (outcome.kind === 'refused' && outcome.login === 'current') {
+      // The database was restored, or this was for the moment only.
+      await requireOwnership(rotation, witnessOf(rotation));
+      outcome = await change();
     }
+    if (outcome.kind === 'differ') throw rightsDiffer(rotation, pending, outcome.differences);
+    if (outcome.kind === 'refused' && outcome.login === 'current')
+      throw loginRefused(`the current login "${current.username}"`, { kind: 'refused', reason: 'password' });
+    return outcome.kind === 'changed';
+  }
+
+  async function requirePending(rotation: Rotation, pending: DatabaseSecret): Promise<'set' | 'alreadySet'> {
     const login = await rotation.engine.login(pending, rotation.deadline, witnessOf(rotation));
     if (login.kind === 'accepted') return 'alreadySet';
-    const which = `the other user of the pair, "${username}", with every password of the secret`;
+    const which = `the other user of the pair, "${pending.username}", with every password of the secret`;
     await resetByAdministrator(rotation, pending, { which, refusal: login });
     return 'set';
   }
@@ -187,9 +189,8 @@ export async function requireSame(
     const login = await rotation.engine.login(pending, rotation.deadline, witness);
     throw login.kind === 'refused' ? pendingRefused(pending, login) : error;
   }
-  if (differences.length > 0)
-    throw new RekeyError(
-      'RIGHTS_DIFFER',
-      `"${pending.username}" is not yet what "${rotation.current.username}" is: ${differences.join('; ')}`,
-    );
+  if (differences.length > 0) throw rightsDiffer(rotation, pending, differences);
 }
+
+const rightsDiffer = ({ current }: Rotation, { username }: Credentials, differences: readonly string[]) =>
+  new RekeyError('RIGHTS_DIFFER', `"${username}" is not yet what "${current.username}" is: ${differences.join('; ')}`);

@@ -637,18 +637,55 @@ function describeUserPair(scene: Scene): void {
       expect(await peers().peerDifferences(first, second, soon())).toEqual([]);
     });
 
-    test('peerDifferences says which of the two the server refuses', async () => {
-      const { first, second, current, alternate } = await newPeers();
-      const wrong = secret('wrong');
+    test('peerDifferences over a login that is refused says whose it was', async () => {
+      const { first, second, alternate } = await newPeers();
 
-      await expect(peers().peerDifferences({ ...first, password: wrong }, second, soon())).rejects.toMatchObject({
-        code: 'LOGIN_REFUSED',
-        message: expect.stringMatching(new RegExp(`${current}\\b(?!_)`)),
-      });
-      await expect(peers().peerDifferences(first, { ...second, password: wrong }, soon())).rejects.toMatchObject({
+      await expect(
+        peers().peerDifferences(first, { ...second, password: secret('wrong') }, soon()),
+      ).rejects.toMatchObject({
         code: 'LOGIN_REFUSED',
         message: expect.stringContaining(alternate),
       });
+    });
+
+    test('changePeer gives the other user a password, over its own login', async () => {
+      const { first, second, current, alternate } = await newPeers((before) => scene.database.grant(before.current));
+
+      expect(await peers().changePeer({ current: first, other: second }, secret('peer-2'), soon())).toEqual({
+        kind: 'changed',
+      });
+
+      expect(await scene.database.mayUse(alternate, 'peer-2')).toBe(true);
+      expect(await scene.login(alternate, 'peer-1')).toEqual(REFUSED);
+      expect(await scene.login(current, 'current-1')).toEqual(ACCEPTED);
+    });
+
+    test('changePeer changes nothing while the two differ, whichever of them is current', async () => {
+      const { first, second, current, alternate } = await newPeers();
+      await scene.database.grant(current);
+
+      for (const [from, to] of [
+        [first, second],
+        [second, first],
+      ] as const) {
+        const change = await peers().changePeer({ current: from, other: to }, secret('peer-2'), soon());
+        expect(change).toEqual({ kind: 'differ', differences: expect.arrayContaining([expect.any(String)]) });
+      }
+
+      expect(await scene.login(alternate, 'peer-1')).toEqual(ACCEPTED);
+      expect(await scene.login(current, 'current-1')).toEqual(ACCEPTED);
+    });
+
+    test('changePeer says which of the two the server refuses, and changes nothing', async () => {
+      const { first, second, alternate } = await newPeers();
+      const wrong = secret('wrong');
+      const change = (current: Credentials, other: Credentials) =>
+        peers().changePeer({ current, other }, secret('peer-2'), soon());
+
+      expect(await change({ ...first, password: wrong }, second)).toEqual({ kind: 'refused', login: 'current' });
+      expect(await change(first, { ...second, password: wrong })).toEqual({ kind: 'refused', login: 'other' });
+
+      expect(await scene.login(alternate, 'peer-1')).toEqual(ACCEPTED);
     });
 
     test('ownSessions tells the sessions of that user besides the one that asks', async () => {

@@ -71,6 +71,8 @@ const FAULTS: Readonly<Record<string, readonly Fault[]>> = {
   'alternatingUsers.missingForAlternate': DATABASE,
   'alternatingUsers.disableAlternate': DATABASE_WRITE,
   'userPair.peerDifferences': DATABASE,
+  // A refusal is an answer, as of `login`.
+  'userPair.changePeer': PASSWORD.filter((fault) => fault.kind !== 'fail' || fault.code !== 'LOGIN_REFUSED'),
   'userPair.ownSessions': DATABASE,
   'dualPassword.mayKeepOld': DATABASE,
   'dualPassword.addPassword': [...PASSWORD, ...before('DATABASE_UNSUPPORTED')],

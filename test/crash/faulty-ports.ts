@@ -158,6 +158,7 @@ export function actingIn({ args }: Pick<Call, 'args'>): Credentials | undefined 
     if (typeof arg !== 'object' || arg === null) continue;
     if ('acting' in arg) return arg.acting as Credentials;
     if ('admin' in arg) return arg.admin as Credentials;
+    if ('other' in arg) return arg.other as Credentials;
     if ('username' in arg && 'host' in arg) return arg as Credentials;
   }
   return undefined;

@@ -28,7 +28,7 @@ const MAX_CLEAN_DELIVERIES = 2;
 
 /** After these a login may be another one: the promises are judged anew. */
 const WRITES =
-  /^(store\.(moveCurrent|withdrawLabel)|engine\.setPassword|alternatingUsers\.(prepare|disable)|dualPassword\.(add|discard))/;
+  /^(store\.(moveCurrent|withdrawLabel)|engine\.setPassword|alternatingUsers\.(prepare|disable)|userPair\.changePeer|dualPassword\.(add|discard))/;
 
 /** Stale answers belong to Secrets Manager, which is in memory here; a connection cut half-way needs the real wire. */
 const ELSEWHERE: readonly Fault['kind'][] = ['stale', 'half'];

@@ -57,7 +57,19 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('round trips to Postg
       () => engine.alternatingUsers.prepareAlternate(pair, new SecretValue(PASSWORD), soon()),
     ],
     ['differences', 1, 1, () => engine.alternatingUsers.differences(pair, loginOf('app_clone'), soon())],
-    ['peerDifferences', 2, 1, () => engine.userPair.peerDifferences(loginOf('app'), loginOf('app_clone'), soon())],
+    ['peerDifferences', 1, 1, () => engine.userPair.peerDifferences(loginOf('app'), loginOf('app_clone'), soon())],
+    [
+      // One to prove that the current login works; what the second of the two looks at keeps what it changes out of the log.
+      'changePeer',
+      2,
+      2,
+      () =>
+        engine.userPair.changePeer(
+          { current: loginOf('app'), other: loginOf('app_clone') },
+          new SecretValue(PASSWORD),
+          soon(),
+        ),
+    ],
     ['ownSessions', 1, 1, () => engine.userPair.ownSessions(loginOf('app'), soon())],
     ['inspect', 1, 2, () => engine.inspect(loginOf('app'), ['app', 'app_clone'], soon())],
   ])('%s takes %i connection(s) and %i more', async (_, connections, messages, call) => {

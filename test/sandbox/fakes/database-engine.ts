@@ -195,6 +195,17 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
         return compare({ current: current.username, alternate: other.username });
       },
 
+      async changePeer({ current, other }, password) {
+        begin('changePeer');
+        if (refusalOf(current) !== undefined) return { kind: 'refused', login: 'current' };
+        if (refusalOf(other) !== undefined) return { kind: 'refused', login: 'other' };
+        const differences = compare({ current: current.username, alternate: other.username });
+        if (differences.length > 0) return { kind: 'differ', differences };
+        requirePower(other, other.username);
+        userNamed(other.username).passwords = [password.expose()];
+        return { kind: 'changed' };
+      },
+
       async ownSessions(user) {
         begin('ownSessions');
         return [...actingAs(user).sessions];

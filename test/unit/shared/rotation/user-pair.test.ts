@@ -70,13 +70,36 @@ describe('a rotation of a pair of users', () => {
     expect(users).toEqual(['app_b', 'app_a', 'app_b', 'app_a', 'app_b']);
   });
 
-  test('does not promote a user that can do less', async () => {
+  test('leaves a user that can do less as it is', async () => {
     database.users.get('app_b')?.rights.clear();
     const token = rig.secrets.beginRotation(arn);
     await run('createSecret', token);
+
+    await expect(run('setSecret', token)).rejects.toMatchObject({ code: 'RIGHTS_DIFFER' });
+
+    expect(logsIn({ username: 'app_b', password: 'b1' })).toBe(true);
+    expect(logsIn(await stage('AWSCURRENT'))).toBe(true);
+  });
+
+  test('does not promote a user that can do less since it was changed', async () => {
+    const token = rig.secrets.beginRotation(arn);
+    for (const step of ['createSecret', 'setSecret'] as const) await run(step, token);
+    database.users.get('app_b')?.rights.clear();
+
     for (const step of ['setSecret', 'testSecret'] as const)
       await expect(run(step, token)).rejects.toMatchObject({ code: 'RIGHTS_DIFFER' });
+
     expect(logsIn(await stage('AWSCURRENT'))).toBe(true);
+  });
+
+  test('changes nothing while the current login is refused', async () => {
+    const token = rig.secrets.beginRotation(arn);
+    await run('createSecret', token);
+    database.addUser('app_a', { password: 'another', rights: ['read'] });
+
+    await expect(run('setSecret', token)).rejects.toMatchObject({ code: 'LOGIN_REFUSED' });
+
+    expect(logsIn({ username: 'app_b', password: 'b1' })).toBe(true);
   });
 
   test('goes on after a label that nothing took away', async () => {
