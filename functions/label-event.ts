@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import * as z from 'zod/mini';
 import type { Look } from '../shared/consumers/converge.ts';
 import { RekeyError } from '../shared/operations/errors.ts';
-import { EVENT_SOURCE, type RekeyEvent } from '../shared/operations/events.ts';
+import { EVENT_SOURCE } from '../shared/operations/events.ts';
 import { CURRENT } from '../shared/secrets/port.ts';
 import { parseSecretArn } from '../shared/secrets/secret-arn.ts';
 
@@ -34,6 +34,7 @@ const message = z.discriminatedUnion('source', [
       ...ofAnyDetail,
       lookingSince: z.iso.datetime({ offset: true }),
       told: z.array(z.string()),
+      rolled: z.optional(z.array(z.string())),
       passesLeft: z.optional(z.int().check(z.gte(1), z.lte(100))),
     }),
   }),
@@ -53,11 +54,12 @@ export function parseLabelEvent(body: string, nowMs: number): Look | undefined {
   if (labelUpdated !== CURRENT) return undefined;
   const of = { secretArn, secretName: name, versionId, sinceMs: Date.parse(event.time) };
   if (event.source === 'aws.secretsmanager') return { ...of, lookingSinceMs: nowMs, told: [] };
-  const { lookingSince, told, passesLeft } = event.detail;
+  const { lookingSince, told, rolled, passesLeft } = event.detail;
   return {
     ...of,
     lookingSinceMs: Date.parse(lookingSince),
-    told: told as readonly RekeyEvent['type'][],
+    told,
+    ...(rolled === undefined ? {} : { rolled }),
     ...(passesLeft === undefined ? {} : { passesLeft }),
   };
 }
@@ -77,6 +79,7 @@ export function lookAgainEvent(look: Look): string {
       versionId: look.versionId,
       lookingSince: new Date(look.lookingSinceMs).toISOString(),
       told: look.told,
+      rolled: look.rolled,
       passesLeft: look.passesLeft,
     },
   });

@@ -17,8 +17,7 @@ export const FIELD_MANAGER = 'rekey';
  * Where a Rollout keeps what its last restart was for: on the object, because a marker on its template would take it
  * through all of its canary steps.
  */
-export const RESTART_PREFIX = 'restart.rekey.dev/';
-export const PREFIX = 'rekey.dev/';
+export const RESTART_PREFIX = 'restart.';
 
 interface WorkloadStatus {
   readonly observedGeneration?: number | string;
@@ -123,7 +122,7 @@ export function fromRollout({ metadata, spec, status }: RolloutObject, deploymen
       workloadRef?.kind === 'Deployment' && namespace === own.namespace && name === workloadRef.name,
   );
   const marks = [...own.annotations].flatMap(([key, value]): (readonly [string, string])[] =>
-    key.startsWith(RESTART_PREFIX) ? [[PREFIX + key.slice(RESTART_PREFIX.length), value]] : [],
+    key.startsWith(RESTART_PREFIX) ? [[key.slice(RESTART_PREFIX.length), value]] : [],
   );
   return {
     ...own,

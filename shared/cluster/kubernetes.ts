@@ -40,12 +40,11 @@ import {
   fromDeployment,
   fromRollout,
   fromStatefulSet,
-  PREFIX,
   RESTART_PREFIX,
   type RolloutObject,
   type StatefulSetObject,
 } from './kubernetes-workloads.ts';
-import type { Cluster, ClusterAccess, Marker, Mount, Pod, Workload } from './port.ts';
+import type { Cluster, ClusterAccess, Marker, Marks, Mount, Pod, Workload } from './port.ts';
 
 /** Objects per page of a list. */
 const PAGE = 500;
@@ -172,10 +171,10 @@ export function createKubernetesCluster(
       return found;
     },
 
-    async mark(workload, marker, where, deadline) {
+    async mark(workload, marks, deadline) {
       const { objects } = await session(deadline);
       const { kind, namespace, name: of } = workload;
-      const { change, strategy } = changeFor(workload, marker, where, clock.now());
+      const { change, strategy } = changeFor(workload, marks, clock.now());
       const patch = {
         apiVersion: kind === 'Rollout' ? 'argoproj.io/v1alpha1' : 'apps/v1',
         kind,
@@ -363,30 +362,27 @@ function createLists(
 }
 
 /** What marks a workload: on its template, or with a Rollout's own restart, or on the object alone. */
-function changeFor(
-  { kind }: Workload,
-  { annotation, versionId }: Marker,
-  where: 'pod-template' | 'object',
-  nowMs: number,
-) {
-  const annotations = { [annotation]: versionId };
-  if (where === 'object')
-    return {
-      change: { metadata: { annotations } },
-      strategy: kind === 'Rollout' ? PatchStrategy.MergePatch : PatchStrategy.StrategicMergePatch,
-    };
+function changeFor({ kind }: Workload, { onTemplate, onObject }: Marks, nowMs: number) {
   if (kind !== 'Rollout')
     return {
-      change: { metadata: {}, spec: { template: { metadata: { annotations } } } },
+      change: {
+        metadata: { annotations: annotationsOf(onObject) },
+        ...(onTemplate.length > 0 && { spec: { template: { metadata: { annotations: annotationsOf(onTemplate) } } } }),
+      },
       strategy: PatchStrategy.StrategicMergePatch,
     };
+  const restarts = onTemplate.map((marker) => ({ ...marker, annotation: RESTART_PREFIX + marker.annotation }));
   return {
     change: {
-      metadata: { annotations: { [annotation.replace(PREFIX, RESTART_PREFIX)]: versionId } },
-      spec: { restartAt: `${new Date(nowMs).toISOString().slice(0, 19)}Z` },
+      metadata: { annotations: annotationsOf([...onObject, ...restarts]) },
+      ...(restarts.length > 0 && { spec: { restartAt: `${new Date(nowMs).toISOString().slice(0, 19)}Z` } }),
     },
     strategy: PatchStrategy.MergePatch,
   };
+}
+
+function annotationsOf(markers: readonly Marker[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(markers.map(({ annotation, versionId }) => [annotation, versionId]));
 }
 
 /** A failure of the connection, by the only word of it that may be told. */

@@ -227,6 +227,13 @@ export interface Marker {
   readonly versionId: string;
 }
 
+export interface Marks {
+  /** One that is new there rolls the workload. */
+  readonly onTemplate: readonly Marker[];
+  /** Restarts nothing. */
+  readonly onObject: readonly Marker[];
+}
+
 /**
  * One cluster, as much of it as Rekey may see: no Kubernetes Secret. All methods throw RekeyError
  * CLUSTER_UNREACHABLE, CLUSTER_BUSY, CLUSTER_ACCESS_DENIED, CLUSTER_NOT_FOUND, CLUSTER_REJECTED, DEADLINE_TOO_CLOSE.
@@ -247,15 +254,10 @@ export interface Cluster {
   pods(namespaces: ReadonlySet<string>, deadline: Deadline): Promise<readonly Pod[]>;
   mounts(namespaces: ReadonlySet<string>, deadline: Deadline): Promise<readonly Mount[]>;
   /**
-   * Writes the marker: on the pod template, which rolls the workload, or on the object, which restarts nothing.
+   * Writes markers, all in one patch.
    * @returns `moved` when the workload is not as it was seen any more (or gone): look again
    */
-  mark(
-    workload: Workload,
-    marker: Marker,
-    where: 'pod-template' | 'object',
-    deadline: Deadline,
-  ): Promise<'marked' | 'moved'>;
+  mark(workload: Workload, marks: Marks, deadline: Deadline): Promise<'marked' | 'moved'>;
   /**
    * Has the operator read an ExternalSecret's sources again, by annotations on what steers it.
    * @returns `moved` when that is not as it was seen any more (or gone): look again

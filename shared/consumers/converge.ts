@@ -1,16 +1,17 @@
-import type { Cluster, Marker } from '../cluster/port.ts';
+import type { Cluster, Marker, Marks } from '../cluster/port.ts';
 import type { Clock } from '../operations/clock.ts';
 import { atMost, type Deadline } from '../operations/deadline.ts';
 import { asRekeyError, RekeyError } from '../operations/errors.ts';
-import type { Announcer, ClusterProof, ConsumerRef, RekeyEvent, Unproved } from '../operations/events.ts';
+import type { Announcer, ClusterProof, RekeyEvent, Unproved } from '../operations/events.ts';
 import type { Log } from '../operations/log.ts';
 import { CURRENT, PENDING, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
 import { carryOut } from './carry-out.ts';
 import { type Consumers, consumersOf, namespacesUsing, type Snapshot } from './consumers.ts';
-import { markerOf } from './marker.ts';
+import { againOf, has, markerOf, rolledOf, toldOf } from './marker.ts';
 import { observe } from './observe.ts';
-import { type Mark, type Plan, planSync } from './plan.ts';
+import { idOf, idOfMark, isMarked, type Mark, opensAt, type Plan, planSync } from './plan.ts';
+import { describeLive, SIBLING_WAIT_MS, type Siblings, siblingsAmong } from './siblings.ts';
 
 /** "Look at this secret": all that one pass hands to the next. */
 export interface Look {
@@ -21,8 +22,10 @@ export interface Look {
   readonly sinceMs: number;
   /** When somebody first looked: a late event gets its whole time. Epoch milliseconds. */
   readonly lookingSinceMs: number;
-  /** What people already heard about this version. */
-  readonly told: readonly RekeyEvent['type'][];
+  /** What people already heard about this version: types of events, or codes of `Action Needed`. */
+  readonly told: readonly string[];
+  /** Consumers that these passes have marked; absent: none. */
+  readonly rolled?: readonly string[];
   /**
    * Set for a look that the sweep asked for: how many passes are left to it, {@link SWEEP_SECONDS} apart. It tells
    * nobody that it waits, for the event's own look did. Once it marks something it is a look like any other.
@@ -61,7 +64,7 @@ export interface ConvergeDeps {
  * @throws RekeyError of SecretStore.describe but SECRET_NOT_FOUND
  */
 export async function converge(look: Look, deps: ConvergeDeps, deadline: Deadline): Promise<Outcome> {
-  const secret = await describe(look.secretArn, deps.secrets);
+  const secret = await describeLive(look.secretArn, deps.secrets);
   if (secret === undefined) return { kind: 'gone' };
   if (versionWithStage(secret, CURRENT) !== look.versionId)
     return isStillToCome(look, secret, deps.clock.now())
@@ -85,8 +88,10 @@ export async function converge(look: Look, deps: ConvergeDeps, deadline: Deadlin
     syncs: found.syncs,
     marker,
     options,
+    ...rollBy(secret, options),
     unseen,
     behind: regionsBehind(secret, deps.clusters),
+    rolled: new Set(look.rolled),
     nowMs: deps.clock.now(),
   });
   deps.log.info('looked', {
@@ -97,7 +102,7 @@ export async function converge(look: Look, deps: ConvergeDeps, deadline: Deadlin
       ({ cluster, workload: { kind, namespace, name } }) => `${cluster}: ${kind} ${namespace}/${name}`,
     ),
   });
-  return act(look, plan, { found, marker, options }, deps, deadline);
+  return act(look, plan, { found, marker, options, secret, snapshots }, deps, deadline);
 }
 
 /** Clusters whose Region has a replica that does not have the current version yet. */
@@ -146,20 +151,37 @@ interface Findings {
   readonly found: Consumers;
   readonly marker: Marker;
   readonly options: SecretOptions;
+  readonly secret: SecretDescription;
+  readonly snapshots: readonly Snapshot[];
+}
+
+/**
+ * From when on a window keeps no roll back. A single user's old password is refused already; with two users it lives
+ * until the next rotation (Secrets Manager User Guide, "Rotation strategies"), and a roll takes its time.
+ */
+export function rollBy(
+  { rotationEnabled, nextRotationMs }: SecretDescription,
+  { strategy, convergeWithinMs }: SecretOptions,
+): { readonly rollByMs?: number } {
+  if (strategy === 'single-user') return { rollByMs: 0 };
+  if (rotationEnabled === false || nextRotationMs === undefined) return {};
+  return { rollByMs: nextRotationMs - convergeWithinMs };
 }
 
 async function act(
   look: Look,
   plan: Plan,
-  { found, marker, options }: Findings,
+  findings: Findings,
   deps: ConvergeDeps,
   deadline: Deadline,
 ): Promise<Outcome> {
+  const { found, marker, options } = findings;
   const told = new Set(look.told);
   /** @returns whether people have heard of it, now or before */
   const tell = async (event: RekeyEvent): Promise<boolean> => {
-    if (!told.has(event.type) && (await deps.announcer.announce(event))) told.add(event.type);
-    return told.has(event.type);
+    const what = event.type === 'Action Needed' ? event.detail.code : event.type;
+    if (!told.has(what) && (await deps.announcer.announce(event))) told.add(what);
+    return told.has(what);
   };
   const ofSecret = { secretArn: look.secretArn, secretName: look.secretName, versionId: look.versionId };
   const since = new Date(look.sinceMs).toISOString();
@@ -176,6 +198,7 @@ async function act(
     // AWSCURRENT moves in every secret of the account; of those that no cluster uses, only such a tag wants to hear.
     const used = found.consumers.length > 0 || found.pinned.length > 0;
     if (!used && options.retire !== 'converged') return { kind: 'unused' };
+    if (look.passesLeft !== undefined && isTold(found, marker)) return { kind: 'converged' };
     const heard = await tell({
       type: 'Secret Converged',
       detail: {
@@ -186,20 +209,33 @@ async function act(
         pinned: found.pinned,
       },
     });
-    return heard ? { kind: 'converged' } : untold();
+    if (!heard) return untold();
+    await recordTold(found, marker, deps, deadline);
+    return { kind: 'converged' };
   }
-  if (plan.verdict === 'held') return { kind: 'held' };
+  if (plan.verdict === 'held') {
+    const late = windowTooLate(findings, deps.clock.now());
+    if (late !== undefined) await tell({ type: 'Action Needed', detail: { ...ofSecret, ...detailOf(late) } });
+    return { kind: 'held' };
+  }
+  const reverted = plan.unproved.filter(({ cause }) => cause === 'reverted');
+  if (reverted.length > 0)
+    await tell({ type: 'Action Needed', detail: { ...ofSecret, ...detailOf(markerReverted(reverted)) } });
   const { done, refused } = await carryOut(plan.actions, deps, deadline);
-  const { marked, refusals } = await markAll(plan, marker, deps, deadline);
-  const acted = done + marked > 0;
+  const { marked, refusals } = await markAll(plan, findings, look, deps, deadline);
+  const acted = done + marked.length > 0;
   if (acted) {
     const consumers = found.consumers.filter(
       ({ workload, mode, leftAlone }) => workload !== undefined && mode !== 'off' && leftAlone === undefined,
     );
     await tell({ type: 'Sync Started', detail: { ...ofSecret, consumers: consumers.map(({ ref }) => ref) } });
   }
-  if (look.passesLeft !== undefined) return afterSweep(look, look.passesLeft, acted, [...told], deps.clock.now());
+  const rolled = new Set([...(look.rolled ?? []), ...marked]);
+  const next: Look = { ...look, told: [...told], ...(rolled.size > 0 && { rolled: [...rolled] }) };
+  if (look.passesLeft !== undefined) return afterSweep(next, look.passesLeft, acted, deps.clock.now());
   if (plan.verdict === 'halted') await tell({ type: 'Sync Halted', detail: { ...ofSecret, failed: plan.failed } });
+  // Once it goes on, people hear of the next halt as well.
+  else told.delete('Sync Halted');
 
   if (ageMs >= options.convergeWithinMs) {
     const heard = await tell({
@@ -222,30 +258,65 @@ async function act(
   }
   return {
     kind: 'look-again',
-    look: { ...look, told: [...told] },
+    look: { ...next, told: [...told] },
     afterSeconds: delaySeconds(ageMs, options.convergeWithinMs),
   };
 }
+
+/** Whether some workload remembers that people have heard of this convergence. */
+export function isTold({ consumers }: Pick<Consumers, 'consumers'>, marker: Marker): boolean {
+  return consumers.some(({ workload }) => workload !== undefined && has(workload.annotations, toldOf(marker)));
+}
+
+/** Best effort: without it, a sweep has it told once more. Only a workload that Rekey has marked is written to. */
+async function recordTold({ consumers }: Consumers, marker: Marker, deps: ConvergeDeps, deadline: Deadline) {
+  const one = consumers.find(({ workload }) => workload !== undefined && isMarked(workload, marker));
+  if (one?.workload === undefined || isTold({ consumers }, marker)) return;
+  try {
+    const cluster = deps.clusters.find(({ name }) => name === one.ref.cluster);
+    await cluster?.mark(one.workload, { onTemplate: [], onObject: [toldOf(marker)] }, deadline);
+  } catch (thrown) {
+    deps.log.warn('could not record that people have heard', { ...one.ref, error: thrown });
+  }
+}
+
+/** Told as soon as it is known, so that there is time to do something about it. */
+function windowTooLate({ secret, options }: Findings, nowMs: number): RekeyError | undefined {
+  const { window } = options;
+  const { rollByMs } = rollBy(secret, options);
+  if (window === undefined || rollByMs === undefined) return undefined;
+  const opensMs = opensAt(window, nowMs);
+  if (opensMs < rollByMs) return undefined;
+  return new RekeyError(
+    'WINDOW_TOO_LATE',
+    `the window opens at ${iso(opensMs)}, and the next rotation, which may begin at ${iso(secret.nextRotationMs ?? 0)}, ends the old credential: workloads are rolled outside of it from ${iso(rollByMs)} on`,
+  );
+}
+
+function markerReverted(reverted: readonly Unproved[]): RekeyError {
+  const [{ cluster, kind, namespace, name }] = reverted as [Unproved];
+  const others = reverted.length > 1 ? ` and of ${reverted.length - 1} more` : '';
+  return new RekeyError(
+    'MARKER_REVERTED',
+    `another hand took the marker from the template of ${kind} ${namespace}/${name} in ${cluster}${others} before its pods were replaced`,
+  );
+}
+
+const iso = (epochMs: number) => new Date(epochMs).toISOString();
 
 /**
  * A sweep's look that waits would be one more chain of passes at every sweep. It comes back a few times only, so that a
  * pod which somebody puts right between two sweeps is announced; one that marks has work of its own to follow.
  */
-function afterSweep(
-  { passesLeft: _over, ...look }: Look,
-  passesLeft: number,
-  marked: boolean,
-  told: Look['told'],
-  nowMs: number,
-): Outcome {
+function afterSweep({ passesLeft: _over, ...look }: Look, passesLeft: number, marked: boolean, nowMs: number): Outcome {
   if (marked)
     return {
       kind: 'look-again',
-      look: { ...look, lookingSinceMs: nowMs, told },
+      look: { ...look, lookingSinceMs: nowMs },
       afterSeconds: delaySeconds(0, Number.POSITIVE_INFINITY),
     };
   if (passesLeft <= 1) return { kind: 'left-to-sweep' };
-  return { kind: 'look-again', look: { ...look, told, passesLeft: passesLeft - 1 }, afterSeconds: SWEEP_SECONDS };
+  return { kind: 'look-again', look: { ...look, passesLeft: passesLeft - 1 }, afterSeconds: SWEEP_SECONDS };
 }
 
 /** Consumer → what the cluster said when it refused the mark. */
@@ -257,19 +328,22 @@ type Refusals = ReadonlyMap<string, string>;
  */
 async function markAll(
   { marks, substitutes }: Plan,
-  marker: Marker,
+  findings: Findings,
+  look: Look,
   deps: ConvergeDeps,
   deadline: Deadline,
-): Promise<{ readonly marked: number; readonly refusals: Refusals }> {
+): Promise<{ readonly marked: readonly string[]; readonly refusals: Refusals }> {
   const refusals = new Map<string, string>();
   const waiting = [...substitutes];
   const queue = [...marks];
-  let marked = 0;
+  const mayWait = Math.abs(deps.clock.now() - look.sinceMs) < SIBLING_WAIT_MS;
+  const siblings = siblingsAmong(findings, deps.secrets, mayWait);
+  const marked: string[] = [];
   for (const mark of queue) {
-    const result = await markOne(mark, marker, deps, deadline);
-    if (result === 'marked') marked += 1;
+    const result = await markOne(mark, findings.marker, await siblings(mark), deps, deadline);
+    if (result === 'marked') marked.push(idOfMark(mark));
     if (typeof result === 'string') continue;
-    refusals.set(idOf({ ...mark.workload, cluster: mark.cluster }), result.refusal);
+    refusals.set(idOfMark(mark), result.refusal);
     const next = mark.where === 'pod-template' ? waiting.shift() : undefined;
     if (next !== undefined) queue.push(next);
   }
@@ -278,15 +352,25 @@ async function markAll(
 
 /** @returns `unclear`: it was seen to change, or nobody knows; `refusal`: why the cluster will not have it marked */
 async function markOne(
-  { cluster, workload, where }: Mark,
+  { cluster, workload, where, again }: Mark,
   marker: Marker,
+  siblings: Siblings,
   deps: ConvergeDeps,
   deadline: Deadline,
 ): Promise<'marked' | 'unclear' | { readonly refusal: string }> {
   const { kind, namespace, name } = workload;
   const fields = { cluster, kind, namespace, name, marker: marker.annotation };
+  if (siblings.rotating !== undefined) {
+    deps.log.info('waits for another secret of it that is being rotated', { ...fields, secret: siblings.rotating });
+    return 'unclear';
+  }
   try {
-    const result = await deps.clusters.find((one) => one.name === cluster)?.mark(workload, marker, where, deadline);
+    const markers = [marker, ...siblings.markers];
+    const marks: Marks =
+      where === 'object'
+        ? { onTemplate: [], onObject: [marker] }
+        : { onTemplate: [...markers, ...(again ? [againOf(marker)] : [])], onObject: markers.map(rolledOf) };
+    const result = await deps.clusters.find((one) => one.name === cluster)?.mark(workload, marks, deadline);
     deps.log.info(result === 'moved' ? 'changed meanwhile: looking again' : 'marked', fields);
     return result === 'marked' ? 'marked' : 'unclear';
   } catch (thrown) {
@@ -298,21 +382,8 @@ async function markOne(
 
 function withRefusal(unproved: Unproved, refusals: Refusals): Unproved {
   const refusal = refusals.get(idOf(unproved));
-  return refusal === undefined ? unproved : { ...unproved, why: `${unproved.why}, and may not be: ${refusal}` };
-}
-
-function idOf({ cluster, kind, namespace, name }: ConsumerRef): string {
-  return `${cluster}/${kind}/${namespace}/${name}`;
-}
-
-async function describe(arn: string, secrets: ConvergeDeps['secrets']): Promise<SecretDescription | undefined> {
-  try {
-    const secret = await secrets.describe(arn);
-    return secret.deletedAtMs === undefined ? secret : undefined;
-  } catch (thrown) {
-    if (thrown instanceof RekeyError && thrown.code === 'SECRET_NOT_FOUND') return undefined;
-    throw thrown;
-  }
+  if (refusal === undefined) return unproved;
+  return { ...unproved, cause: 'patch-refused', why: `${unproved.why}, and may not be: ${refusal}` };
 }
 
 /** How long DescribeSecret may be behind the event: Secrets Manager is eventually consistent and gives no bound. */
@@ -335,26 +406,19 @@ function optionsOf({ tags }: SecretDescription): SecretOptions | RekeyError {
 }
 
 /** A tag that is not understood may have meant "hold": nothing is rolled until it is corrected. */
-async function refuse(
-  look: Look,
-  { code, message, retryable, action }: RekeyError,
-  deps: ConvergeDeps,
-): Promise<Outcome> {
-  if (!look.told.includes('Action Needed'))
+async function refuse(look: Look, error: RekeyError, deps: ConvergeDeps): Promise<Outcome> {
+  const { secretArn, secretName, versionId } = look;
+  if (!look.told.includes(error.code))
     await deps.announcer.announce({
       type: 'Action Needed',
-      detail: {
-        secretArn: look.secretArn,
-        secretName: look.secretName,
-        versionId: look.versionId,
-        code,
-        message,
-        retryable,
-        stillWorks: 'No workload was touched: all of them keep what they have mounted.',
-        action,
-      },
+      detail: { secretArn, secretName, versionId, ...detailOf(error) },
     });
   return { kind: 'refused' };
+}
+
+function detailOf({ code, message, retryable, action }: RekeyError) {
+  const stillWorks = 'No workload was touched by this: all of them keep what they have mounted.';
+  return { code, message, retryable, stillWorks, action };
 }
 
 /** Often at first, when a canary takes seconds; then less and less, but not past the end of the time allowed. */

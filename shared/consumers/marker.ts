@@ -18,3 +18,22 @@ export function markerOf(secret: { readonly arn: string; readonly name: string }
   const name = safe.slice(0, MAX_LENGTH - suffix.length - 1) || 'secret';
   return { annotation: `${PREFIX}${name}-${suffix}`, versionId };
 }
+
+/** On the object: to which version it was rolled. Whoever takes the marker from the template leaves this one. */
+export function rolledOf({ annotation, versionId }: Marker): Marker {
+  return { annotation: `rolled.${annotation}`, versionId };
+}
+
+/** On the template: that it was rolled a second time to the same version, and will not be a third time. */
+export function againOf({ annotation, versionId }: Marker): Marker {
+  return { annotation: `again.${annotation}`, versionId };
+}
+
+/** On one object of all that use the secret: that people have heard of its convergence on this version. */
+export function toldOf({ annotation, versionId }: Marker): Marker {
+  return { annotation: `converged.${annotation}`, versionId };
+}
+
+export function has(annotations: ReadonlyMap<string, string>, { annotation, versionId }: Marker): boolean {
+  return annotations.get(annotation) === versionId;
+}

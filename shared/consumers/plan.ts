@@ -1,7 +1,8 @@
 import type { ExternalSecret, Marker, Pod, Workload } from '../cluster/port.ts';
-import type { ConsumerProof, ConsumerRef, Unproved } from '../operations/events.ts';
+import type { Cause, ConsumerProof, ConsumerRef, Unproved } from '../operations/events.ts';
 import type { SecretOptions, Window } from '../secrets/tags.ts';
 import type { Consumer } from './consumers.ts';
+import { againOf, has, rolledOf } from './marker.ts';
 import { crashOf, type Failure, failureOf } from './proof.ts';
 
 /** Everything a plan is made from: what was seen of all clusters, what the secret asks for, and the time. */
@@ -11,10 +12,14 @@ export interface Situation {
   readonly syncs?: readonly ForceSync[];
   readonly marker: Marker;
   readonly options: Pick<SecretOptions, 'maxParallel' | 'holdUntilMs' | 'window'>;
+  /** From then on the window keeps no roll back: the old credential is about to end. Absent: it always does. */
+  readonly rollByMs?: number;
   /** Clusters that could not be looked at: nothing is proved about them. */
   readonly unseen: readonly Unproved[];
   /** Cluster → why its Region does not have the version yet. Absent: every Region has it. */
   readonly behind?: ReadonlyMap<string, string>;
+  /** Consumers ({@link idOf}) that the passes before this one have marked for the version. */
+  readonly rolled?: ReadonlySet<string>;
   readonly nowMs: number;
 }
 
@@ -22,6 +27,8 @@ export interface Mark {
   readonly cluster: string;
   readonly workload: Workload;
   readonly where: 'pod-template' | 'object';
+  /** It has the marker already: its pods come up once more. */
+  readonly again: boolean;
 }
 
 /** What is done besides marking. It restarts nothing by itself (force-sync), or one pod (evict). */
@@ -59,23 +66,24 @@ export interface Plan {
   readonly unproved: readonly Unproved[];
   /** Those of the unproved whose new pods fail. */
   readonly failed: readonly Unproved[];
+  readonly standings: readonly Standing[];
 }
 
 /** Where one consumer stands. */
-type State =
+export type State =
   | { readonly kind: 'proved' }
-  | { readonly kind: 'due'; readonly workload: Workload; readonly why: string }
+  | { readonly kind: 'due'; readonly workload: Workload; readonly why: string; readonly again?: boolean }
   /** It carries the marker: its rollout, or the driver's remount, is under way. */
-  | { readonly kind: 'marked'; readonly why: string }
-  | { readonly kind: 'failing'; readonly why: string }
+  | { readonly kind: 'marked'; readonly why: string; readonly cause?: Cause }
+  | { readonly kind: 'failing'; readonly why: string; readonly cause: Cause }
   /** The version is not yet where its pods take it from: new pods would get the one before it. */
   | { readonly kind: 'awaiting'; readonly why: string }
   /** Its pods change by another hand, or come up for the first time. */
   | { readonly kind: 'busy'; readonly why: string }
   /** Rekey does not touch it, or can do no more about it: it keeps none of the others waiting. */
-  | { readonly kind: 'left-alone'; readonly why: string };
+  | { readonly kind: 'left-alone'; readonly why: string; readonly cause?: Cause };
 
-interface Standing {
+export interface Standing {
   readonly consumer: Consumer;
   readonly state: State;
 }
@@ -85,16 +93,17 @@ interface Standing {
  * first workload of all goes alone until its proof shows that the version works; then as many as allowed at a time.
  * One whose new pods fail stops all further ones.
  */
-export function planSync({ consumers, syncs = [], marker, options, unseen, behind, nowMs }: Situation): Plan {
+export function planSync(situation: Situation): Plan {
+  const { consumers, syncs = [], marker, options, unseen, behind, rolled, nowMs } = situation;
   const standings = consumers.map((consumer) => ({
     consumer,
-    state: onceThere(stateOf(consumer, marker), behind?.get(consumer.ref.cluster)),
+    state: onceThere(stateOf(consumer, marker, rolled), behind?.get(consumer.ref.cluster)),
   }));
   const failed = standings.filter(({ state }) => state.kind === 'failing').map(unprovedOf);
   const unproved = [...standings.filter(({ state }) => state.kind !== 'proved').map(unprovedOf), ...unseen];
   const next = failed.length > 0 ? NONE : nextOf(standings, options.maxParallel);
   const isDue = next.marks.length > 0 || syncs.length > 0;
-  const allowed = mayRoll(options, nowMs);
+  const allowed = mayRoll(situation, nowMs);
   const idle = !standings.some(({ state }) => state.kind === 'marked' || state.kind === 'busy');
 
   return {
@@ -104,7 +113,38 @@ export function planSync({ consumers, syncs = [], marker, options, unseen, behin
     proved: standings.filter(({ state }) => state.kind === 'proved').map(({ consumer }) => proofOf(consumer, marker)),
     unproved,
     failed,
+    standings,
   };
+}
+
+/**
+ * In which order a version that nobody has yet would be rolled, if all went well: the workloads of each stage roll at the
+ * same time, and the next stage follows when they are proved.
+ */
+export function stagesOf(consumers: readonly Consumer[], maxParallel: number): readonly (readonly ConsumerRef[])[] {
+  let standings = consumers.map((consumer): Standing => {
+    const { workload, mode, leftAlone } = consumer;
+    const why = 'it is not rolled yet';
+    const steered = workload !== undefined && mode !== 'off' && leftAlone === undefined;
+    return { consumer, state: steered ? { kind: 'due', workload, why } : { kind: 'left-alone', why } };
+  });
+  const stages: ConsumerRef[][] = [];
+  for (;;) {
+    const next = new Set(nextOf(standings, maxParallel).marks.map(idOfMark));
+    if (next.size === 0) return stages;
+    stages.push(standings.flatMap(({ consumer: { ref } }) => (next.has(idOf(ref)) ? [ref] : [])));
+    standings = standings.map((one) =>
+      next.has(idOf(one.consumer.ref)) ? { ...one, state: { kind: 'proved' as const } } : one,
+    );
+  }
+}
+
+export function idOf({ cluster, kind, namespace, name }: ConsumerRef): string {
+  return `${cluster}/${kind}/${namespace}/${name}`;
+}
+
+export function idOfMark({ cluster, workload }: Mark): string {
+  return idOf({ ...workload, cluster });
 }
 
 function verdictOf(allProved: boolean, fails: boolean, held: boolean): Plan['verdict'] {
@@ -121,7 +161,9 @@ function nextOf(standings: readonly Standing[], maxParallel: number): Next {
   const steered = standings.filter(({ state }) => state.kind !== 'proved' && state.kind !== 'left-alone');
   const wave = Math.min(...steered.map(({ consumer }) => consumer.wave));
   const due = steered.flatMap(({ consumer, state }) =>
-    state.kind === 'due' && consumer.wave === wave ? [{ consumer, workload: state.workload }] : [],
+    state.kind === 'due' && consumer.wave === wave
+      ? [{ consumer, workload: state.workload, again: state.again === true }]
+      : [],
   );
   // Nothing restarts by this mark, so there is nothing to ration.
   const annotated = due.filter(({ consumer }) => consumer.mode === 'annotate');
@@ -129,8 +171,8 @@ function nextOf(standings: readonly Standing[], maxParallel: number): Next {
 
   const underWay = steered.filter(isRolling).length;
   const capacity = standings.some(isEvidence) ? maxParallel - underWay : 1 - underWay;
-  const remounts = annotated.map(({ consumer, workload }) => markOf(consumer, workload, 'object'));
-  const rolls = restarted.map(({ consumer, workload }) => markOf(consumer, workload, 'pod-template'));
+  const remounts = annotated.map((one) => markOf(one, 'object'));
+  const rolls = restarted.map((one) => markOf(one, 'pod-template'));
   if (capacity <= 0) return { marks: remounts, substitutes: [] };
   return { marks: [...remounts, ...rolls.slice(0, capacity)], substitutes: rolls.slice(capacity) };
 }
@@ -150,7 +192,7 @@ function isRolling({ consumer, state }: Standing): boolean {
   return state.kind === 'marked' && consumer.mode === 'restart' && consumer.workload?.rollout.stopped === undefined;
 }
 
-type Due = { readonly consumer: Consumer; readonly workload: Workload };
+type Due = { readonly consumer: Consumer; readonly workload: Workload; readonly again: boolean };
 
 /** The smallest healthy one that replaces its pods by itself: the least is at stake, and an answer comes. */
 function canaryFirst(left: Due, right: Due): number {
@@ -176,11 +218,11 @@ function compare(left: string, right: string): number {
   return left < right ? -1 : 1;
 }
 
-function markOf({ ref }: Consumer, workload: Workload, where: Mark['where']): Mark {
-  return { cluster: ref.cluster, workload, where };
+function markOf({ consumer: { ref }, workload, again }: Due, where: Mark['where']): Mark {
+  return { cluster: ref.cluster, workload, where, again };
 }
 
-function stateOf(consumer: Consumer, marker: Marker): State {
+function stateOf(consumer: Consumer, marker: Marker, rolled: ReadonlySet<string> | undefined): State {
   const { workload, mode, ref, unprovable, leftAlone, source } = consumer;
   const doubt = source.kind === 'fresh' ? doubtOf(consumer) : source.why;
   if (source.kind === 'stale') return { kind: 'left-alone', why: source.why };
@@ -199,13 +241,33 @@ function stateOf(consumer: Consumer, marker: Marker): State {
 
   if (workload.templateAnnotations.get(marker.annotation) === marker.versionId) {
     const failure = failureOfNewPods(consumer, workload, marker);
-    if (failure !== undefined)
+    if (failure !== undefined) {
+      const { cause } = failure;
       return failure.isNew
-        ? { kind: 'failing', why: failure.why }
-        : { kind: 'left-alone', why: `${failure.why}; so do its pods from before, and the others go on` };
+        ? { kind: 'failing', why: failure.why, cause }
+        : { kind: 'left-alone', why: `${failure.why}; so do its pods from before, and the others go on`, cause };
+    }
     const { stopped } = workload.rollout;
-    return { kind: 'marked', why: stopped === undefined ? why : `${why}; its old pods stay because ${stopped}` };
+    if (stopped !== undefined)
+      return { kind: 'marked', why: `${why}; its old pods stay because ${stopped}`, cause: 'stopped' };
+    if (!startedOnAnother(consumer, workload, marker)) return { kind: 'marked', why };
+    return has(workload.templateAnnotations, againOf(marker))
+      ? { kind: 'left-alone', why: `${why}; it was rolled twice for this version` }
+      : { kind: 'due', workload, why: `${why}; it is rolled once more`, again: true };
   }
+  if (rolled?.has(idOf(ref)) && !has(workload.annotations, rolledOf(marker)) && hasStalePods(consumer))
+    return {
+      kind: 'busy',
+      why: `${why}; it was rolled, and nothing of that is to be seen: another hand replaced it whole`,
+    };
+  if (isReverted(consumer, workload, marker))
+    return isUnderWay(workload)
+      ? { kind: 'busy', why: `${why}; another hand took the marker from its template, and rolls it` }
+      : {
+          kind: 'left-alone',
+          why: `${why}; it was rolled, and another hand took the marker from its template: have it leave annotations of rekey.dev alone, then restart the workload`,
+          cause: 'reverted',
+        };
   if (isRolledBySomebodyElse(consumer, workload, marker))
     return { kind: 'busy', why: `${why}; another rollout of it is under way` };
   // A workload that is just being deployed, or loses its last old pod, gets the version without Rekey.
@@ -231,6 +293,32 @@ function doubtOf({ workload, pods }: Consumer): string | undefined {
   return staying < wanted ? `${wanted - staying} of its ${wanted} pods are not there` : undefined;
 }
 
+/**
+ * Whether its rollout is over, and yet a pod that was made for this version came up with another one: Secrets Manager
+ * and its replicas are eventually consistent, and a first mount may be interrupted. Only a new pod cures that.
+ */
+function startedOnAnother({ pods }: Consumer, workload: Workload, marker: Marker): boolean {
+  const staying = pods.filter(({ pod }) => !pod.terminating);
+  return (
+    !isUnderWay(workload) &&
+    staying.every(({ pod }) => has(pod.annotations, marker)) &&
+    staying.some(({ pod, verdict }) => verdict.kind === 'unproved' && pod.ready)
+  );
+}
+
+/** Whether it was rolled to this version, and its template is not marked for it any more. */
+function isReverted(consumer: Consumer, { annotations, templateAnnotations }: Workload, marker: Marker): boolean {
+  const wasRolled =
+    has(annotations, rolledOf(marker)) ||
+    (!templateAnnotations.has(marker.annotation) && consumer.pods.some(({ pod }) => has(pod.annotations, marker)));
+  return wasRolled && hasStalePods(consumer);
+}
+
+/** Whether its pods are being replaced, for whatever reason. */
+function isUnderWay({ rollout, replicas }: Workload): boolean {
+  return !rollout.observed || (rollout.stopped === undefined && rollout.updated < replicas);
+}
+
 /** Pods that only a restart brings to the version. */
 function hasStalePods({ pods }: Consumer): boolean {
   return pods.some(({ pod, verdict }) => verdict.kind === 'unproved' && !pod.terminating);
@@ -244,7 +332,7 @@ function failureOfNewPods(
   { pods }: Consumer,
   { rollout }: Workload,
   marker: Marker,
-): { readonly why: string; readonly isNew: boolean } | undefined {
+): { readonly why: string; readonly isNew: boolean; readonly cause: Cause } | undefined {
   const seen = pods.map(({ pod }) => ({
     pod,
     isNew: pod.annotations.get(marker.annotation) === marker.versionId,
@@ -255,30 +343,35 @@ function failureOfNewPods(
     before.some(({ failure: old }) => old?.way === failure.way && old.container === failure.container);
   const failing = seen.flatMap(({ pod, isNew, failure }) => (isNew && failure !== undefined ? [{ pod, failure }] : []));
   const shown = failing.find(({ failure }) => !isKnown(failure)) ?? failing[0];
-  if (shown !== undefined) return { why: `pod ${shown.pod.name} ${shown.failure.why}`, isNew: !isKnown(shown.failure) };
+  if (shown !== undefined)
+    return {
+      why: `pod ${shown.pod.name} ${shown.failure.why}`,
+      isNew: !isKnown(shown.failure),
+      cause: shown.failure.way,
+    };
   // Until the controller has seen the newest template, its conditions are about an older one.
   if (!rollout.observed || rollout.failure === undefined) return undefined;
   const staying = before.filter(({ pod }) => !pod.terminating);
   const wasBroken = staying.length > 0 && staying.every(({ pod }) => !pod.ready);
-  return { why: `its controller reports ${rollout.failure}`, isNew: !wasBroken };
+  return {
+    why: `its controller reports ${rollout.failure}`,
+    isNew: !wasBroken,
+    cause: rollout.failure === 'ProgressDeadlineExceeded' ? 'progress-deadline' : 'pods-refused',
+  };
 }
 
 /**
  * A rollout that is not for an earlier version of this secret: that one may, and often must, be overtaken. During
  * ours, some live pod carries another marker than the template does.
  */
-function isRolledBySomebodyElse(
-  { pods }: Consumer,
-  { rollout, replicas, templateAnnotations }: Workload,
-  marker: Marker,
-): boolean {
-  const underWay = !rollout.observed || (rollout.stopped === undefined && rollout.updated < replicas);
-  const template = templateAnnotations.get(marker.annotation);
-  return underWay && pods.every(({ pod }) => pod.annotations.get(marker.annotation) === template);
+function isRolledBySomebodyElse({ pods }: Consumer, workload: Workload, marker: Marker): boolean {
+  const template = workload.templateAnnotations.get(marker.annotation);
+  return isUnderWay(workload) && pods.every(({ pod }) => pod.annotations.get(marker.annotation) === template);
 }
 
-function unprovedOf({ consumer, state }: Standing): Unproved {
-  return { ...consumer.ref, why: state.kind === 'proved' ? '' : state.why };
+function unprovedOf({ consumer: { ref }, state }: Standing): Unproved {
+  if (state.kind === 'proved') return { ...ref, why: '' };
+  return { ...ref, why: state.why, ...('cause' in state && state.cause && { cause: state.cause }) };
 }
 
 function proofOf({ ref, workload, mode, pods }: Consumer, marker: Marker): ConsumerProof {
@@ -292,14 +385,25 @@ function proofOf({ ref, workload, mode, pods }: Consumer, marker: Marker): Consu
 }
 
 /** Whether Rekey has marked the workload for this version, in either mode. */
-export function isMarked({ templateAnnotations, annotations }: Workload, { annotation, versionId }: Marker): boolean {
-  return templateAnnotations.get(annotation) === versionId || annotations.get(annotation) === versionId;
+export function isMarked({ templateAnnotations, annotations }: Workload, marker: Marker): boolean {
+  return has(templateAnnotations, marker) || has(annotations, marker);
 }
 
 /** Whether the secret's tags let a workload be rolled now. */
-function mayRoll({ holdUntilMs, window }: Situation['options'], nowMs: number): boolean {
+function mayRoll({ options: { holdUntilMs, window }, rollByMs }: Situation, nowMs: number): boolean {
   if (holdUntilMs !== undefined && nowMs < holdUntilMs) return false;
-  return window === undefined || isOpen(window, new Date(nowMs));
+  return window === undefined || isOpen(window, new Date(nowMs)) || (rollByMs !== undefined && nowMs >= rollByMs);
+}
+
+const DAY_MS = 24 * 60 * 60_000;
+
+/** When it opens next. Epoch milliseconds. */
+export function opensAt({ days, fromMinute }: Window, nowMs: number): number {
+  const today = Math.floor(nowMs / DAY_MS) * DAY_MS;
+  for (let day = today; ; day += DAY_MS) {
+    const opensMs = day + fromMinute * 60_000;
+    if (opensMs > nowMs && days.has(new Date(day).getUTCDay())) return opensMs;
+  }
 }
 
 function isOpen({ days, fromMinute, toMinute }: Window, now: Date): boolean {

@@ -7,7 +7,7 @@ import { CURRENT, type SecretDescription, type SecretStore, versionWithStage } f
 import { parseSecretArn } from '../secrets/secret-arn.ts';
 import { parseTags } from '../secrets/tags.ts';
 import { type Snapshot, secretsNamed } from './consumers.ts';
-import { allConsumers, type Look, regionsBehind, SWEEP_SECONDS } from './converge.ts';
+import { allConsumers, isTold, type Look, regionsBehind, rollBy, SWEEP_SECONDS } from './converge.ts';
 import { markerOf } from './marker.ts';
 import { observe } from './observe.ts';
 import { isMarked, planSync } from './plan.ts';
@@ -107,17 +107,20 @@ function nextLook(
   const marker = markerOf(secret, versionId);
   try {
     const { consumers, syncs } = allConsumers(secret, marker, snapshots);
+    const options = parseTags(secret.tags);
     const plan = planSync({
       consumers,
       syncs,
       marker,
-      options: parseTags(secret.tags),
+      options,
+      ...rollBy(secret, options),
       unseen: [],
       behind: regionsBehind(secret, deps.clusters),
       nowMs,
     });
-    if (plan.verdict === 'converged' || plan.verdict === 'held') return undefined;
     const started = consumers.some(({ workload }) => workload !== undefined && isMarked(workload, marker));
+    const isUntold = started && !isTold({ consumers }, marker);
+    if (plan.verdict === 'held' || (plan.verdict === 'converged' && !isUntold)) return undefined;
     const look: Look = {
       secretArn: secret.arn,
       secretName: secret.name,
@@ -127,7 +130,8 @@ function nextLook(
       told: started ? ['Sync Started'] : [],
       passesLeft: PASSES,
     };
-    return { look, afterSeconds: plan.marks.length + plan.actions.length > 0 ? 0 : SWEEP_SECONDS };
+    const atOnce = plan.marks.length + plan.actions.length > 0 || plan.verdict === 'converged';
+    return { look, afterSeconds: atOnce ? 0 : SWEEP_SECONDS };
   } catch (thrown) {
     if (!(thrown instanceof RekeyError)) throw thrown;
     // sync told people about the tag when the secret's own event came.

@@ -202,6 +202,16 @@ export const ERROR_CATALOGUE = {
     retryable: false,
     action: 'The API server refused the request for good: look at its admission webhooks and policies.',
   },
+  MARKER_REVERTED: {
+    retryable: false,
+    action:
+      'Have the tool that owns the manifest (Argo CD, Flux, …) leave annotations of rekey.dev alone, then restart the workload once. Rekey does not write the marker again.',
+  },
+  WINDOW_TOO_LATE: {
+    retryable: false,
+    action:
+      'Widen rekey:window, or put the next rotation off with rekey:hold; a workload that you restart yourself is not rolled again.',
+  },
   SESSIONS_OPEN: {
     retryable: true,
     action:

@@ -45,7 +45,24 @@ export interface ClusterProof {
   readonly unproved: number;
 }
 
+/**
+ * What keeps a consumer from being proved, for programs: its new pods `crash`, have no `image`, or their `container`
+ * cannot be made; its controller's `progress-deadline` is over, or it may not make pods (`pods-refused`: a quota, an
+ * admission webhook); the API server refused the patch (`patch-refused`); old pods stay because it is `stopped`
+ * (paused, OnDelete, a partition); the marker was `reverted` by another hand.
+ */
+export type Cause =
+  | 'crash'
+  | 'image'
+  | 'container'
+  | 'progress-deadline'
+  | 'pods-refused'
+  | 'patch-refused'
+  | 'stopped'
+  | 'reverted';
+
 export interface Unproved extends ConsumerRef {
+  readonly cause?: Cause;
   /** One sentence for a person, e.g. "pod web-1 mounts version … of 2026-…, started before it". */
   readonly why: string;
 }

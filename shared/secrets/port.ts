@@ -22,7 +22,7 @@ export interface SecretDescription {
   readonly owningService: string | undefined;
   /** Epoch milliseconds; set when the secret is scheduled for deletion. */
   readonly deletedAtMs: number | undefined;
-  /** Epoch milliseconds by which the next rotation will have begun; absent when none is scheduled. */
+  /** Epoch milliseconds of the earliest moment at which the next rotation may begin; absent when none is scheduled. */
   readonly nextRotationMs?: number;
   /** Region → how its replica stands; absent when there is none. Replicas have the name and the versionIds. */
   readonly replicas?: ReadonlyMap<string, ReplicaStatus>;

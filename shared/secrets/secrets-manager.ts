@@ -30,7 +30,9 @@ export function createSecretsManagerStore(
         tags: new Map((answer.Tags ?? []).map(({ Key = '', Value = '' }) => [Key, Value])),
         owningService: answer.OwningService,
         deletedAtMs: answer.DeletedDate?.getTime(),
-        ...(answer.NextRotationDate && { nextRotationMs: answer.NextRotationDate.getTime() }),
+        ...(answer.NextRotationDate && {
+          nextRotationMs: answer.NextRotationDate.getTime() - hoursOf(answer.RotationRules?.Duration) * HOUR_MS,
+        }),
         ...(answer.ReplicationStatus?.length && {
           replicas: new Map(answer.ReplicationStatus.map(({ Region = '', Status = 'InProgress' }) => [Region, Status])),
         }),
@@ -113,6 +115,13 @@ export function createSecretsManagerStore(
       });
     },
   };
+}
+
+const HOUR_MS = 60 * 60_000;
+
+/** The length of a rotation's window, such as `3h`; without one it is the rest of the day at most (RotationRulesType). */
+function hoursOf(duration: string | undefined): number {
+  return Number.parseInt(duration ?? '24', 10);
 }
 
 /** The answer, or undefined while the version or label exists without a value. */

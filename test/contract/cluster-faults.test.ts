@@ -148,7 +148,7 @@ describe('94: an API server that cannot be reached', () => {
 
     const marker = { annotation: 'rekey.dev/x-AbCdEf', versionId: 'v2' };
     if (orders === undefined) throw new Error('there is no workload');
-    expect(await cluster.mark(orders, marker, 'pod-template', deadline())).toBe('moved');
+    expect(await cluster.mark(orders, { onTemplate: [marker], onObject: [] }, deadline())).toBe('moved');
 
     const [after] = await cluster.workloads(deadline());
     expect(after?.templateAnnotations.get(marker.annotation)).toBe('v2');

@@ -133,7 +133,7 @@ describe.each<[string, () => Promise<Fixture>]>([
   test('marks the pod template and nothing else', async () => {
     const before = await workload('orders');
 
-    expect(await cluster.mark(before, MARKER, 'pod-template', deadline())).toBe('marked');
+    expect(await cluster.mark(before, { onTemplate: [MARKER], onObject: [] }, deadline())).toBe('marked');
 
     const after = await workload('orders');
     expect(after.templateAnnotations.get(MARKER.annotation)).toBe(MARKER.versionId);
@@ -142,7 +142,7 @@ describe.each<[string, () => Promise<Fixture>]>([
   });
 
   test('marks the object and leaves the pod template alone', async () => {
-    await cluster.mark(await workload('orders'), MARKER, 'object', deadline());
+    await cluster.mark(await workload('orders'), { onTemplate: [], onObject: [MARKER] }, deadline());
 
     const after = await workload('orders');
     expect(after.annotations.get(MARKER.annotation)).toBe(MARKER.versionId);
@@ -150,10 +150,10 @@ describe.each<[string, () => Promise<Fixture>]>([
   });
 
   test('changes nothing when the marker is there already', async () => {
-    await cluster.mark(await workload('orders'), MARKER, 'object', deadline());
+    await cluster.mark(await workload('orders'), { onTemplate: [], onObject: [MARKER] }, deadline());
     const before = await workload('orders');
 
-    expect(await cluster.mark(before, MARKER, 'object', deadline())).toBe('marked');
+    expect(await cluster.mark(before, { onTemplate: [], onObject: [MARKER] }, deadline())).toBe('marked');
 
     expect((await workload('orders')).resourceVersion).toBe(before.resourceVersion);
   });
@@ -162,7 +162,7 @@ describe.each<[string, () => Promise<Fixture>]>([
     const seen = await workload('orders');
     fixture.edit('orders');
 
-    expect(await cluster.mark(seen, MARKER, 'pod-template', deadline())).toBe('moved');
+    expect(await cluster.mark(seen, { onTemplate: [MARKER], onObject: [] }, deadline())).toBe('moved');
 
     expect((await workload('orders')).templateAnnotations.has(MARKER.annotation)).toBe(false);
   });
@@ -171,7 +171,7 @@ describe.each<[string, () => Promise<Fixture>]>([
     const seen = await workload('orders');
     fixture.remove('orders');
 
-    expect(await cluster.mark(seen, MARKER, 'pod-template', deadline())).toBe('moved');
+    expect(await cluster.mark(seen, { onTemplate: [MARKER], onObject: [] }, deadline())).toBe('moved');
   });
 });
 

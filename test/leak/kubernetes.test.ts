@@ -48,7 +48,11 @@ const CALLS = {
   forceSync: () => cluster.forceSync(EXTERNAL_SECRET, new Map([['rekey.dev/x', 'v']]), deadlineIn(20_000, clock)),
   evict: () => cluster.evict(podOf({ namespace: 'default' }), deadlineIn(20_000, clock)),
   mark: () =>
-    cluster.mark(WORKLOAD, { annotation: 'rekey.dev/x', versionId: 'v' }, 'object', deadlineIn(20_000, clock)),
+    cluster.mark(
+      WORKLOAD,
+      { onTemplate: [], onObject: [{ annotation: 'rekey.dev/x', versionId: 'v' }] },
+      deadlineIn(20_000, clock),
+    ),
 };
 
 const FAULTS = [400, 401, 403, 418, 422, 429, 500, 503, 'cut'] as const;

@@ -3,6 +3,7 @@ import type {
   CronJob,
   ExternalSecret,
   ExternalStore,
+  Marker,
   Mount,
   Pod,
   SecretProviderClass,
@@ -56,20 +57,17 @@ export function createFakeCluster(name = 'prod', region = 'eu-west-1'): FakeClus
       pods: async (namespaces) => answer(fake.pods.filter(({ namespace }) => namespaces.has(namespace))),
       mounts: async (namespaces) => answer(fake.mounts.filter(({ namespace }) => namespaces.has(namespace))),
 
-      async mark(seen, { annotation, versionId }, where) {
+      async mark(seen, { onTemplate, onObject }) {
         const index = answer(fake.workloads).findIndex(
           ({ kind, namespace, name }) => kind === seen.kind && namespace === seen.namespace && name === seen.name,
         );
         const stored = fake.workloads[index];
         if (stored === undefined || stored.resourceVersion !== seen.resourceVersion) return 'moved';
-        const field = where === 'object' ? 'annotations' : 'templateAnnotations';
-        if (stored[field].get(annotation) === versionId) return 'marked';
+        const annotations = withMarkers(stored.annotations, onObject);
+        const templateAnnotations = withMarkers(stored.templateAnnotations, onTemplate);
+        if (annotations === stored.annotations && templateAnnotations === stored.templateAnnotations) return 'marked';
         fake.marked.push(`${seen.namespace}/${seen.name}`);
-        fake.workloads[index] = {
-          ...stored,
-          [field]: new Map([...stored[field], [annotation, versionId]]),
-          resourceVersion: String(++revision),
-        };
+        fake.workloads[index] = { ...stored, annotations, templateAnnotations, resourceVersion: String(++revision) };
         return 'marked';
       },
 
@@ -99,4 +97,12 @@ export function createFakeCluster(name = 'prod', region = 'eu-west-1'): FakeClus
     },
   };
   return fake;
+}
+
+function withMarkers(
+  annotations: ReadonlyMap<string, string>,
+  markers: readonly Marker[],
+): ReadonlyMap<string, string> {
+  if (markers.every(({ annotation, versionId }) => annotations.get(annotation) === versionId)) return annotations;
+  return new Map([...annotations, ...markers.map(({ annotation, versionId }) => [annotation, versionId] as const)]);
 }

@@ -8,7 +8,18 @@ import type { RekeyEvent } from '../../../../shared/operations/events.ts';
 import { CURRENT, PENDING, PREVIOUS, type SecretDescription } from '../../../../shared/secrets/port.ts';
 import { versionOf } from '../../functions/sync/messages.ts';
 import { createFakeCluster, type FakeCluster } from '../cluster/fake-cluster.ts';
-import { DATABASE, markedWith, mountOf, podOf, SECRET, silentLog, spcOf, T0, workloadOf } from './observations.ts';
+import {
+  containerOf,
+  DATABASE,
+  markedWith,
+  mountOf,
+  podOf,
+  SECRET,
+  silentLog,
+  spcOf,
+  T0,
+  workloadOf,
+} from './observations.ts';
 
 const MINUTE = 60_000;
 
@@ -23,6 +34,7 @@ const clock = { now: () => nowMs };
 beforeEach(() => {
   nowMs = T0;
   events = [];
+  secrets.others.clear();
   busRefuses = false;
   prod = createFakeCluster('prod');
   dr = createFakeCluster('dr');
@@ -65,7 +77,11 @@ describe('a look', () => {
   test('that finds work tells so once, marks, and asks for the next look', async () => {
     const outcome = await look();
 
-    expect(outcome).toEqual({ kind: 'look-again', look: { ...LOOK, told: ['Sync Started'] }, afterSeconds: 5 });
+    expect(outcome).toEqual({
+      kind: 'look-again',
+      look: { ...LOOK, told: ['Sync Started'], rolled: ['prod/Deployment/shop/orders'] },
+      afterSeconds: 5,
+    });
     expect(prod.marked).toEqual(['shop/orders']);
     expect(types()).toEqual(['Sync Started']);
     expect(await look({ told: ['Sync Started'] })).toMatchObject({ kind: 'look-again' });
@@ -323,6 +339,136 @@ describe('a look', () => {
   });
 });
 
+describe('a window that does not open before the next rotation may begin', () => {
+  const DAY = 24 * 60 * MINUTE;
+  const opensOnSunday = new Map([['rekey:window', 'sun 01:00-02:00']]);
+
+  test('is told once, when there is still time, with both moments', async () => {
+    secret = secretWith({ tags: opensOnSunday, nextRotationMs: T0 + 2 * DAY });
+    expect(await look()).toEqual({ kind: 'held' });
+    expect(events).toEqual([
+      {
+        type: 'Action Needed',
+        detail: expect.objectContaining({
+          code: 'WINDOW_TOO_LATE',
+          message: expect.stringMatching(
+            /opens at 2026-11-29T01:00.*may begin at 2026-11-25T10:00.*from 2026-11-25T09:30/,
+          ),
+        }),
+      },
+    ]);
+    await look({ told: ['WINDOW_TOO_LATE'] });
+    expect(events).toHaveLength(1);
+  });
+
+  test('keeps the roll back no longer than it may: outside of it rather than with a dead credential', async () => {
+    secret = secretWith({ tags: opensOnSunday, nextRotationMs: T0 + 30 * MINUTE });
+    await look();
+    expect(prod.marked).toEqual(['shop/orders']);
+  });
+
+  test.each([
+    ['it opens in time', { nextRotationMs: T0 + 30 * DAY }],
+    ['no rotation is planned', {}],
+    ['rotation is off', { nextRotationMs: T0 + DAY, rotationEnabled: false }],
+  ])('is no concern where %s', async (_where, over) => {
+    secret = secretWith({ tags: opensOnSunday, ...over });
+    expect(await look()).toEqual({ kind: 'held' });
+    expect(events).toEqual([]);
+  });
+
+  test('holds nothing back with a single user, whose old password is refused already; a hold does', async () => {
+    const tags = new Map([...opensOnSunday, ['rekey:strategy', 'single-user'] as const]);
+    secret = secretWith({ tags: new Map([...tags, ['rekey:hold', '2027-01-31'] as const]) });
+    await look();
+    expect(prod.marked).toEqual([]);
+    secret = secretWith({ tags });
+    await look();
+    expect(prod.marked).toEqual(['shop/orders']);
+  });
+});
+
+describe('a workload of several secrets', () => {
+  const OTHER = { arn: SECRET.arn.replace('shop/database', 'shop/cache'), name: 'shop/cache' };
+  const stagesOfOther = (...pending: readonly string[]): SecretDescription['stages'] =>
+    new Map<string, string[]>([[versionOf(7), [CURRENT]], ...pending.map((id): [string, string[]] => [id, [PENDING]])]);
+  let other: SecretDescription | RekeyError;
+
+  beforeEach(() => {
+    other = secretWith({ ...OTHER, stages: stagesOfOther() });
+    prod.classes = [spcOf([{ objectName: SECRET.name }, { objectName: OTHER.name }])];
+    secrets.others.set(OTHER.name, () => other);
+  });
+
+  test('is marked for all of them in one patch: its one restart serves them all', async () => {
+    await look();
+    expect(prod.marked).toEqual(['shop/orders']);
+    expect(Object.fromEntries(prod.workloads[0]?.templateAnnotations ?? [])).toEqual({
+      'rekey.dev/shop-database-AbCdEf': versionOf(2),
+      'rekey.dev/shop-cache-AbCdEf': versionOf(7),
+    });
+  });
+
+  test('waits half a minute for one that is being rotated, and no longer', async () => {
+    other = secretWith({ ...OTHER, stages: stagesOfOther(versionOf(8)) });
+    nowMs = T0 + 29_999;
+    expect(await look()).toMatchObject({ kind: 'look-again' });
+    expect(prod.marked).toEqual([]);
+    nowMs += 1;
+    await look();
+    expect(prod.marked).toEqual(['shop/orders']);
+  });
+
+  test('is marked for this one alone when nothing can be said of the other', async () => {
+    other = new RekeyError('SECRETS_MANAGER_UNAVAILABLE', 'throttled');
+    await look();
+    expect([...(prod.workloads[0]?.templateAnnotations.keys() ?? [])]).toEqual(['rekey.dev/shop-database-AbCdEf']);
+  });
+});
+
+describe('93: a marker that another hand takes away', () => {
+  test('is told once, and not written again by any later look', async () => {
+    await look();
+    prod.workloads = prod.workloads.map((one) => ({ ...one, templateAnnotations: new Map() }));
+
+    for (const told of [[], ['MARKER_REVERTED']]) await look({ told });
+    expect(await swept()).toMatchObject([{ afterSeconds: 900 }]);
+
+    expect(prod.marked).toEqual(['shop/orders']);
+    expect(events.filter(({ type }) => type === 'Action Needed')).toEqual([
+      { type: 'Action Needed', detail: expect.objectContaining({ code: 'MARKER_REVERTED' }) },
+    ]);
+  });
+
+  test('with all other annotations is not written again by the looks that follow', async () => {
+    const outcome = await look();
+    const { rolled } = outcome.kind === 'look-again' ? outcome.look : LOOK;
+    prod.workloads = [workloadOf({ resourceVersion: '2000' })];
+
+    expect(await look({ rolled: rolled ?? [] })).toMatchObject({ kind: 'look-again', look: { rolled } });
+
+    expect(prod.marked).toEqual(['shop/orders']);
+  });
+});
+
+test('a halt is told again when it is another one', async () => {
+  prod.workloads = [workloadOf({ templateAnnotations: markedWith(2) })];
+  const crashing = { kind: 'waiting', reason: 'CrashLoopBackOff' } as const;
+  const pod = podOf({ ready: false, annotations: markedWith(2), containers: [containerOf({ state: crashing })] });
+  prod.pods = [pod];
+  expect(await look()).toMatchObject({ look: { told: ['Sync Halted'] } });
+  expect(await look({ told: ['Sync Halted'] })).toMatchObject({ look: { told: ['Sync Halted'] } });
+  expect(events).toEqual([
+    {
+      type: 'Sync Halted',
+      detail: expect.objectContaining({ failed: [expect.objectContaining({ name: 'orders', cause: 'crash' })] }),
+    },
+  ]);
+
+  prod.pods = [podOf({ ready: false, annotations: markedWith(2) })];
+  expect(await look({ told: ['Sync Halted'] })).toMatchObject({ look: { told: [] } });
+});
+
 test.each([
   [0, 5],
   [49_999, 5],
@@ -366,7 +512,7 @@ describe('the sweep', () => {
     nowMs = T0 + 45 * MINUTE;
     expect(await look({ passesLeft: 1 })).toEqual({
       kind: 'look-again',
-      look: { ...LOOK, lookingSinceMs: nowMs, told: ['Sync Started'] },
+      look: { ...LOOK, lookingSinceMs: nowMs, told: ['Sync Started'], rolled: ['prod/Deployment/shop/orders'] },
       afterSeconds: 5,
     });
     expect(types()).toEqual(['Sync Started']);
@@ -376,6 +522,19 @@ describe('the sweep', () => {
     putOnVersion(2);
     expect(await look({ passesLeft: 1 })).toEqual({ kind: 'converged' });
     expect(types()).toEqual(['Secret Converged']);
+  });
+
+  test('has a convergence told that nobody heard of, and then no more', async () => {
+    putOnVersion(2);
+    prod.workloads = [workloadOf({ templateAnnotations: markedWith(2) })];
+    const asked = await swept();
+    expect(asked).toMatchObject([{ afterSeconds: 0 }]);
+
+    expect(await look({ passesLeft: 2 })).toEqual({ kind: 'converged' });
+    expect(await look({ passesLeft: 1 })).toEqual({ kind: 'converged' });
+    expect(types()).toEqual(['Secret Converged']);
+    expect(await swept()).toEqual([]);
+    expect(prod.workloads[0]?.templateAnnotations).toEqual(markedWith(2));
   });
 
   test('asks for nothing when all is proved', async () => {
@@ -405,7 +564,12 @@ const LOOK: Look = {
 };
 
 const secrets = {
+  /** Secrets beside the one of the look. */
+  others: new Map<string, () => SecretDescription | RekeyError>(),
   async describe(secretId: string) {
+    const other = secrets.others.get(secretId)?.();
+    if (other instanceof RekeyError) throw other;
+    if (other !== undefined) return other;
     if (secret instanceof RekeyError) throw secret;
     if (secretId === 'shop/unknown') throw new RekeyError('SECRET_NOT_FOUND', secretId);
     return secret;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Container, Pod, Rollout, Workload } from '../../../../shared/cluster/port.ts';
 import { consumersOf } from '../../../../shared/consumers/consumers.ts';
-import { planSync, type Situation } from '../../../../shared/consumers/plan.ts';
+import { opensAt, planSync, type Situation, stagesOf } from '../../../../shared/consumers/plan.ts';
 import { DEFAULT_OPTIONS } from '../../../../shared/secrets/tags.ts';
 import { versionOf } from '../../functions/sync/messages.ts';
 import {
@@ -42,6 +42,11 @@ const FAILING: Seen = {
   pods: [[1], [2, { annotations: markedWith(2), containers: CRASHING, ready: false }]],
 };
 
+function failingWith(reason: string): Partial<Pod> {
+  const containers = [containerOf({ state: { kind: 'waiting', reason } })];
+  return { annotations: markedWith(2), ready: false, containers };
+}
+
 const inWave = (wave: number, seen: Seen): Seen => annotated(seen, { 'rekey.dev/wave': String(wave) });
 const inMode = (mode: string, seen: Seen): Seen => annotated(seen, { 'rekey.dev/mode': mode });
 
@@ -53,7 +58,7 @@ function annotated(seen: Seen, annotations: Record<string, string>): Seen {
 /** `env` is a Kubernetes Secret that the driver syncs. */
 const classes = [spcOf([{ objectName: SECRET.name }], { syncedSecrets: [{ name: 'env', files: [FILE] }] })];
 
-function plan(fleet: Readonly<Record<string, Seen>>, over: Partial<Situation> = {}) {
+function consumersIn(fleet: Readonly<Record<string, Seen>>) {
   const workloads: Workload[] = [];
   const pods: Pod[] = [];
   const mounts = [];
@@ -70,14 +75,21 @@ function plan(fleet: Readonly<Record<string, Seen>>, over: Partial<Situation> = 
       mounts.push(mountOf(pod, version));
     }
   }
-  const { consumers } = consumersOf(SECRET, AT_2, snapshotOf({ classes, workloads, pods, mounts }));
+  return consumersOf(SECRET, AT_2, snapshotOf({ classes, workloads, pods, mounts })).consumers;
+}
+
+function plan(fleet: Readonly<Record<string, Seen>>, over: Partial<Situation> = {}) {
+  const consumers = consumersIn(fleet);
   const made = planSync({ consumers, marker: AT_2, options: DEFAULT_OPTIONS, unseen: [], nowMs: T0, ...over });
   return {
     verdict: made.verdict,
-    marks: made.marks.map(({ workload, where }) => (where === 'object' ? `${workload.name} (object)` : workload.name)),
+    marks: made.marks.map(({ workload: { name }, where, again }) =>
+      where === 'object' ? `${name} (object)` : again ? `${name} (again)` : name,
+    ),
     proved: made.proved.map(({ name }) => name),
     unproved: Object.fromEntries(made.unproved.map(({ name, why }) => [name, why])),
     failed: made.failed.map(({ name }) => name),
+    causes: Object.fromEntries(made.unproved.flatMap(({ name, cause }) => (cause ? [[name, cause]] : []))),
   };
 }
 
@@ -274,6 +286,120 @@ describe('failing', () => {
     };
     expect(plan({ a: crashing, b: DONE })).toMatchObject({ verdict: 'waiting', marks: ['a'] });
   });
+});
+
+describe('a pod that was made for the version and came up with another one', () => {
+  const stale = (...templates: Map<string, string>[]): Seen => ({
+    workload: { templateAnnotations: new Map(templates.flatMap((one) => [...one])) },
+    pods: [[1, { annotations: markedWith(2) }]],
+  });
+  const again = new Map([[`again.${MARKER}`, versionOf(2)]]);
+
+  test('97: is replaced once more, in its turn, and then left to a person', () => {
+    expect(plan({ a: stale(markedWith(2)) })).toMatchObject({ verdict: 'waiting', marks: ['a (again)'] });
+    expect(plan({ a: DONE, b: stale(markedWith(2)), c: ROLLING }, withMaxParallel(1)).marks).toEqual([]);
+    expect(plan({ a: stale(markedWith(2), again) })).toMatchObject({
+      marks: [],
+      unproved: { a: expect.stringMatching(/mounts version .*; it was rolled twice for this version$/) },
+    });
+  });
+
+  test.each<[string, Seen]>([
+    ['a rollout that is not over', { ...stale(markedWith(2)), rollout: { updated: 0 } }],
+    ['a pod that is not ready', { ...stale(markedWith(2)), pods: [[1, { annotations: markedWith(2), ready: false }]] }],
+    ['a pod of before that stays', { ...stale(markedWith(2)), pods: [[1, { annotations: markedWith(2) }], [1]] }],
+    [
+      'an older second roll',
+      { ...stale(markedWith(2), new Map([[`again.${MARKER}`, versionOf(1)]])), rollout: { observed: false } },
+    ],
+  ])('97: is not, during %s', (_name, seen) => {
+    expect(plan({ a: seen }).marks).toEqual([]);
+  });
+});
+
+describe('93: a template from which another hand took the marker', () => {
+  const rolled = new Map([[`rolled.${MARKER}`, versionOf(2)]]);
+  const left = expect.stringContaining('another hand took the marker');
+
+  test.each<[string, Seen]>([
+    ['the object remembers', { workload: { annotations: rolled }, pods: [[1]] }],
+    ['a new pod shows', { pods: [[1], [2, { annotations: markedWith(2), terminating: true }]] }],
+  ])('is not marked again, keeps no other one waiting, and is named: %s', (_how, seen) => {
+    const fleet = { a: seen, b: OLD };
+    expect(plan(fleet)).toMatchObject({ marks: ['b'], unproved: { a: left }, causes: { a: 'reverted' } });
+  });
+
+  test('is waited for while its pods are replaced, and proved by what they mount then', () => {
+    const seen: Seen = { workload: { annotations: rolled }, rollout: { updated: 0 }, pods: [[1]] };
+    expect(plan({ a: seen, b: OLD })).toMatchObject({ marks: ['b'], unproved: { a: left }, causes: {} });
+    expect(plan({ a: { ...seen, rollout: {}, pods: [[2]] } }).verdict).toBe('converged');
+  });
+
+  test('is no such thing after AWSCURRENT moved on and back: pods of then still carry the marker', () => {
+    const back: Seen = {
+      marked: 3,
+      pods: [
+        [3, { annotations: markedWith(3) }],
+        [2, { annotations: markedWith(2) }],
+      ],
+    };
+    expect(plan({ a: back }).marks).toEqual(['a']);
+  });
+
+  test('and all else of it is not marked again either by the passes that follow', () => {
+    expect(plan({ a: OLD, b: OLD }, { rolled: new Set(['prod/Deployment/shop/a']) }).marks).toEqual(['b']);
+  });
+});
+
+test.each<[string, Seen, string]>([
+  ['image', { ...FAILING, pods: [[1], [2, failingWith('ErrImagePull')]] }, 'image'],
+  ['crash loop', FAILING, 'crash'],
+  ['container', { ...FAILING, pods: [[1], [2, failingWith('CreateContainerConfigError')]] }, 'container'],
+  [
+    'progress deadline',
+    { ...ROLLING, rollout: { updated: 1, failure: 'ProgressDeadlineExceeded' } },
+    'progress-deadline',
+  ],
+  ['quota, or admission of pods', { ...ROLLING, rollout: { updated: 0, failure: 'FailedCreate' } }, 'pods-refused'],
+  ['paused', { ...ROLLING, rollout: { updated: 0, stopped: 'it is paused' } }, 'stopped'],
+])('92: the cause is told in a word: %s', (_name, seen, cause) => {
+  expect(plan({ a: seen }).causes).toEqual({ a: cause });
+});
+
+describe('the order in which a next version would be rolled', () => {
+  const stages = (fleet: Readonly<Record<string, Seen>>, maxParallel = 2) =>
+    stagesOf(consumersIn(fleet), maxParallel).map((stage) => stage.map(({ name }) => name));
+
+  test('is the canary, then as many as may at a time, wave by wave', () => {
+    const fleet = { a: DONE, b: DONE, c: DONE, d: inWave(0, DONE), e: inWave(2, DONE) };
+    expect(stages(fleet)).toEqual([['d'], ['a', 'b'], ['c'], ['e']]);
+    expect(stages(fleet, 5)).toEqual([['d'], ['a', 'b', 'c'], ['e']]);
+  });
+
+  test('leaves out what Rekey does not roll, and marks remounts all at once', () => {
+    const fleet = {
+      a: inMode('off', DONE),
+      b: inMode('annotate', DONE),
+      c: inMode('annotate', DONE),
+      d: DONE,
+      e: DONE,
+    };
+    expect(stages(fleet)).toEqual([['b', 'c', 'd'], ['e']]);
+  });
+
+  test('comes to an end where no workload has pods', () => {
+    expect(stages({ a: { workload: { replicas: 0 } }, b: { workload: { replicas: 0 } } })).toEqual([['a'], ['b']]);
+  });
+});
+
+test.each([
+  ['later today', '10:30', '2026-11-23T10:30'],
+  ['tomorrow, when it opened at this very minute', '10:00', '2026-11-24T10:00'],
+])('a window opens next %s', (_when, from, opens) => {
+  const [hour = 0, minute = 0] = from.split(':').map(Number);
+  const days = new Set([0, 1, 2, 3, 4, 5, 6]);
+  const window = { days, fromMinute: hour * 60 + minute, toMinute: 1_440 };
+  expect(new Date(opensAt(window, T0)).toISOString()).toContain(opens);
 });
 
 describe('mode annotate', () => {
@@ -484,5 +610,5 @@ test('a Region whose replica does not have the version yet is waited for, and he
 });
 
 test('88: no consumer at all has converged', () => {
-  expect(plan({})).toEqual({ verdict: 'converged', marks: [], proved: [], unproved: {}, failed: [] });
+  expect(plan({})).toEqual({ verdict: 'converged', marks: [], proved: [], unproved: {}, failed: [], causes: {} });
 });

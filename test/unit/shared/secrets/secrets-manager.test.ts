@@ -4,14 +4,21 @@ import { createSecretsManagerStore } from '../../../../shared/secrets/secrets-ma
 /** A secret as DescribeSecret shows it, in the shape that the SDK gives it. */
 const describing = (answer: object) => createSecretsManagerStore({ send: async () => answer } as never);
 
-test('a description says when the next rotation is due, and how each replica stands', async () => {
+test.each([
+  ['3h', '2026-12-01T00:00:00Z'],
+  [undefined, '2026-11-30T03:00:00Z'],
+])('the next rotation may begin as early as its window opens: Duration %s', async (Duration, begins) => {
+  const NextRotationDate = new Date('2026-12-01T03:00:00Z');
+  const secret = await describing({ ARN: 'arn', NextRotationDate, RotationRules: { Duration } }).describe('app/db');
+  expect(secret.nextRotationMs).toBe(Date.parse(begins));
+});
+
+test('a description says how each replica stands', async () => {
   const secret = await describing({
     ARN: 'arn',
-    NextRotationDate: new Date('2026-12-01T03:00:00Z'),
     ReplicationStatus: [{ Region: 'us-east-1', Status: 'InSync' }, { Region: 'us-west-2' }],
   }).describe('shop/database');
 
-  expect(secret.nextRotationMs).toBe(Date.parse('2026-12-01T03:00:00Z'));
   // Nothing is known of the second: it is taken for the one that has to be waited for.
   expect(secret.replicas).toEqual(
     new Map([
