@@ -160,5 +160,5 @@ export const FOR_PEOPLE = ofRekey(
 
 export const SWEEP_EVERY_MINUTES = 15;
 
-/** The groups that infra/kubernetes/rekey.yaml gives rights to: one that rolls workloads, one that only looks. */
+/** The groups that infra/kubernetes/base/rekey.yaml gives rights to: one that rolls workloads, one that only looks. */
 export const KUBERNETES_GROUPS = { sync: 'rekey', sweep: 'rekey-sweep' } as const;
