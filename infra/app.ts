@@ -1,12 +1,13 @@
-import { App, Validations } from 'aws-cdk-lib';
-import { AwsSolutionsChecks } from 'cdk-nag';
-import { checked, type Environment } from './config.ts';
+import { App } from 'aws-cdk-lib';
+import { clusterStacks } from './cluster-stack.ts';
+import { environmentNamed } from './environment.ts';
+import { reviewed } from './nag.ts';
 import { RekeyStack } from './rekey-stack.ts';
 
 const app = new App();
-const name = String(app.node.tryGetContext('env') ?? 'example');
-if (!/^[a-z0-9-]+$/.test(name)) throw new Error(`-c env=${name}: name a file under infra/environments, without .ts`);
-const { environment }: { environment: Environment } = await import(`./environments/${name}.ts`);
+const environment = await environmentNamed(app.node.tryGetContext('env'));
 
-new RekeyStack(app, checked(environment));
-Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
+const home = new RekeyStack(app, environment);
+// An access entry wants its role to be there.
+for (const away of clusterStacks(app, environment)) away.addStackDependency(home);
+reviewed(app);

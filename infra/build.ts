@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { bundle, DIST } from './bundling.ts';
+import { bundle } from './bundling.ts';
+import { DIST } from './dist.ts';
 import { FUNCTIONS } from './wiring.ts';
 
 let failed = false;

@@ -1,17 +1,12 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
+import { ROOT } from './dist.ts';
 import type { FunctionSpec } from './wiring.ts';
-
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
 /** `24` */
 export const NODE_MAJOR = readFileSync(join(ROOT, '.nvmrc'), 'utf8').trim();
-
-/** The one place where bundles are written and deployed from. */
-export const DIST = join(ROOT, 'dist');
 
 /**
  * `import` of one of Node's own modules reads every export of it, those too that Node loads at their first use: with
@@ -34,7 +29,6 @@ const REQUIRE_BUILTINS: Plugin = {
  * about half the time of the one in Lambda's image (aws-sdk-js-v3#5516).
  */
 const OPTIONS = {
-  absWorkingDir: ROOT,
   bundle: true,
   platform: 'node',
   target: `node${NODE_MAJOR}`,
@@ -67,12 +61,14 @@ export interface Bundle {
 }
 
 /**
- * Writes `<folder>/index.mjs`, the files that it imports, and source maps; what was in the folder is gone.
+ * Writes `<folder>/index.mjs`, the files that it imports, and source maps; what was in the folder is gone. The bytes
+ * depend on the sources alone: not on where the project lies, nor on where they are written.
+ * @param root of the project
  * @throws esbuild's BuildFailure, whose message names file and line
  */
-export async function bundle(spec: Pick<FunctionSpec, 'entry'>, folder: string): Promise<Bundle> {
+export async function bundle(spec: Pick<FunctionSpec, 'entry'>, folder: string, root = ROOT): Promise<Bundle> {
   rmSync(folder, { recursive: true, force: true });
-  const { metafile } = await build({ ...OPTIONS, entryPoints: [spec.entry], outdir: folder });
+  const { metafile } = await build({ ...OPTIONS, absWorkingDir: root, entryPoints: [spec.entry], outdir: folder });
   const index = Object.keys(metafile.outputs).find((path) => path.endsWith('index.mjs'));
   if (index === undefined) throw new Error(`esbuild wrote no bundle for ${spec.entry}`);
   return {

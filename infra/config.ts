@@ -1,51 +1,113 @@
-import { type EngineName, ROTATION } from './wiring.ts';
+import type { EngineName, StrategyName } from './wiring.ts';
 
 /**
  * What differs between one deployment of Rekey and another: one file per environment under `environments/`, chosen by
- * `-c env=<name>`. Checked as a whole at synth, so that a slip shows before anything is deployed.
+ * `-c env=<name>`. `config-check.ts` reads it as a whole at synth, so that a slip shows before anything is deployed.
  */
-export interface Environment {
-  /** Part of every deployed name: `rekey-<name>-sync`. Lower-case letters, digits and hyphens. */
-  readonly name: string;
+export interface Environment extends RekeyProps {
   /** Twelve digits. */
   readonly account: string;
   readonly region: string;
   /** The secrets whose credentials Rekey rotates. None: Rekey only syncs. */
-  readonly rotated: readonly RotatedSecret[];
+  readonly rotated: readonly RotatedSecretProps[];
+}
+
+/** What one Rekey is made with, in an environment of this project or in a stack of your own. */
+export interface RekeyProps {
+  /** Part of every deployed name: `rekey-<name>-sync`. Lower-case letters, digits and hyphens. */
+  readonly name: string;
   /** The EKS clusters whose workloads Rekey rolls. None: Rekey only rotates. */
   readonly clusters: readonly EksCluster[];
+  readonly told: Told;
+  /** `off` where nobody is to be woken: a sandbox, a test. */
+  readonly alarms: Alarms | 'off';
   /** Where the functions run, when databases or Kubernetes APIs are private. @default outside any VPC */
   readonly network?: Network;
-  /** PEM file with the roots of the databases, from the project's root. @default the RDS roots in Lambda's image */
-  readonly databaseCaFile?: string;
-  /** Rekey logs in only to hosts whose name ends so, e.g. `.eu-west-1.rds.amazonaws.com`. @default any host */
-  readonly databaseHosts?: readonly string[];
-  /** Who hears of failures and of what was done. Each address confirms the subscription once. */
-  readonly emails: readonly string[];
+  /**
+   * ARN of a key of yours for Rekey's logs and notifications. Its policy must let in the services that docs/permissions.md
+   * names. @default the stack makes one
+   */
+  readonly kmsKeyArn?: string;
+  readonly databases?: Databases;
   readonly logLevel: 'DEBUG' | 'INFO' | 'WARN' | 'ERROR';
   readonly logRetentionDays: LogRetentionDays;
+  readonly limits: Limits;
+  /** X-Ray. @default false */
+  readonly tracing?: boolean;
+}
+
+/** Who hears of failures, of what was done and of what needs a hand. One of these at least. */
+export interface Told {
+  /** Each confirms the subscription once. */
+  readonly emails?: readonly string[];
+  /** SNS topics of yours, in this account and Region: their policy must let EventBridge and CloudWatch publish. */
+  readonly topicArns?: readonly string[];
+  /** An event bus of yours, in any account: it gets every event of Rekey, as docs/events.md lists them. */
+  readonly busArn?: string;
+}
+
+/** When people are told that something has not happened. What did happen and failed is always told. */
+export interface Alarms {
+  /** The longest that any secret of this Rekey may go without a rotation. @default its own schedule, and a day */
+  readonly longestWithoutRotationDays?: number;
+}
+
+/** What may run at a time. */
+export interface Limits {
   /**
    * Set each function's own share of the account's concurrency apart. An account with the lowest quota (10 at a time)
    * cannot: false there.
    */
   readonly reserveConcurrency: boolean;
+  /** Rotations of one kind of database. @default 5 */
+  readonly rotations?: number;
+  /** Secrets that sync looks at, in batches of five; 2 at least. @default 5 */
+  readonly syncs?: number;
 }
 
-export interface RotatedSecret {
-  /** Complete, with the six characters at the end: policies and encryption contexts name exactly this secret. */
-  readonly arn: string;
-  readonly engine: EngineName;
-  /** When Secrets Manager starts a rotation: `cron(0 H D M W *)`, UTC. */
+/** What is true of every database that Rekey logs in to. */
+export interface Databases {
+  /** PEM file with their roots, from the project's root. @default the RDS roots in Lambda's image */
+  readonly caFile?: string;
+  /** Bundles that the tag `rekey:ca` of a secret may name: name → PEM file, from the project's root. @default none */
+  readonly namedCaFiles?: Readonly<Record<string, string>>;
+  /** Rekey logs in only to hosts whose name ends so, e.g. `.eu-west-1.rds.amazonaws.com`. @default any host */
+  readonly hosts?: readonly string[];
+}
+
+/** One secret: by its complete ARN, with the six characters at the end, or by its name. */
+export type SecretReference =
+  | { readonly arn: string; readonly name?: never; readonly tag?: never }
+  | { readonly name: string; readonly arn?: never; readonly tag?: never };
+
+/** Every secret that carries this tag, now or later. */
+export interface TaggedSecrets {
+  readonly tag: { readonly key: string; readonly value: string };
+  readonly arn?: never;
+  readonly name?: never;
+}
+
+/** When Secrets Manager rotates a secret. */
+export interface RotationSchedule {
+  /** `cron(0 H D M W *)`, UTC. */
   readonly schedule: string;
-  /** Length of the window that opens then: `1h` … `24h`. */
+  /** Length of the window that opens then: `1h` … `24h`, over before midnight UTC. */
   readonly window: string;
+}
+
+/**
+ * CloudFormation sets a schedule on a secret that it can name. Those under a tag get theirs by
+ * `aws secretsmanager rotate-secret --rotation-lambda-arn …`, and Rekey's rights hold for them from then on.
+ */
+export type RotatedSecretProps = RotationProps &
+  ((SecretReference & RotationSchedule) | (TaggedSecrets & { readonly schedule?: never; readonly window?: never }));
+
+export interface RotationProps {
+  readonly engine: EngineName;
+  /** What the secret's tag `rekey:strategy` says (docs/strategies.md): it decides which rights are given. @default auto */
+  readonly strategy?: StrategyName;
   /** The administrator's secret, the one that `masterarn` names. @default the user changes its own password */
-  readonly adminArn?: string;
-  /**
-   * Its tag `rekey:strategy` says `user-pair`: retire may then store the next login of the second user with it.
-   * @default false
-   */
-  readonly userPair?: boolean;
+  readonly admin?: SecretReference;
   /**
    * RDS instances and clusters that Rekey may ask RDS about, by complete ARN. Needed where RDS made the administrator's
    * secret, or where the two secrets name different endpoints of one server: the cluster, or the instance with its
@@ -54,19 +116,28 @@ export interface RotatedSecret {
   readonly databaseArns?: readonly string[];
   /** Customer keys that encrypt this secret and the administrator's. @default aws/secretsmanager, which needs no right */
   readonly kmsKeyArns?: readonly string[];
+  /** The database's security group: it gets a rule that lets Rekey in. Needed where there is a `network`. */
+  readonly hostSecurityGroup?: {
+    readonly id: string;
+    /** @default the engine's own */
+    readonly port?: number;
+  };
 }
 
 export interface EksCluster {
+  /** What events and proofs call it. */
   readonly name: string;
+  /** What EKS calls it, where two clusters have one name. @default name */
+  readonly eksName?: string;
   readonly region: string;
-  /**
-   * Create the access entries that let Rekey in. Only possible where the cluster is in this account and Region; else
-   * create them by hand (docs/permissions.md).
-   */
+  /** Twelve digits. Sync and sweep assume a role each there, which `cdk deploy` makes. @default the account of the stack */
+  readonly account?: string;
+  /** Create the access entries that let Rekey in, in the cluster's own account and Region. Else: docs/permissions.md. */
   readonly createAccessEntries: boolean;
   /**
    * The cluster's security group, when its API is private: it gets a rule that lets sync and sweep in on port 443.
-   * Needs `network`. @default the API is reached by its public endpoint, or the rule is there already
+   * Needs `network`, and a cluster of this account and Region. @default the API is reached by its public endpoint, or
+   * the rule is there already
    */
   readonly securityGroupId?: string;
 }
@@ -74,114 +145,25 @@ export interface EksCluster {
 export interface Network {
   readonly vpcId: string;
   readonly availabilityZones: readonly string[];
-  /** Private subnets, one per zone in the same order, with a way to AWS's APIs (NAT or VPC endpoints). */
+  /** Private subnets, one per zone in the same order, with a way to AWS's APIs: NAT, or VPC endpoints. */
   readonly subnetIds: readonly string[];
-  /** Where the databases are: each security group gets a rule that lets Rekey in on this port. */
-  readonly databases: readonly { readonly securityGroupId: string; readonly port: number }[];
+  /**
+   * VPC endpoints to create. Each takes over the service's name for the whole VPC, so it lets in the whole VPC; leave
+   * out what the VPC has already. @default none
+   */
+  readonly endpoints?: {
+    readonly services: readonly EndpointService[];
+    /** Of the VPC, e.g. `10.0.0.0/16`. */
+    readonly vpcCidr: string;
+  };
 }
+
+/** The APIs that the functions call. Logs and traces go by Lambda's own way. */
+export const ENDPOINT_SERVICES = ['secretsmanager', 'events', 'sqs', 'eks', 'rds', 'sts'] as const;
+export type EndpointService = (typeof ENDPOINT_SERVICES)[number];
 
 /** The periods that CloudWatch Logs accepts, from a month on. */
 export const LOG_RETENTION_DAYS = [
   30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 ] as const;
 export type LogRetentionDays = (typeof LOG_RETENTION_DAYS)[number];
-
-/** @throws Error that lists everything that is wrong with it */
-export function checked(environment: Environment): Environment {
-  const faults = [...faultsOf(environment)];
-  if (faults.length === 0) return environment;
-  throw new Error(`environment "${environment.name}" is not right:\n${faults.map((fault) => `- ${fault}`).join('\n')}`);
-}
-
-function* faultsOf(environment: Environment): Iterable<string> {
-  const { name, account, region, rotated, clusters, emails } = environment;
-
-  if (!/^[a-z][a-z0-9-]{0,19}$/.test(name))
-    yield `name: "${name}" must be 1 to 20 lower-case letters, digits and hyphens, a letter first`;
-  if (!/^\d{12}$/.test(account)) yield `account: "${account}" is not twelve digits`;
-  if (!isRegion(region)) yield `region: "${region}" is not a Region such as eu-west-1`;
-  if (rotated.length === 0 && clusters.length === 0)
-    yield 'rotated, clusters: both are empty, so there is nothing to do';
-
-  for (const [index, secret] of rotated.entries()) yield* faultsOfSecret(secret, `rotated[${index}]`, environment);
-  for (const twice of repeated(rotated.map(({ arn }) => arn))) yield `rotated: ${twice} is there twice`;
-
-  for (const [index, cluster] of clusters.entries()) {
-    if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/.test(cluster.name))
-      yield `clusters[${index}].name: "${cluster.name}" is not the name of an EKS cluster`;
-    if (!isRegion(cluster.region)) yield `clusters[${index}].region: "${cluster.region}" is not a Region`;
-    if (cluster.createAccessEntries && cluster.region !== region)
-      yield `clusters[${index}].createAccessEntries: the cluster is in ${cluster.region}, this stack in ${region}`;
-    if (cluster.securityGroupId !== undefined) {
-      if (!SECURITY_GROUP.test(cluster.securityGroupId))
-        yield `clusters[${index}].securityGroupId: "${cluster.securityGroupId}" is not a security group's id`;
-      if (environment.network === undefined)
-        yield `clusters[${index}].securityGroupId: only a function in a VPC (network) can be let in`;
-    }
-  }
-  // Events and proofs name a cluster by its name alone.
-  for (const twice of repeated(clusters.map((cluster) => cluster.name)))
-    yield `clusters: ${twice} is there twice; clusters of one name in two Regions need an environment each`;
-
-  for (const suffix of environment.databaseHosts ?? [])
-    if (!/^(\.[a-z0-9-]+)+$/.test(suffix))
-      yield `databaseHosts: "${suffix}" is not the end of a host name, such as .eu-west-1.rds.amazonaws.com`;
-  for (const email of emails) if (!/^[^\s@]+@[^\s@]+$/.test(email)) yield `emails: "${email}" is not an address`;
-  if (environment.network !== undefined) yield* faultsOfNetwork(environment.network);
-  if (environment.network?.databases.length === 0 && rotated.length > 0)
-    yield 'network.databases: without one, rotation cannot reach a database';
-}
-
-function* faultsOfSecret(secret: RotatedSecret, where: string, environment: Environment): Iterable<string> {
-  yield* faultsOfArn(secret.arn, SECRET_ARN, `${where}.arn`, environment);
-  if (!Object.hasOwn(ROTATION, secret.engine))
-    yield `${where}.engine: "${secret.engine}" must be one of ${Object.keys(ROTATION).join(', ')}`;
-  if (secret.adminArn !== undefined) yield* faultsOfArn(secret.adminArn, SECRET_ARN, `${where}.adminArn`, environment);
-  if (secret.adminArn === secret.arn) yield `${where}.adminArn: a secret cannot be its own administrator`;
-  for (const database of secret.databaseArns ?? [])
-    yield* faultsOfArn(database, DATABASE_ARN, `${where}.databaseArns`, environment);
-  if (secret.databaseArns !== undefined && secret.adminArn === undefined)
-    yield `${where}.databaseArns: RDS is asked only about an administrator (adminArn)`;
-  for (const key of secret.kmsKeyArns ?? []) yield* faultsOfArn(key, KEY_ARN, `${where}.kmsKeyArns`, environment);
-  // Secrets Manager's own rules for RotationRules. rate() would do as well, but may still fire on the old date after
-  // it was changed.
-  if (!/^cron\(0 \S+ \S+ \S+ \S+ \*\)$/.test(secret.schedule))
-    yield `${where}.schedule: "${secret.schedule}" must read cron(0 hour day month weekday *), UTC`;
-  const hours = /^(\d{1,2})h$/.exec(secret.window)?.[1];
-  if (hours === undefined || Number(hours) < 1 || Number(hours) > 24)
-    yield `${where}.window: "${secret.window}" must read 1h to 24h`;
-}
-
-function* faultsOfNetwork(network: Network): Iterable<string> {
-  if (!/^vpc-[0-9a-f]+$/.test(network.vpcId)) yield `network.vpcId: "${network.vpcId}" is not a VPC's id`;
-  if (network.subnetIds.length === 0) yield 'network.subnetIds: at least one is needed';
-  if (network.subnetIds.length !== network.availabilityZones.length)
-    yield 'network.subnetIds: there must be one per zone in network.availabilityZones';
-  for (const id of network.subnetIds)
-    if (!/^subnet-[0-9a-f]+$/.test(id)) yield `network.subnetIds: "${id}" is not a subnet's id`;
-  for (const [index, { securityGroupId, port }] of network.databases.entries()) {
-    if (!SECURITY_GROUP.test(securityGroupId))
-      yield `network.databases[${index}].securityGroupId: "${securityGroupId}" is not a security group's id`;
-    if (!Number.isInteger(port) || port < 1 || port > 65_535)
-      yield `network.databases[${index}].port: ${port} is not a port`;
-  }
-}
-
-const SECRET_ARN =
-  /^arn:aws[a-z-]*:secretsmanager:(?<region>[^:]+):(?<account>[^:]+):secret:[\w/+=.@!-]+-[A-Za-z0-9]{6}$/;
-const DATABASE_ARN = /^arn:aws[a-z-]*:rds:(?<region>[^:]+):(?<account>[^:]+):(db|cluster):[a-z][a-z0-9-]*$/;
-const KEY_ARN = /^arn:aws[a-z-]*:kms:(?<region>[^:]+):(?<account>[^:]+):key\/[\w-]+$/;
-
-function* faultsOfArn(arn: string, shape: RegExp, where: string, { account, region }: Environment): Iterable<string> {
-  const parts = shape.exec(arn)?.groups;
-  if (parts === undefined) yield `${where}: "${arn}" is not the complete ARN`;
-  // A secret of another account needs a resource policy there and RotationToken here: not for this first cut to grant.
-  else if (parts['account'] !== account || parts['region'] !== region)
-    yield `${where}: "${arn}" is not in account ${account} and Region ${region}`;
-}
-
-const SECURITY_GROUP = /^sg-[0-9a-f]+$/;
-
-const isRegion = (text: string) => /^[a-z]{2}(-[a-z]+)+-\d$/.test(text);
-
-const repeated = (values: readonly string[]) => new Set(values.filter((value, index) => values.indexOf(value) < index));

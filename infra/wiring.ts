@@ -1,4 +1,6 @@
 import { EVENT_SOURCE, type RekeyEvent } from '../shared/operations/events.ts';
+import { type EngineRules, MARIADB, MYSQL, POSTGRES, REDIS } from '../shared/secrets/engine-rules.ts';
+import type { SecretOptions } from '../shared/secrets/tags.ts';
 
 /**
  * What is deployed and how the parts find each other, as plain data: the constructs deploy it, the sandbox wires its
@@ -27,6 +29,24 @@ export const ROTATION = {
 } as const;
 
 export type EngineName = keyof typeof ROTATION;
+
+/** What the tag `rekey:strategy` may say. */
+export type StrategyName = SecretOptions['strategy'];
+
+/** What each kind of database can do, of the strategies in docs/strategies.md. */
+export const STRATEGIES: Readonly<Record<EngineName, readonly StrategyName[]>> = {
+  postgres: ['auto', 'single-user', 'alternating-users', 'user-pair'],
+  mysql: ['auto', 'single-user', 'alternating-users', 'user-pair', 'dual-password'],
+  mariadb: ['auto', 'single-user', 'alternating-users', 'user-pair'],
+  redis: ['auto', 'single-user', 'dual-password'],
+};
+
+export const ENGINE_RULES: Readonly<Record<EngineName, EngineRules>> = {
+  postgres: POSTGRES,
+  mysql: MYSQL,
+  mariadb: MARIADB,
+  redis: REDIS,
+};
 
 function rotationOf(engine: string, product: string): FunctionSpec {
   return {
@@ -69,7 +89,17 @@ export const RETIRE: FunctionSpec = {
   concurrency: 2,
 };
 
-export const FUNCTIONS: readonly FunctionSpec[] = [...Object.values(ROTATION), SYNC, SWEEP, RETIRE];
+export const WATCH: FunctionSpec = {
+  name: 'watch',
+  entry: 'functions/watch/handler.ts',
+  description:
+    'Measures what no event tells: rotations that did not happen or did not end, and what is about to expire',
+  memoryMb: 256,
+  timeoutSeconds: 60,
+  concurrency: 1,
+};
+
+export const FUNCTIONS: readonly FunctionSpec[] = [...Object.values(ROTATION), SYNC, SWEEP, RETIRE, WATCH];
 
 /** `file.export`, the same in every bundle. */
 export const HANDLER = 'index.handler';
@@ -82,6 +112,8 @@ export const VARIABLES = {
   clusters: 'REKEY_CLUSTERS',
   /** Path of a PEM file. */
   databaseCaFile: 'REKEY_DATABASE_CA_FILE',
+  /** Path of a folder with PEM files; not set: the tag `rekey:ca` can name none. */
+  databaseCaFolder: 'REKEY_DATABASE_CA_FOLDER',
   /** Suffixes, separated by blanks; not set: any host. */
   allowedHosts: 'REKEY_ALLOWED_HOSTS',
   /** ARNs, separated by blanks. */
@@ -126,7 +158,7 @@ export const FUNCTION_RESPONSE_TYPES = ['ReportBatchItemFailures'] as const;
 /** An EventBridge event pattern of exact values, in AWS's own spelling. */
 export interface EventPattern {
   readonly source: readonly string[];
-  readonly 'detail-type': readonly string[];
+  readonly 'detail-type'?: readonly string[];
   readonly detail?: Readonly<Record<string, readonly string[]>>;
 }
 
@@ -158,7 +190,23 @@ export const FOR_PEOPLE = ofRekey(
   'Action Needed',
 );
 
+/** On Rekey's bus, to a bus of the team's own. */
+export const EVERY_EVENT: EventPattern = { source: [EVENT_SOURCE] };
+
+/**
+ * On the default bus, to people: a rotation that Rekey could not tell of, because it never began or its function died.
+ * These come through CloudTrail, where there is a trail, and best effort (Secrets Manager User Guide, "Monitor with
+ * EventBridge").
+ */
+export const ROTATION_FAILED_BY_CLOUDTRAIL: EventPattern = {
+  source: ['aws.secretsmanager'],
+  'detail-type': ['AWS Service Event via CloudTrail'],
+  detail: { eventName: ['RotationFailed', 'RotationAbandoned'] },
+};
+
 export const SWEEP_EVERY_MINUTES = 15;
 
-/** The groups that infra/kubernetes/base/rekey.yaml gives rights to: one that rolls workloads, one that only looks. */
+export const WATCH_EVERY_MINUTES = 60;
+
+/** The groups that infra/kubernetes/rekey.yaml gives rights to: one that rolls workloads, one that only looks. */
 export const KUBERNETES_GROUPS = { sync: 'rekey', sweep: 'rekey-sweep' } as const;

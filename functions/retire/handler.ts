@@ -3,11 +3,13 @@ import { systemClock as clock } from '../../shared/operations/clock.ts';
 import { type Deadline, deadlineIn } from '../../shared/operations/deadline.ts';
 import { createEventBridgeAnnouncer } from '../../shared/operations/event-bridge.ts';
 import { createLogger } from '../../shared/operations/logger.ts';
+import { measuredAnnouncer } from '../../shared/operations/measured-announcer.ts';
 import { createSqsQueue } from '../../shared/operations/sqs.ts';
 import { type RetireDeps, retire } from '../../shared/rotation/retire.ts';
 import { createSecretsManagerStore } from '../../shared/secrets/secrets-manager.ts';
 import { lazyTopology } from '../../shared/topology/lazy-topology.ts';
 import { readDatabaseConfig } from '../database-config.ts';
+import { measureFor } from '../measure.ts';
 import { readRetireConfig } from './config.ts';
 import { databases } from './databases.ts';
 import { type ConvergedMessage, parseConvergedMessage, withTold } from './event.ts';
@@ -20,7 +22,7 @@ const log = createLogger('retire');
 const { eventBus, ca, hosts } = readDatabaseConfig(process.env);
 const { queueUrl, rotationFunctions } = readRetireConfig(process.env);
 const queue = createSqsQueue(queueUrl);
-const announcer = createEventBridgeAnnouncer(eventBus, log);
+const announcer = measuredAnnouncer(createEventBridgeAnnouncer(eventBus, log), measureFor(process.env), clock);
 const deps: RetireDeps = {
   store: createSecretsManagerStore(),
   topology: lazyTopology(async () => (await import('../../shared/topology/rds.ts')).createRdsTopology()),

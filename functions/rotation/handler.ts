@@ -4,6 +4,7 @@ import { type Deadline, deadlineIn } from '../../shared/operations/deadline.ts';
 import { asRekeyError } from '../../shared/operations/errors.ts';
 import { createEventBridgeAnnouncer } from '../../shared/operations/event-bridge.ts';
 import { createLogger } from '../../shared/operations/logger.ts';
+import { measuredAnnouncer } from '../../shared/operations/measured-announcer.ts';
 import { createPeer, type PeerOutcome } from '../../shared/rotation/create-peer.ts';
 import { type PreflightReport, preflight } from '../../shared/rotation/preflight.ts';
 import { type RotationDeps, runStep } from '../../shared/rotation/steps.ts';
@@ -12,6 +13,7 @@ import { rememberVersions } from '../../shared/secrets/remembered-versions.ts';
 import { createSecretsManagerStore } from '../../shared/secrets/secrets-manager.ts';
 import { lazyTopology } from '../../shared/topology/lazy-topology.ts';
 import { type EngineOptions, readDatabaseConfig } from '../database-config.ts';
+import { measureFor } from '../measure.ts';
 import { parseRotationEvent, type RotationEvent } from './event.ts';
 
 /**
@@ -26,7 +28,7 @@ export function rotationHandler(serviceName: string, connect: (options: EngineOp
     store: rememberVersions(createSecretsManagerStore(), clock),
     topology: lazyTopology(async () => (await import('../../shared/topology/rds.ts')).createRdsTopology()),
     hosts,
-    announcer: createEventBridgeAnnouncer(eventBus, log),
+    announcer: measuredAnnouncer(createEventBridgeAnnouncer(eventBus, log), measureFor(process.env), clock),
     clock,
     log,
     changedAt: new Map(),

@@ -6,8 +6,10 @@ import { systemClock as clock } from '../../shared/operations/clock.ts';
 import { deadlineIn } from '../../shared/operations/deadline.ts';
 import { createEventBridgeAnnouncer } from '../../shared/operations/event-bridge.ts';
 import { createLogger } from '../../shared/operations/logger.ts';
+import { measuredAnnouncer } from '../../shared/operations/measured-announcer.ts';
 import { createSqsQueue } from '../../shared/operations/sqs.ts';
 import { createSecretsManagerStore } from '../../shared/secrets/secrets-manager.ts';
+import { measureFor } from '../measure.ts';
 import { readSyncConfig } from '../sync-config.ts';
 import { type SyncDeps, syncBatch } from './batch.ts';
 
@@ -19,7 +21,7 @@ const deps: SyncDeps = {
   clusters: clusters.map((cluster) =>
     sparedCluster(createKubernetesCluster(createEksAccess(cluster, clock), clock), clock),
   ),
-  announcer: createEventBridgeAnnouncer(eventBus, log),
+  announcer: measuredAnnouncer(createEventBridgeAnnouncer(eventBus, log), measureFor(process.env), clock),
   queue: createSqsQueue(queueUrl),
   clock,
   log,

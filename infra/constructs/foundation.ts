@@ -1,60 +1,39 @@
-import { ArnFormat, Stack } from 'aws-cdk-lib';
-import { type IVpc, Vpc } from 'aws-cdk-lib/aws-ec2';
+import { ArnFormat, Aws, Stack } from 'aws-cdk-lib';
 import { EventBus } from 'aws-cdk-lib/aws-events';
 import { PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
-import { Key } from 'aws-cdk-lib/aws-kms';
+import { type IKey, Key } from 'aws-cdk-lib/aws-kms';
 import { Construct } from 'constructs';
-import type { Environment } from '../config.ts';
-import { EVENT_BUS, type FunctionSpec } from '../wiring.ts';
-import { acknowledge } from './acknowledge.ts';
+import type { RekeyProps } from '../config.ts';
+import type { Place } from '../secret-reference.ts';
+import { EVENT_BUS, type FunctionSpec, SYNC } from '../wiring.ts';
+import { Network } from './network.ts';
 
-/** What every function stands on: the environment's names, Rekey's own key and event bus, and the VPC if there is one. */
+/** What every function stands on: the names, the key, Rekey's event bus, and the VPC if there is one. */
 export class Foundation extends Construct {
-  readonly config: Environment;
+  readonly props: RekeyProps;
   /** Encrypts what Rekey writes: its logs and its messages to people. Secrets keep the keys that they have. */
-  readonly key: Key;
+  readonly key: IKey;
   readonly eventBus: EventBus;
-  readonly vpc: IVpc | undefined;
+  readonly network: Network | undefined;
 
-  constructor(scope: Construct, config: Environment) {
+  constructor(scope: Construct, props: RekeyProps) {
     super(scope, 'Foundation');
-    this.config = config;
-
-    this.key = new Key(this, 'Key', { description: 'Logs and notifications of Rekey', enableKeyRotation: true });
-    const { account, partition, region, stackName } = Stack.of(this);
-    // CloudWatch Logs names the log group in the encryption context (CloudWatch Logs User Guide, "Encrypt log data").
-    this.key.addToResourcePolicy(
-      new PolicyStatement({
-        sid: 'EncryptRekeysLogs',
-        principals: [new ServicePrincipal(`logs.${region}.amazonaws.com`)],
-        actions: ['kms:Encrypt*', 'kms:Decrypt*', 'kms:ReEncrypt*', 'kms:GenerateDataKey*', 'kms:Describe*'],
-        resources: ['*'],
-        conditions: {
-          ArnLike: {
-            'kms:EncryptionContext:aws:logs:arn': `arn:${partition}:logs:${region}:${account}:log-group:${stackName}-*`,
-          },
-        },
-      }),
-    );
-
+    this.props = props;
+    this.key = props.kmsKeyArn === undefined ? this.#ownKey() : Key.fromKeyArn(this, 'Key', props.kmsKeyArn);
     this.eventBus = new EventBus(this, 'Bus', {
-      eventBusName: `${EVENT_BUS}-${config.name}`,
+      eventBusName: `${EVENT_BUS}-${props.name}`,
       description: 'What Rekey did and what needs a hand',
     });
+    this.network = props.network && new Network(this, props.network);
+  }
 
-    if (config.network !== undefined) {
-      this.vpc = Vpc.fromVpcAttributes(this, 'Vpc', {
-        vpcId: config.network.vpcId,
-        availabilityZones: [...config.network.availabilityZones],
-        privateSubnetIds: [...config.network.subnetIds],
-      });
-      acknowledge(this, 'Annotation::@aws-cdk/aws-ec2:noSubnetRouteTableId', 'Nothing here asks for a route table.');
-    }
+  get place(): Place {
+    return Stack.of(this);
   }
 
   /** `rekey-<environment>-<name>` */
   resourceName(name: string): string {
-    return `rekey-${this.config.name}-${name}`;
+    return `rekey-${this.props.name}-${name}`;
   }
 
   /**
@@ -69,4 +48,48 @@ export class Foundation extends Construct {
       arnFormat: ArnFormat.COLON_RESOURCE_NAME,
     });
   }
+
+  /** How many may run at a time. */
+  concurrencyOf(spec: FunctionSpec): number {
+    const { rotations, syncs } = this.props.limits;
+    if (spec === SYNC) return syncs ?? spec.concurrency;
+    return (spec.name.startsWith('rotation-') ? rotations : undefined) ?? spec.concurrency;
+  }
+
+  #ownKey(): Key {
+    const key = new Key(this, 'Key', { description: 'Logs and notifications of Rekey', enableKeyRotation: true });
+    const { account, partition, region } = Stack.of(this);
+    // Log groups are named by CloudFormation, the stack's name first. CloudWatch Logs names the log group in the encryption context (CloudWatch Logs User Guide, "Encrypt log data").
+    key.addToResourcePolicy(
+      new PolicyStatement({
+        sid: 'EncryptRekeysLogs',
+        principals: [new ServicePrincipal(`logs.${region}.amazonaws.com`)],
+        actions: ['kms:Encrypt*', 'kms:Decrypt*', 'kms:ReEncrypt*', 'kms:GenerateDataKey*', 'kms:Describe*'],
+        resources: ['*'],
+        conditions: {
+          ArnLike: {
+            'kms:EncryptionContext:aws:logs:arn': `arn:${partition}:logs:${region}:${account}:log-group:${Aws.STACK_NAME}-*`,
+          },
+        },
+      }),
+    );
+    // An encrypted topic takes nothing from a service that may not use its key.
+    key.addToResourcePolicy(
+      new PolicyStatement({
+        sid: 'EncryptNotifications',
+        principals: ['events', 'cloudwatch'].map((service) => new ServicePrincipal(`${service}.amazonaws.com`)),
+        actions: ['kms:Decrypt', 'kms:GenerateDataKey*'],
+        resources: ['*'],
+        conditions: { StringEquals: { 'aws:SourceAccount': account } },
+      }),
+    );
+    return key;
+  }
 }
+
+/**
+ * The role of a function, in the account of Rekey and, for a cluster of another account, in that one. Fixed, so that
+ * each side can name the other before it is there. Roles are one for all Regions.
+ */
+export const roleName = (environment: string, spec: FunctionSpec, region: string): string =>
+  `rekey-${environment}-${spec.name}-${region}`;

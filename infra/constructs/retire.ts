@@ -1,34 +1,37 @@
+import { Lazy } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
-import { RETIRE, RETIRE_QUEUE, ROTATION, SECRET_CONVERGED, VARIABLES } from '../wiring.ts';
+import { RETIRE, RETIRE_QUEUE, SECRET_CONVERGED, VARIABLES } from '../wiring.ts';
 import type { Foundation } from './foundation.ts';
-import { allowSecrets } from './secret-access.ts';
+import { SecretRights } from './secret-rights.ts';
 import { ServiceFunction } from './service-function.ts';
 import { WorkQueue } from './work-queue.ts';
 
 /** From "Secret Converged" to a previous credential that no longer works. */
 export class Retire extends Construct {
-  constructor(scope: Construct, foundation: Foundation) {
+  readonly function: ServiceFunction;
+  readonly work: WorkQueue;
+  readonly rights: SecretRights;
+
+  /** @param rotationFunctions ARNs of those that there will be in the end */
+  constructor(scope: Construct, foundation: Foundation, rotationFunctions: () => readonly string[]) {
     super(scope, 'Retire');
-    const work = new WorkQueue(this, {
+    this.work = new WorkQueue(this, {
       foundation,
       spec: RETIRE_QUEUE,
       pattern: SECRET_CONVERGED,
       bus: foundation.eventBus,
     });
-    const { rotated } = foundation.config;
-    const engines = [...new Set(rotated.map(({ engine }) => engine))];
-    const rotationFunctions = engines.map((engine) => foundation.functionArn(ROTATION[engine]));
-    const retire = new ServiceFunction(this, {
+    this.function = new ServiceFunction(this, {
       foundation,
       spec: RETIRE,
-      announces: true,
-      reachesDatabases: true,
+      apis: ['secretsmanager', 'events', 'sqs'],
+      certificates: 'all',
       environment: {
-        [VARIABLES.queueUrl]: work.queue.queueUrl,
-        [VARIABLES.rotationFunctions]: rotationFunctions.join(' '),
+        [VARIABLES.queueUrl]: this.work.queue.queueUrl,
+        [VARIABLES.rotationFunctions]: Lazy.string({ produce: () => rotationFunctions().join(' ') }),
       },
     });
-    work.handledBy(retire, RETIRE);
-    allowSecrets(retire, rotated, rotationFunctions, { writes: 'standby' });
+    this.work.handledBy(this.function, foundation.concurrencyOf(RETIRE));
+    this.rights = new SecretRights(this.function, foundation.place, rotationFunctions, 'standby');
   }
 }

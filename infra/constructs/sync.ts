@@ -1,28 +1,28 @@
 import { Construct } from 'constructs';
 import { KUBERNETES_GROUPS, SECRET_LABEL_UPDATED, SYNC, SYNC_QUEUE, VARIABLES } from '../wiring.ts';
-import { allowObserving, clustersVariable, letInto } from './cluster-access.ts';
+import { allowClusters, clustersVariable } from './cluster-access.ts';
 import type { Foundation } from './foundation.ts';
 import { ServiceFunction } from './service-function.ts';
 import { WorkQueue } from './work-queue.ts';
 
 /** From "AWSCURRENT moved" to workloads that are proved to run on it. */
 export class Sync extends Construct {
+  readonly function: ServiceFunction;
   readonly work: WorkQueue;
 
   constructor(scope: Construct, foundation: Foundation) {
     super(scope, 'Sync');
     this.work = new WorkQueue(this, { foundation, spec: SYNC_QUEUE, pattern: SECRET_LABEL_UPDATED });
-    const sync = new ServiceFunction(this, {
+    this.function = new ServiceFunction(this, {
       foundation,
       spec: SYNC,
-      announces: true,
+      apis: ['secretsmanager', 'events', 'sqs', 'eks'],
       environment: {
         [VARIABLES.queueUrl]: this.work.queue.queueUrl,
-        [VARIABLES.clusters]: clustersVariable(foundation.config.clusters),
+        [VARIABLES.clusters]: clustersVariable({ spec: SYNC }, foundation),
       },
     });
-    this.work.handledBy(sync, SYNC);
-    allowObserving(sync, foundation.config.clusters);
-    letInto(foundation.config.clusters, sync, KUBERNETES_GROUPS.sync);
+    this.work.handledBy(this.function, foundation.concurrencyOf(SYNC));
+    allowClusters(this.function, foundation, KUBERNETES_GROUPS.sync);
   }
 }

@@ -4,7 +4,8 @@ import { SqsQueue } from 'aws-cdk-lib/aws-events-targets';
 import { EventSourceMapping } from 'aws-cdk-lib/aws-lambda';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
-import type { EventPattern, FunctionSpec, QueueSpec } from '../wiring.ts';
+import type { EventPattern, QueueSpec } from '../wiring.ts';
+import { acknowledge } from './acknowledge.ts';
 import type { Foundation } from './foundation.ts';
 import type { ServiceFunction } from './service-function.ts';
 
@@ -19,42 +20,38 @@ interface WorkQueueProps {
 /** A rule that puts events into a queue, the queue, and what becomes of messages that fail again and again. */
 export class WorkQueue extends Construct {
   readonly queue: Queue;
+  readonly deadLetters: Queue;
+  readonly rule: Rule;
+  /** Of the bus that the rule is on; undefined: the default bus. */
+  readonly busName: string | undefined;
   readonly #spec: QueueSpec;
 
   constructor(scope: Construct, { foundation, spec, pattern, bus }: WorkQueueProps) {
     super(scope, 'Work');
     this.#spec = spec;
+    this.busName = bus?.eventBusName;
 
     // A message holds a secret's name and version, never its value: SQS's own key is enough.
-    const deadLetters = new Queue(this, 'DeadLetters', {
-      queueName: foundation.resourceName(`${spec.name}-dead-letters`),
-      encryption: QueueEncryption.SQS_MANAGED,
-      enforceSSL: true,
-      retentionPeriod: Duration.days(14),
-    });
+    this.deadLetters = deadLetterQueue(this, foundation.resourceName(`${spec.name}-dead-letters`));
     this.queue = new Queue(this, 'Queue', {
       queueName: foundation.resourceName(spec.name),
       encryption: QueueEncryption.SQS_MANAGED,
       enforceSSL: true,
       visibilityTimeout: Duration.seconds(spec.visibilityTimeoutSeconds),
-      deadLetterQueue: { queue: deadLetters, maxReceiveCount: spec.maxReceiveCount },
+      deadLetterQueue: { queue: this.deadLetters, maxReceiveCount: spec.maxReceiveCount },
     });
 
-    new Rule(this, 'Rule', {
+    this.rule = new Rule(this, 'Rule', {
       ruleName: foundation.resourceName(spec.name),
       ...(bus && { eventBus: bus }),
-      eventPattern: {
-        source: [...pattern.source],
-        detailType: [...pattern['detail-type']],
-        ...(pattern.detail && { detail: pattern.detail }),
-      },
+      eventPattern: asCdk(pattern),
       // An event that EventBridge could not deliver within a day waits beside the messages that failed.
-      targets: [new SqsQueue(this.queue, { deadLetterQueue: deadLetters })],
+      targets: [new SqsQueue(this.queue, { deadLetterQueue: this.deadLetters })],
     });
   }
 
   /** Has the function called with what is in the queue, and lets it put messages back for later. */
-  handledBy(handler: ServiceFunction, spec: FunctionSpec): void {
+  handledBy(handler: ServiceFunction, concurrency: number): void {
     handler.allow(
       'WorkOffItsQueue',
       [
@@ -71,9 +68,38 @@ export class WorkQueue extends Construct {
       eventSourceArn: this.queue.queueArn,
       batchSize: this.#spec.batchSize,
       // As many pollers as may run: more would be throttled, and a throttled delivery counts towards the dead letters.
-      maxConcurrency: spec.concurrency,
+      maxConcurrency: concurrency,
       reportBatchItemFailures: true,
     });
     mapping.node.addDependency(handler.role);
+    acknowledge(
+      mapping,
+      'LambdaEventSourceMappingDestination',
+      'Lambda knows no destination for a mapping from SQS: the queue itself hands failed messages to its dead-letter queue.',
+    );
   }
 }
+
+/** Where what failed waits for a person, as long as SQS keeps anything. */
+export function deadLetterQueue(scope: Construct, queueName: string): Queue {
+  const queue = new Queue(scope, 'DeadLetters', {
+    queueName,
+    encryption: QueueEncryption.SQS_MANAGED,
+    enforceSSL: true,
+    retentionPeriod: Duration.days(14),
+  });
+  for (const rule of ['SQS3', 'SQSRedrivePolicy'])
+    acknowledge(
+      queue,
+      rule,
+      'It is the dead-letter queue of others: what it holds waits for a person, and an alarm says so.',
+    );
+  return queue;
+}
+
+/** A pattern of the wiring, in the CDK's spelling. */
+export const asCdk = ({ source, 'detail-type': detailType, detail }: EventPattern) => ({
+  source: [...source],
+  ...(detailType && { detailType: [...detailType] }),
+  ...(detail && { detail }),
+});

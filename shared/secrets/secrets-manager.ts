@@ -2,6 +2,8 @@ import {
   DescribeSecretCommand,
   GetSecretValueCommand,
   type GetSecretValueCommandOutput,
+  ListSecretsCommand,
+  type ListSecretsCommandOutput,
   PutSecretValueCommand,
   ResourceExistsException,
   SecretsManagerClient,
@@ -11,6 +13,7 @@ import { AWS_CLIENT } from '../operations/aws-client.ts';
 import { awsFailure, textField } from '../operations/aws-failure.ts';
 import { RekeyError } from '../operations/errors.ts';
 import { CURRENT, type SecretStore } from './port.ts';
+import type { RotatedSecret, Rotations } from './rotations.ts';
 import { SecretValue } from './secret-value.ts';
 
 export function createSecretsManagerStore(
@@ -122,6 +125,36 @@ const HOUR_MS = 60 * 60_000;
 /** The length of a rotation's window, such as `3h`; without one it is the rest of the day at most (RotationRulesType). */
 function hoursOf(duration: string | undefined): number {
   return Number.parseInt(duration ?? '24', 10);
+}
+
+/** Of all secrets of the account and Region, because ListSecrets cannot ask by function. It shows no value. */
+export function createSecretsManagerRotations(
+  client: Pick<SecretsManagerClient, 'send'> = new SecretsManagerClient(AWS_CLIENT),
+): Rotations {
+  return {
+    async rotatedBy(functionArns) {
+      const rotated: RotatedSecret[] = [];
+      let token: string | undefined;
+      do {
+        const page: ListSecretsCommandOutput = await translated('ListSecrets', 'this account', () =>
+          client.send(new ListSecretsCommand({ MaxResults: 100, NextToken: token })),
+        );
+        for (const entry of page.SecretList ?? [])
+          if (entry.RotationEnabled && functionArns.includes(entry.RotationLambdaARN ?? ''))
+            rotated.push({
+              arn: entry.ARN ?? '',
+              createdAtMs: entry.CreatedDate?.getTime() ?? 0,
+              changedAtMs: entry.LastChangedDate?.getTime() ?? 0,
+              rotatedAtMs: entry.LastRotatedDate?.getTime(),
+              dueAtMs: entry.NextRotationDate?.getTime(),
+              stages: new Map(Object.entries(entry.SecretVersionsToStages ?? {})),
+              tags: new Map((entry.Tags ?? []).map(({ Key = '', Value = '' }) => [Key, Value])),
+            });
+        token = page.NextToken;
+      } while (token !== undefined);
+      return rotated;
+    },
+  };
 }
 
 /** The answer, or undefined while the version or label exists without a value. */

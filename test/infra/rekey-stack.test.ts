@@ -1,9 +1,12 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, relative, resolve } from 'node:path';
+import { join, relative } from 'node:path';
+import { rootCertificates } from 'node:tls';
 import { describe, expect, test } from '@jest/globals';
 import { App } from 'aws-cdk-lib';
 import { Match } from 'aws-cdk-lib/assertions';
+import type { Environment } from '../../infra/config.ts';
+import { checked } from '../../infra/config-check.ts';
 import { RekeyStack } from '../../infra/rekey-stack.ts';
 import {
   FOR_PEOPLE,
@@ -14,6 +17,7 @@ import {
   SECRET_LABEL_UPDATED,
   SWEEP,
   SYNC,
+  WATCH,
 } from '../../infra/wiring.ts';
 import { example, synthesised } from './synthesised.ts';
 
@@ -32,7 +36,7 @@ const rightsOf = (name: string) =>
   );
 
 /** The example rotates PostgreSQL alone. */
-const DEPLOYED = [ROTATION.postgres, SYNC, SWEEP, RETIRE];
+const DEPLOYED = [ROTATION.postgres, SYNC, SWEEP, RETIRE, WATCH];
 
 const statement = (name: string, sid: string) => statementsOf(name).find((each) => each.sid === sid);
 
@@ -120,6 +124,14 @@ describe('rights in AWS', () => {
         UseTheirKeys: ['kms:Decrypt'],
       },
     ],
+    [
+      'watch',
+      {
+        WriteItsLog: ['logs:CreateLogStream', 'logs:PutLogEvents'],
+        AttachToTheVpc: expect.any(Array),
+        SeeWhenSecretsRotate: ['secretsmanager:ListSecrets'],
+      },
+    ],
   ])('of %s are these and no others', (name, rights) => {
     expect(rightsOf(name)).toEqual(rights);
   });
@@ -185,19 +197,19 @@ describe('rights in AWS', () => {
         conditions: {
           StringEquals: {
             'kms:ViaService': 'secretsmanager.eu-west-1.amazonaws.com',
-            'kms:EncryptionContext:SecretARN': [SECRET, ADMIN],
           },
+          StringLike: { 'kms:EncryptionContext:SecretARN': [SECRET, ADMIN] },
         },
       });
     },
   );
 
-  test('name their resources, but for the network interfaces of a VPC', () => {
+  test('name their resources, but where AWS knows none: the network interfaces of a VPC, the list of secrets', () => {
     const unbounded = DEPLOYED.flatMap(({ name }) => statementsOf(name)).filter(
       ({ effect, resources: on }) => effect === 'Allow' && on.includes('*'),
     );
 
-    expect(unbounded.map(({ sid }) => sid)).toEqual(DEPLOYED.map(() => 'AttachToTheVpc'));
+    expect(unbounded.map(({ sid }) => sid)).toEqual([...DEPLOYED.map(() => 'AttachToTheVpc'), 'SeeWhenSecretsRotate']);
   });
 
   test('have no wildcard in a role’s action', () => {
@@ -245,14 +257,20 @@ describe('rights in AWS', () => {
                 'kms:EncryptionContext:aws:logs:arn': {
                   'Fn::Join': [
                     '',
-                    ['arn:', { Ref: 'AWS::Partition' }, ':logs:eu-west-1:111122223333:log-group:rekey-example-*'],
+                    [
+                      'arn:',
+                      { Ref: 'AWS::Partition' },
+                      ':logs:eu-west-1:111122223333:log-group:',
+                      { Ref: 'AWS::StackName' },
+                      '-*',
+                    ],
                   ],
                 },
               },
             },
           }),
           Match.objectLike({
-            Principal: { Service: 'events.amazonaws.com' },
+            Principal: { Service: ['events.amazonaws.com', 'cloudwatch.amazonaws.com'] },
             Condition: { StringEquals: { 'aws:SourceAccount': '111122223333' } },
           }),
         ],
@@ -344,7 +362,7 @@ describe.each([
 });
 
 test('every queue is encrypted and refuses plain HTTP', () => {
-  expect(resources('AWS::SQS::Queue')).toHaveLength(4);
+  expect(resources('AWS::SQS::Queue')).toHaveLength(5);
   for (const queue of resources('AWS::SQS::Queue')) {
     expect(queue.properties['SqsManagedSseEnabled']).toBe(true);
     expect(policyOf(queue)).toContainEqual(REFUSES_PLAIN_HTTP);
@@ -419,6 +437,7 @@ describe('every function', () => {
     ['sync', ['REKEY_CLUSTERS', 'REKEY_QUEUE_URL']],
     ['sweep', ['REKEY_CLUSTERS', 'REKEY_QUEUE_URL']],
     ['retire', ['REKEY_DATABASE_CA_FILE', 'REKEY_ALLOWED_HOSTS', 'REKEY_QUEUE_URL', 'REKEY_ROTATION_FUNCTIONS']],
+    ['watch', ['REKEY_ROTATION_FUNCTIONS']],
   ])('%s is told what it needs and nothing else', (name, own) => {
     const common = ['REKEY_EVENT_BUS', 'POWERTOOLS_SERVICE_NAME', 'POWERTOOLS_LOG_LEVEL'];
 
@@ -446,7 +465,7 @@ describe('every function', () => {
   });
 
   test('reserves no concurrency where the account has none to spare', () => {
-    const without = synthesised({ reserveConcurrency: false });
+    const without = synthesised({ limits: { reserveConcurrency: false } });
 
     without.template.allResourcesProperties('AWS::Lambda::Function', { ReservedConcurrentExecutions: Match.absent() });
   });
@@ -460,31 +479,38 @@ describe('the network', () => {
         expect.objectContaining({ CidrIp: '0.0.0.0/0', FromPort: 443, ToPort: 443 }),
       ]);
     }
-    template.allResourcesProperties('AWS::EC2::SecurityGroupEgress', {
-      FromPort: 5432,
-      ToPort: 5432,
-      DestinationSecurityGroupId: 'sg-0123456789abcdef0',
-    });
+    const ways = resources('AWS::EC2::SecurityGroupEgress').map(({ properties }) => [
+      properties['DestinationSecurityGroupId'],
+      properties['FromPort'],
+      properties['ToPort'],
+    ]);
+    expect(ways.sort()).toEqual([
+      ['sg-0123456789abcdef0', 5432, 5432],
+      ['sg-0123456789abcdef0', 5432, 5432],
+      ['sg-0fedcba9876543210', 443, 443],
+      ['sg-0fedcba9876543210', 443, 443],
+    ]);
   });
 
   test('opens the database to rotation and retire alone', () => {
     expect(letInto('sg-0123456789abcdef0')).toEqual([
-      { port: 5432, from: expect.stringMatching(/^Retire/) },
-      { port: 5432, from: expect.stringMatching(/^rotationpostgres/) },
+      { port: 5432, from: expect.stringMatching(/^RekeyRetire/) },
+      { port: 5432, from: expect.stringMatching(/^Rekeyrotationpostgres/) },
     ]);
   });
 
   test('opens a private Kubernetes API to sync and sweep alone', () => {
     expect(letInto('sg-0fedcba9876543210')).toEqual([
-      { port: 443, from: expect.stringMatching(/^Sweep/) },
-      { port: 443, from: expect.stringMatching(/^Sync/) },
+      { port: 443, from: expect.stringMatching(/^RekeySweep/) },
+      { port: 443, from: expect.stringMatching(/^RekeySync/) },
     ]);
   });
 
   test('asks for no right on network interfaces where there is no VPC', () => {
     const { network: _, ...outside } = example;
     const clusters = [{ name: 'shop', region: 'eu-west-1', createAccessEntries: true }];
-    const without = synthesisedWithout({ ...outside, clusters });
+    const rotated = example.rotated.map(({ hostSecurityGroup: _, ...secret }) => secret);
+    const without = synthesisedWithout({ ...outside, clusters, rotated });
 
     expect(without).not.toContain('ec2:');
     expect(without).not.toContain('AWS::EC2::');
@@ -509,25 +535,24 @@ describe('access to Kubernetes', () => {
 
 describe('several kinds of database', () => {
   const [secret] = example.rotated;
-  if (secret === undefined) throw new Error('the example rotates nothing');
   const arnOf = (name: string) => `arn:aws:secretsmanager:eu-west-1:111122223333:secret:${name}-AbCdEf`;
   const mixed = synthesised({
     rotated: [
       { ...secret, arn: arnOf('orders') },
-      { ...secret, arn: arnOf('basket'), engine: 'redis', userPair: true },
+      { ...secret, arn: arnOf('basket'), engine: 'mysql', strategy: 'user-pair' },
     ],
   });
 
   test('have a function each, and none for what is not rotated', () => {
     expect(mixed.functionNames.filter((name) => name.includes('rotation'))).toEqual([
       'rekey-example-rotation-postgres',
-      'rekey-example-rotation-redis',
+      'rekey-example-rotation-mysql',
     ]);
   });
 
   test('have a function that reaches the secrets of its kind alone', () => {
     const reached = (name: string) => mixed.statementsOf(name).find(({ sid }) => sid === 'RotateTheSecrets')?.resources;
-    expect(['rotation-postgres', 'rotation-redis'].map(reached)).toEqual([[arnOf('orders')], [arnOf('basket')]]);
+    expect(['rotation-postgres', 'rotation-mysql'].map(reached)).toEqual([[arnOf('orders')], [arnOf('basket')]]);
   });
 
   test('let retire store the next login of pairs, and nothing else', () => {
@@ -546,7 +571,10 @@ describe('each half alone', () => {
   });
 
   test('rotation without clusters has no sync, and nothing to retire', () => {
-    expect(synthesised({ clusters: [] }).functionNames).toEqual(['rekey-example-rotation-postgres']);
+    expect(synthesised({ clusters: [] }).functionNames).toEqual([
+      'rekey-example-watch',
+      'rekey-example-rotation-postgres',
+    ]);
   });
 });
 
@@ -555,37 +583,42 @@ describe('the roots of the databases', () => {
     expect(variablesOf('rotation-postgres')['REKEY_DATABASE_CA_FILE']).toBe('/var/runtime/ca-cert.pem');
   });
 
-  test('lie beside the bundle where it names one', () => {
+  test('lie beside the functions that log in, and beside the watch, where it names them; so do those for rekey:ca', () => {
     const folder = mkdtempSync(join(tmpdir(), 'rekey-ca-'));
     try {
-      writeFileSync(join(folder, 'own.pem'), 'a certificate');
+      const file = join(folder, 'own.pem');
+      writeFileSync(file, rootCertificates[0] ?? '');
+      const databases = { caFile: relative('.', file), namedCaFiles: { corporate: file } };
       const app = new App({ outdir: join(folder, 'cdk.out'), context: { 'aws:cdk:enable-asset-metadata': true } });
-      new RekeyStack(app, { ...example, databaseCaFile: relative(resolve('.'), join(folder, 'own.pem')) });
+      new RekeyStack(app, checked({ ...example, databases }));
       const { directory, stacks } = app.synth();
-      const template = stacks[0]?.template;
 
-      const deployed = Object.values<{
-        Type: string;
-        Properties: Record<string, never>;
-        Metadata: Record<string, string>;
-      }>(template.Resources).filter((each) => each.Type === 'AWS::Lambda::Function');
-      const withFile = deployed.filter((each) =>
-        existsSync(join(directory, each.Metadata['aws:asset:path'] ?? '', 'database-ca.pem')),
+      const functions = Object.values<{ Type: string; Properties: never; Metadata: Record<string, string> }>(
+        stacks[0]?.template.Resources,
+      ).filter((each) => each.Type === 'AWS::Lambda::Function');
+      const found = functions.flatMap(({ Properties, Metadata }) => {
+        const asset = join(directory, Metadata['aws:asset:path'] ?? '');
+        const has = ['database-ca.pem', 'database-ca/corporate.pem'].filter((path) => existsSync(join(asset, path)));
+        return has.length === 0 ? [] : [{ name: Properties['FunctionName'], has, told: told(Properties) }];
+      });
+
+      expect(found).toEqual(
+        ['watch', 'retire', 'rotation-postgres'].map((name) => ({
+          name: `rekey-example-${name}`,
+          has: ['database-ca.pem', 'database-ca/corporate.pem'],
+          told: ['/var/task/database-ca.pem', '/var/task/database-ca'],
+        })),
       );
-
-      expect(withFile.map((each) => each.Properties['FunctionName'])).toEqual([
-        'rekey-example-rotation-postgres',
-        'rekey-example-retire',
-      ]);
-      for (const each of withFile)
-        expect(each.Properties['Environment']).toMatchObject({
-          Variables: { REKEY_DATABASE_CA_FILE: '/var/task/database-ca.pem' },
-        });
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
   });
 });
+
+const told = ({ Environment: { Variables } }: { Environment: { Variables: Record<string, string> } }) => [
+  Variables['REKEY_DATABASE_CA_FILE'],
+  Variables['REKEY_DATABASE_CA_FOLDER'],
+];
 
 const REFUSES_PLAIN_HTTP = expect.objectContaining({
   Effect: 'Deny',
@@ -631,7 +664,7 @@ const letInto = (groupId: string) =>
     }))
     .sort((a, b) => a.from.localeCompare(b.from));
 
-function synthesisedWithout(config: typeof example): string {
+function synthesisedWithout(config: Environment): string {
   const app = new App();
   new RekeyStack(app, config);
   return JSON.stringify(app.synth().stacks[0]?.template);

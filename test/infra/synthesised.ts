@@ -2,13 +2,41 @@
 import 'aws-cdk-lib/testhelpers/jest-autoclean';
 import { App } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
-import { checked, type Environment } from '../../infra/config.ts';
-import { environment as example } from '../../infra/environments/example.ts';
+import type { Environment } from '../../infra/config.ts';
+import { checked } from '../../infra/config-check.ts';
 import { RekeyStack } from '../../infra/rekey-stack.ts';
 
-export { example };
+/** One of each: a secret with an administrator and a key, a cluster with a private API, a VPC. */
+export const example = {
+  name: 'example',
+  account: '111122223333',
+  region: 'eu-west-1',
+  rotated: [
+    {
+      arn: 'arn:aws:secretsmanager:eu-west-1:111122223333:secret:orders/db-AbCdEf',
+      engine: 'postgres',
+      schedule: 'cron(0 3 ? * SUN *)',
+      window: '2h',
+      admin: { arn: 'arn:aws:secretsmanager:eu-west-1:111122223333:secret:orders/db-admin-GhIjKl' },
+      kmsKeyArns: ['arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab'],
+      hostSecurityGroup: { id: 'sg-0123456789abcdef0' },
+    },
+  ],
+  clusters: [{ name: 'shop', region: 'eu-west-1', createAccessEntries: true, securityGroupId: 'sg-0fedcba9876543210' }],
+  network: {
+    vpcId: 'vpc-0123456789abcdef0',
+    availabilityZones: ['eu-west-1a', 'eu-west-1b'],
+    subnetIds: ['subnet-0123456789abcdef0', 'subnet-0123456789abcdef1'],
+  },
+  databases: { hosts: ['.eu-west-1.rds.amazonaws.com'] },
+  told: { emails: ['on-call@example.com'] },
+  alarms: {},
+  logLevel: 'INFO',
+  logRetentionDays: 90,
+  limits: { reserveConcurrency: true },
+} as const satisfies Environment;
 
-/** The CloudFormation of the example environment, with what a test wants different. */
+/** The CloudFormation of that environment, with what a test wants different. */
 export function synthesised(difference: Partial<Environment> = {}) {
   const template = Template.fromStack(new RekeyStack(new App(), checked({ ...example, ...difference })));
 

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { bundle, DIST } from '../../../infra/bundling.ts';
+import { bundle } from '../../../infra/bundling.ts';
+import { DIST } from '../../../infra/dist.ts';
 import { FUNCTIONS } from '../../../infra/wiring.ts';
 import { startEnvironment } from '../environment.ts';
 import { createEstate, type Estate } from './estate.ts';
