@@ -15,6 +15,7 @@ import {
   CLUSTER,
   describeCluster,
   type Environment,
+  listSecretsAs,
   RBAC,
   readSecretAs,
   startEnvironment,
@@ -40,7 +41,12 @@ onRealKubernetes('sync on a real control plane', () =>
       const { aws } = environment;
       const tokenReview: TokenReviewServer = await startTokenReview(authenticateAs(aws));
       stops.push(() => tokenReview.close());
-      cluster = await startRealKubernetes({ clusterName: CLUSTER, readSecret: readSecretAs(aws), tokenReview });
+      cluster = await startRealKubernetes({
+        clusterName: CLUSTER,
+        readSecret: readSecretAs(aws),
+        listSecrets: listSecretsAs(aws),
+        tokenReview,
+      });
       stops.push(() => cluster.stop());
       await writeFile(join(folder, 'kubeconfig'), cluster.kubeconfig, { mode: 0o600 });
       await kubectl('apply', '-f', RBAC);

@@ -7,7 +7,7 @@ import {
   PutRuleCommand,
   PutTargetsCommand,
 } from '@aws-sdk/client-eventbridge';
-import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { GetSecretValueCommand, paginateListSecrets, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { CreateTopicCommand, SNSClient, SubscribeCommand } from '@aws-sdk/client-sns';
 import { CreateQueueCommand, DeleteMessageCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import {
@@ -107,6 +107,7 @@ async function startCluster(aws: AwsSandbox, options: EnvironmentOptions): Promi
   const kubernetes = await startKubernetes({
     clusterName: CLUSTER,
     readSecret: readSecretAs(aws),
+    listSecrets: listSecretsAs(aws),
     authenticate: authenticateAs(aws),
     ...(options.timing && { timing: options.timing }),
     ...(options.servedVersions && { servedVersions: options.servedVersions }),
@@ -150,6 +151,18 @@ export function readSecretAs(aws: AwsSandbox): KubernetesOptions['readSecret'] {
       new GetSecretValueCommand({ SecretId: secretId, VersionId: versionId, VersionStage: versionStage }),
     );
     return { versionId: answer.VersionId ?? '', value: answer.SecretString ?? '' };
+  };
+}
+
+/** What External Secrets does where it looks for secrets by name or tags. */
+export function listSecretsAs(aws: AwsSandbox): NonNullable<KubernetesOptions['listSecrets']> {
+  const client = new SecretsManagerClient(aws.clientOptions);
+  return async () => {
+    const found: { name: string; tags: ReadonlyMap<string, string> }[] = [];
+    for await (const { SecretList = [] } of paginateListSecrets({ client }, {}))
+      for (const { Name: name = '', Tags = [] } of SecretList)
+        found.push({ name, tags: new Map(Tags.map(({ Key = '', Value = '' }) => [Key, Value])) });
+    return found;
   };
 }
 

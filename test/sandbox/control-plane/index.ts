@@ -3,6 +3,8 @@
  * ready, or fail on request, and mount secrets as the Secrets Store CSI driver does; no container runs.
  */
 import { KubernetesClient } from '../kubernetes/api-client.ts';
+import type { AwsSecrets } from '../kubernetes/controllers/external-secrets/provider.ts';
+import { startOperators } from '../kubernetes/controllers/operators.ts';
 import { Activity } from '../kubernetes/controllers/reconciler.ts';
 import type { ReadSecret } from '../kubernetes/node/aws-provider.ts';
 import { NodeAgent } from '../kubernetes/node/node-agent.ts';
@@ -15,12 +17,16 @@ export { isBuilt } from './programs.ts';
 export interface RealKubernetesOptions extends ControlPlaneOptions {
   /** Where the AWS provider of the CSI driver reads secrets. */
   readonly readSecret: ReadSecret;
+  /** All secrets of the account, for those who look for them by name or tags. Default: none. */
+  readonly listSecrets?: AwsSecrets['list'];
   /** How many nodes. Default: 3. */
   readonly nodes?: number;
 }
 
 export interface RealKubernetes extends ControlPlane {
   readonly nodes: Pick<NodeAgent, 'behave' | 'onContainerStarted' | 'onContainerStopped'>;
+  /** The External Secrets Operator does nothing until the returned function is called. */
+  holdExternalSecrets(): () => void;
 }
 
 export async function startRealKubernetes(options: RealKubernetesOptions): Promise<RealKubernetes> {
@@ -40,7 +46,13 @@ export async function startRealKubernetes(options: RealKubernetesOptions): Promi
     nodes: options.nodes ?? 3,
     kubeletVersion: 'v1.36.3',
   });
+  const operators = startOperators({
+    client,
+    activity,
+    aws: { read: options.readSecret, list: options.listSecrets ?? (async () => []) },
+  });
   const stop = async () => {
+    for (const reconciler of operators.reconcilers) reconciler.stop();
     nodes.stop();
     await client.close();
     api.close();
@@ -53,5 +65,5 @@ export async function startRealKubernetes(options: RealKubernetesOptions): Promi
     await stop();
     throw error;
   }
-  return { ...controlPlane, nodes, stop };
+  return { ...controlPlane, nodes, holdExternalSecrets: () => operators.holdExternalSecrets(), stop };
 }

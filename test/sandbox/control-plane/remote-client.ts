@@ -1,44 +1,60 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { systemClock } from '../../../shared/operations/clock.ts';
 import type { KubernetesClient } from '../kubernetes/api-client.ts';
+import type { ComponentChange, ComponentClient } from '../kubernetes/component-client.ts';
 import { type Kinds, newEvent } from '../kubernetes/controllers/client.ts';
-import type { NodeChange, NodeClient } from '../kubernetes/node/node-client.ts';
-import { type KubernetesObject, type ObjectInput, sameJson, timestamp } from '../kubernetes/objects.ts';
+import {
+  controllerOf,
+  type KubernetesObject,
+  type ObjectInput,
+  type Pod,
+  sameJson,
+  timestamp,
+} from '../kubernetes/objects.ts';
 
-/** What nodes read and write: plural → how the API server calls it. */
+const CSI = 'secrets-store.csi.x-k8s.io/v1';
+const EXTERNAL_SECRETS = 'external-secrets.io/v1';
+
+/** What components read and write: plural → how the API server calls it. */
 const TYPES = {
   pods: { apiVersion: 'v1', kind: 'Pod' },
   nodes: { apiVersion: 'v1', kind: 'Node' },
+  namespaces: { apiVersion: 'v1', kind: 'Namespace' },
   events: { apiVersion: 'v1', kind: 'Event' },
+  secrets: { apiVersion: 'v1', kind: 'Secret' },
+  replicasets: { apiVersion: 'apps/v1', kind: 'ReplicaSet' },
   csidrivers: { apiVersion: 'storage.k8s.io/v1', kind: 'CSIDriver' },
-  secretproviderclasses: { apiVersion: 'secrets-store.csi.x-k8s.io/v1', kind: 'SecretProviderClass' },
-  secretproviderclasspodstatuses: {
-    apiVersion: 'secrets-store.csi.x-k8s.io/v1',
-    kind: 'SecretProviderClassPodStatus',
-  },
+  secretproviderclasses: { apiVersion: CSI, kind: 'SecretProviderClass' },
+  secretproviderclasspodstatuses: { apiVersion: CSI, kind: 'SecretProviderClassPodStatus' },
+  externalsecrets: { apiVersion: EXTERNAL_SECRETS, kind: 'ExternalSecret' },
+  clusterexternalsecrets: { apiVersion: EXTERNAL_SECRETS, kind: 'ClusterExternalSecret' },
+  secretstores: { apiVersion: EXTERNAL_SECRETS, kind: 'SecretStore' },
+  clustersecretstores: { apiVersion: EXTERNAL_SECRETS, kind: 'ClusterSecretStore' },
+  rollouts: { apiVersion: 'argoproj.io/v1alpha1', kind: 'Rollout' },
 } as const;
 type Plural = keyof typeof TYPES;
-/** What nodes look up, and so is kept at hand. */
-const WATCHED = ['nodes', 'secretproviderclasses', 'secretproviderclasspodstatuses', 'pods'] as const;
+
+/** What components look up, and so is kept at hand. */
+const WATCHED = (Object.keys(TYPES) as Plural[]).filter((plural) => plural !== 'events' && plural !== 'csidrivers');
 
 /**
- * The API of a real server as a node uses it: a copy of what nodes read, kept by watches, and writes in the order in
- * which they were asked for, object by object.
+ * The API of a real server as the simulated components use it: a copy of what they read, kept by watches, and writes in
+ * the order in which they were asked for, object by object.
  */
-export class RemoteClient implements NodeClient {
+export class RemoteClient implements ComponentClient {
   readonly clock = systemClock;
   readonly #api: KubernetesClient;
   readonly #component: string;
   readonly #failed: (error: unknown) => void;
   readonly #copies = new Map<Plural, Map<string, KubernetesObject>>(WATCHED.map((plural) => [plural, new Map()]));
-  readonly #listeners = new Set<{ readonly plural: string; readonly tell: (change: NodeChange) => void }>();
+  readonly #listeners = new Set<{ readonly plural: string; readonly tell: (change: ComponentChange) => void }>();
   /** Object → its last write. */
   readonly #writes = new Map<string, Promise<unknown>>();
   /** What happened to whom → the event that tells it, and how often. */
   readonly #told = new Map<string, { readonly name: string; count: number }>();
   #closed = false;
 
-  /** @param failed hears of what a node cannot handle: a defect of the tests */
+  /** @param failed hears of what a component cannot handle: a defect of the tests */
   constructor(api: KubernetesClient, component: string, failed: (error: unknown) => void) {
     this.#api = api;
     this.#component = component;
@@ -47,10 +63,12 @@ export class RemoteClient implements NodeClient {
 
   /** Reads what is there, and follows it from then on. */
   async open(): Promise<void> {
-    for (const plural of WATCHED) {
-      const resourceVersion = await this.#list(plural);
-      this.#follow(plural, resourceVersion).catch((error) => this.#closed || this.#failed(error));
-    }
+    await Promise.all(
+      WATCHED.map(async (plural) => {
+        const resourceVersion = await this.#list(plural);
+        this.#follow(plural, resourceVersion).catch((error) => this.#closed || this.#failed(error));
+      }),
+    );
   }
 
   /** What was asked for is written before this resolves. */
@@ -73,6 +91,43 @@ export class RemoteClient implements NodeClient {
 
   get<K extends keyof Kinds>(plural: K, namespace: string | undefined, name: string): Kinds[K] | undefined {
     return this.#copies.get(plural as Plural)?.get(`${namespace ?? ''}/${name}`) as Kinds[K] | undefined;
+  }
+
+  list<K extends keyof Kinds>(plural: K, namespace?: string): Kinds[K][] {
+    const all = [...(this.#copies.get(plural as Plural)?.values() ?? [])] as Kinds[K][];
+    return namespace === undefined ? all : all.filter(({ metadata }) => metadata.namespace === namespace);
+  }
+
+  controlled<K extends keyof Kinds>(plural: K, owner: KubernetesObject): Kinds[K][] {
+    return this.list(plural, owner.metadata.namespace)
+      .filter((object) => controllerOf(object)?.uid === owner.metadata.uid)
+      .sort((left, right) => left.metadata.creationTimestamp.localeCompare(right.metadata.creationTimestamp));
+  }
+
+  async read<K extends keyof Kinds>(
+    plural: K,
+    namespace: string | undefined,
+    name: string,
+  ): Promise<Kinds[K] | undefined> {
+    const { code, body } = await this.#api.get(`${pathOf(plural as Plural, namespace)}/${name}`);
+    if (code === 404) return undefined;
+    if (code !== 200) throw new Error(`reading ${plural} ${namespace}/${name}: ${code} ${body.message}`);
+    this.#keep(plural as Plural, body);
+    return body;
+  }
+
+  async evict(pod: Pod): Promise<boolean> {
+    const { namespace = '', name, uid } = pod.metadata;
+    const { code, body } = await this.#api.create(`${pathOf('pods', namespace)}/${name}/eviction`, {
+      apiVersion: 'policy/v1',
+      kind: 'Eviction',
+      metadata: { name, namespace },
+      deleteOptions: { preconditions: { uid } },
+    });
+    if (code === 429) return false;
+    // One that is gone, or was replaced, need not go.
+    if (![200, 201, 404, 409].includes(code)) throw new Error(`evicting ${namespace}/${name}: ${code} ${body.message}`);
+    return true;
   }
 
   async create<K extends keyof Kinds>(
@@ -107,7 +162,7 @@ export class RemoteClient implements NodeClient {
     });
   }
 
-  watch(plural: keyof Kinds, tell: (change: NodeChange) => void): () => void {
+  watch(plural: keyof Kinds, tell: (change: ComponentChange) => void): () => void {
     const listener = { plural, tell };
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -212,7 +267,7 @@ export class RemoteClient implements NodeClient {
     this.#tell(plural, { object: undefined, previous });
   }
 
-  #tell(plural: Plural, change: NodeChange): void {
+  #tell(plural: Plural, change: ComponentChange): void {
     if (this.#closed) return;
     for (const listener of this.#listeners) if (listener.plural === plural) listener.tell(change);
   }
@@ -227,7 +282,7 @@ function isLater(left: KubernetesObject, right: KubernetesObject): boolean {
 
 function pluralOf({ kind }: KubernetesObject): Plural {
   const found = (Object.keys(TYPES) as Plural[]).find((plural) => TYPES[plural].kind === kind);
-  if (found === undefined) throw new Error(`a node has nothing to do with a ${kind}`);
+  if (found === undefined) throw new Error(`no component has anything to do with a ${kind}`);
   return found;
 }
 

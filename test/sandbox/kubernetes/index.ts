@@ -2,8 +2,8 @@
  * A Kubernetes cluster, simulated: an API server over HTTPS that kubectl and client libraries can talk to, the
  * controllers of the built-in workloads, and a node agent that mounts secrets as the Secrets Store CSI driver does.
  * test/contract/kubernetes-*.ts hold it to what a real control plane does. What it does not do:
- * - no container runs, and there is no network, log, exec, eviction, autoscaling or admission;
- * - no schema of the built-in kinds is checked: unknown fields are stored, and managedFields carry no `.` for maps and lists;
+ * - no container runs, and there is no network, log, exec, autoscaling, quota or admission;
+ * - no schema of the built-in kinds is checked: unknown fields are stored; managedFields carry no `.` for maps and lists;
  * - bodies are JSON or YAML; protobuf is read of `kubectl auth` alone, so `kubectl create deployment` is answered 415.
  */
 import { randomBytes } from 'node:crypto';
@@ -22,7 +22,9 @@ import { Storage } from './api/storage.ts';
 import { Client } from './controllers/client.ts';
 import { startDaemonSetController } from './controllers/daemon-set.ts';
 import { startDeploymentController } from './controllers/deployment.ts';
+import type { AwsSecrets } from './controllers/external-secrets/provider.ts';
 import { startGarbageCollector } from './controllers/garbage-collector.ts';
+import { startOperators } from './controllers/operators.ts';
 import { Activity } from './controllers/reconciler.ts';
 import { startReplicaSetController } from './controllers/replica-set.ts';
 import { startStatefulSetController } from './controllers/stateful-set.ts';
@@ -38,6 +40,8 @@ export interface KubernetesOptions {
   readonly clusterName: string;
   /** Where the AWS provider of the CSI driver reads secrets. */
   readonly readSecret: ReadSecret;
+  /** All secrets of the account, for those who look for them by name or tags. Default: none. */
+  readonly listSecrets?: AwsSecrets['list'];
   /** Who a bearer token belongs to; undefined refuses it. Default: only the admin's token is good. */
   readonly authenticate?: (token: string) => Promise<User | undefined> | User | undefined;
   /** API groups → the versions to serve of them; an empty list: not installed. Default: all that the sandbox knows. */
@@ -79,6 +83,8 @@ export interface KubernetesSandbox {
    */
   onContainerStarted(listener: (container: RunningContainer) => void | Promise<void>): () => void;
   onContainerStopped(listener: (container: RunningContainer) => void): () => void;
+  /** The External Secrets Operator does nothing until the returned function is called. */
+  holdExternalSecrets(): () => void;
   /** Resolves when nothing more will happen by itself but time-outs: back-offs, deadlines, the driver's polling. */
   idle(): Promise<void>;
   close(): Promise<void>;
@@ -117,7 +123,13 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
     apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
   }
   apply(BOOTSTRAP_ROLES);
+  const operators = startOperators({
+    client: client('operators'),
+    activity,
+    aws: { read: options.readSecret, list: options.listSecrets ?? (async () => []) },
+  });
   const reconcilers = [
+    ...operators.reconcilers,
     startDeploymentController(controllerManager, activity),
     startReplicaSetController(controllerManager, activity),
     startStatefulSetController(controllerManager, activity),
@@ -149,6 +161,7 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
     behave: (behaviour) => nodeAgent.behave(behaviour),
     onContainerStarted: (listener) => nodeAgent.onContainerStarted(listener),
     onContainerStopped: (listener) => nodeAgent.onContainerStopped(listener),
+    holdExternalSecrets: () => operators.holdExternalSecrets(),
     idle: () => activity.idle(),
     async close() {
       for (const reconciler of reconcilers) reconciler.stop();

@@ -217,7 +217,112 @@ export interface ControllerRevision extends KubernetesObject {
 }
 
 export interface SecretProviderClass extends KubernetesObject {
-  spec: { provider?: string; parameters?: Record<string, string> };
+  spec: {
+    provider?: string;
+    parameters?: Record<string, string>;
+    secretObjects?: {
+      secretName?: string;
+      type?: string;
+      labels?: Record<string, string>;
+      annotations?: Record<string, string>;
+      data?: { objectName?: string; key?: string }[];
+    }[];
+  };
+}
+
+/** A Kubernetes Secret. */
+export interface SecretObject extends KubernetesObject {
+  type?: string;
+  immutable?: boolean;
+  /** Key → base64. */
+  data?: Record<string, string>;
+}
+
+interface StoreRef {
+  readonly name?: string;
+  readonly kind?: 'SecretStore' | 'ClusterSecretStore';
+}
+
+interface RemoteRef {
+  readonly key: string;
+  readonly property?: string;
+  readonly version?: string;
+}
+
+export interface ExternalSecretTemplate {
+  readonly type?: string;
+  readonly mergePolicy?: 'Replace' | 'Merge';
+  readonly metadata?: { readonly annotations?: Record<string, string>; readonly labels?: Record<string, string> };
+  readonly data?: Record<string, string>;
+}
+
+export interface ExternalSecretSpec {
+  readonly secretStoreRef?: StoreRef;
+  readonly target?: {
+    readonly name?: string;
+    readonly creationPolicy?: 'Owner' | 'Orphan' | 'Merge' | 'None' | 'CreateOrMerge';
+    readonly template?: ExternalSecretTemplate;
+    readonly immutable?: boolean;
+  };
+  readonly refreshPolicy?: 'CreatedOnce' | 'Periodic' | 'OnChange';
+  readonly refreshInterval?: string;
+  readonly data?: readonly {
+    readonly secretKey: string;
+    readonly remoteRef: RemoteRef;
+    readonly sourceRef?: { readonly storeRef?: StoreRef };
+  }[];
+  readonly dataFrom?: readonly {
+    readonly extract?: RemoteRef;
+    readonly find?: {
+      readonly path?: string;
+      readonly name?: { readonly regexp?: string };
+      readonly tags?: Record<string, string>;
+    };
+    readonly rewrite?: readonly { readonly regexp?: { readonly source: string; readonly target: string } }[];
+    readonly sourceRef?: { readonly storeRef?: StoreRef };
+  }[];
+}
+
+export interface ExternalSecret extends KubernetesObject {
+  spec: ExternalSecretSpec;
+  status?: {
+    refreshTime?: string;
+    syncedResourceVersion?: string;
+    conditions?: Condition[];
+    binding?: { name: string };
+  };
+}
+
+export interface ClusterExternalSecret extends KubernetesObject {
+  spec: {
+    readonly externalSecretSpec: ExternalSecretSpec;
+    readonly externalSecretName?: string;
+    readonly externalSecretMetadata?: {
+      readonly annotations?: Record<string, string>;
+      readonly labels?: Record<string, string>;
+    };
+    readonly namespaceSelector?: LabelSelector;
+    readonly namespaceSelectors?: readonly LabelSelector[];
+    readonly namespaces?: readonly string[];
+  };
+}
+
+/** A SecretStore, or a ClusterSecretStore. */
+export interface SecretStoreObject extends KubernetesObject {
+  spec: { readonly provider: { readonly aws?: { readonly service: string; readonly prefix?: string } } };
+}
+
+/** Of Argo Rollouts. */
+export interface Rollout extends KubernetesObject {
+  spec: {
+    replicas?: number;
+    selector: LabelSelector;
+    template: PodTemplate;
+    minReadySeconds?: number;
+    restartAt?: string;
+    strategy?: { canary?: { maxUnavailable?: IntOrPercent } };
+  };
+  status?: { restartedAt?: string; [field: string]: unknown };
 }
 
 export interface Node extends KubernetesObject {

@@ -6,6 +6,7 @@ import { applyMergePatch } from '../patch/merge-patch.ts';
 import { applyStrategicMergePatch } from '../patch/strategic-merge-patch.ts';
 import { type Attributes, type Authorizer, accessDenied, attributesOf, type User } from './authorization.ts';
 import { discoveryDocument, REVIEWS } from './discovery.ts';
+import { evict } from './eviction.ts';
 import { listPage } from './list-page.ts';
 import { decodeReview, PROTOBUF } from './protobuf.ts';
 import type { DeleteOptions, Registry, WriteOptions } from './registry.ts';
@@ -105,6 +106,7 @@ export class ApiHandler {
 
   #resource(target: ResourceTarget, request: ApiRequest): ApiResponse {
     const { resource, subresource, name } = target;
+    if (resource.plural === 'pods' && subresource === 'eviction') return this.#evict(target, request);
     if (subresource !== undefined && !(subresource === 'status' && resource.status)) throw noSuchPath();
     if (subresource !== undefined && !['get', 'update', 'patch'].includes(target.verb)) throw methodNotAllowed();
     switch (target.verb) {
@@ -197,6 +199,19 @@ export class ApiHandler {
           uid: result.object.metadata.uid,
         },
       },
+    };
+  }
+
+  #evict({ verb, namespace = '', name = '' }: ResourceTarget, request: ApiRequest): ApiResponse {
+    if (verb !== 'create') throw methodNotAllowed();
+    const { metadata, deleteOptions: options } = parseObject(request.body);
+    if (isRecord(metadata) && metadata['name'] !== name)
+      throw badRequest('name in URL does not match name in Eviction object');
+    evict(this.#registry, namespace, name, isRecord(options) ? options : {});
+    return {
+      kind: 'answer',
+      code: 201,
+      body: { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 },
     };
   }
 

@@ -1,20 +1,27 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../../../shared/operations/clock.ts';
+import { evict } from '../api/eviction.ts';
 import type { DeleteOptions, Registry } from '../api/registry.ts';
 import { apiVersionOf, type Resource } from '../api/resources.ts';
 import { StatusError } from '../api/status-error.ts';
 import type { Change } from '../api/storage.ts';
+import type { ComponentClient } from '../component-client.ts';
 import {
+  type ClusterExternalSecret,
   type ControllerRevision,
   controllerOf,
   type DaemonSet,
   type Deployment,
+  type ExternalSecret,
   type KubernetesObject,
   type Node,
   type ObjectInput,
   type Pod,
   type ReplicaSet,
+  type Rollout,
+  type SecretObject,
   type SecretProviderClass,
+  type SecretStoreObject,
   type StatefulSet,
   timestamp,
 } from '../objects.ts';
@@ -33,10 +40,17 @@ export interface Kinds {
   secretproviderclasses: SecretProviderClass;
   secretproviderclasspodstatuses: KubernetesObject;
   csidrivers: KubernetesObject;
+  secrets: SecretObject;
+  externalsecrets: ExternalSecret;
+  clusterexternalsecrets: ClusterExternalSecret;
+  secretstores: SecretStoreObject;
+  clustersecretstores: SecretStoreObject;
+  rollouts: Rollout;
+  jobs: KubernetesObject;
 }
 
 /** The API as one component of the cluster uses it: in the same process, under its own field manager. */
-export class Client {
+export class Client implements ComponentClient {
   readonly registry: Registry;
   readonly clock: Clock;
   readonly #manager: string;
@@ -64,6 +78,10 @@ export class Client {
 
   get<K extends keyof Kinds>(plural: K, namespace: string | undefined, name: string): Kinds[K] | undefined {
     return this.registry.storage.get(this.#resource(plural), namespace, name) as Kinds[K] | undefined;
+  }
+
+  read<K extends keyof Kinds>(plural: K, namespace: string | undefined, name: string): Kinds[K] | undefined {
+    return this.get(plural, namespace, name);
   }
 
   list<K extends keyof Kinds>(plural: K, namespace?: string): Kinds[K][] {
@@ -104,6 +122,18 @@ export class Client {
     const { namespace, name, uid } = object.metadata;
     if (resource === undefined || this.registry.storage.get(resource, namespace, name)?.metadata.uid !== uid) return;
     this.registry.delete(resource, namespace, name, options);
+  }
+
+  evict(pod: Pod): boolean {
+    const { namespace = '', name, uid } = pod.metadata;
+    try {
+      evict(this.registry, namespace, name, { preconditions: { uid } });
+      return true;
+    } catch (thrown) {
+      if (!(thrown instanceof StatusError)) throw thrown;
+      // One that is gone, or was replaced, need not go.
+      return thrown.status.code === 404 || thrown.status.code === 409;
+    }
   }
 
   watch(plural: keyof Kinds, listener: (change: Change) => void): () => void {

@@ -50,14 +50,18 @@ export type Again =
  * nothing is remembered of why one was added: the reconciliation looks at the cluster as it is.
  */
 export class Reconciler {
-  readonly #reconcile: (namespace: string, name: string) => Again;
+  readonly #reconcile: (namespace: string, name: string) => Again | Promise<Again>;
   readonly #activity: Activity;
   readonly #waiting = new Set<string>();
+  /** Being worked on, and whether they were added again meanwhile. */
+  readonly #working = new Map<string, { again: boolean }>();
   readonly #timers = new Map<string, () => void>();
   readonly #stopWatching: (() => void)[] = [];
+  /** What came while nothing is to be worked on. */
+  #held: Map<string, readonly [namespace: string, name: string]> | undefined;
   #stopped = false;
 
-  constructor(activity: Activity, reconcile: (namespace: string, name: string) => Again) {
+  constructor(activity: Activity, reconcile: (namespace: string, name: string) => Again | Promise<Again>) {
     this.#activity = activity;
     this.#reconcile = reconcile;
   }
@@ -71,18 +75,58 @@ export class Reconciler {
   enqueue(namespace: string, name: string): void {
     const key = `${namespace}/${name}`;
     if (this.#stopped || this.#waiting.has(key)) return;
+    if (this.#held !== undefined) {
+      this.#held.set(key, [namespace, name]);
+      return;
+    }
+    const working = this.#working.get(key);
+    if (working !== undefined) {
+      working.again = true;
+      return;
+    }
     this.#waiting.add(key);
     const done = this.#activity.begin();
     setImmediate(() => {
       this.#waiting.delete(key);
+      if (this.#stopped) return done();
+      let asked: Again | Promise<Again>;
       try {
-        if (!this.#stopped) this.#schedule(namespace, name, this.#reconcile(namespace, name));
+        asked = this.#reconcile(namespace, name);
       } catch (thrown) {
         this.#activity.fail(thrown);
-      } finally {
-        done();
+        return done();
       }
+      if (!(asked instanceof Promise)) {
+        this.#schedule(namespace, name, asked);
+        return done();
+      }
+      void this.#await(namespace, name, asked).finally(done);
     });
+  }
+
+  async #await(namespace: string, name: string, asked: Promise<Again>): Promise<void> {
+    const key = `${namespace}/${name}`;
+    const working = { again: false };
+    this.#working.set(key, working);
+    try {
+      const again = await asked;
+      if (!this.#stopped && !working.again) this.#schedule(namespace, name, again);
+    } catch (thrown) {
+      if (!this.#stopped) this.#activity.fail(thrown);
+    } finally {
+      this.#working.delete(key);
+      if (working.again) this.enqueue(namespace, name);
+    }
+  }
+
+  /** Works on nothing until the returned function is called. What comes meanwhile waits, and is no work under way. */
+  hold(): () => void {
+    this.#held ??= new Map();
+    return () => {
+      const waiting = [...(this.#held?.values() ?? [])];
+      this.#held = undefined;
+      for (const [namespace, name] of waiting) this.enqueue(namespace, name);
+    };
   }
 
   stop(): void {

@@ -1,14 +1,14 @@
+import type { ComponentClient } from '../component-client.ts';
 import type { Activity } from '../controllers/reconciler.ts';
 import type { Pod } from '../objects.ts';
 import type { ReadSecret } from './aws-provider.ts';
 import { annotatedBehaviour, type PodBehaviour } from './behaviour.ts';
-import type { NodeClient } from './node-client.ts';
 import { PodRun, type RunningContainer, type Timing } from './pod-run.ts';
 import { DRIVER, SecretsStoreDriver } from './secrets-store-driver.ts';
 
 export interface NodeAgentOptions {
-  readonly client: NodeClient;
-  readonly driverClient: NodeClient;
+  readonly client: ComponentClient;
+  readonly driverClient: ComponentClient;
   readonly activity: Activity;
   readonly readSecret: ReadSecret;
   readonly timing: Timing;

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
+import type { ComponentClient } from '../component-client.ts';
 import type { Activity } from '../controllers/reconciler.ts';
 import {
   type Condition,
@@ -12,7 +13,6 @@ import {
 } from '../objects.ts';
 import { MountFailed } from './aws-provider.ts';
 import type { PodBehaviour } from './behaviour.ts';
-import type { NodeClient } from './node-client.ts';
 import { isSecretsStoreVolume, type MountedVolume, type SecretsStoreDriver } from './secrets-store-driver.ts';
 
 /** How long things take, in milliseconds. */
@@ -49,7 +49,7 @@ export interface RunningContainer {
 }
 
 export interface PodRunOptions {
-  readonly client: NodeClient;
+  readonly client: ComponentClient;
   readonly driver: SecretsStoreDriver;
   readonly activity: Activity;
   readonly timing: Timing;

@@ -1,6 +1,6 @@
+import type { ComponentClient } from '../component-client.ts';
 import { type KubernetesObject, type Pod, sameJson, type Volume } from '../objects.ts';
 import { MountFailed, type ProvidedFile, provideFiles, type ReadSecret } from './aws-provider.ts';
-import type { NodeClient } from './node-client.ts';
 
 export const DRIVER = 'secrets-store.csi.k8s.io';
 
@@ -16,10 +16,10 @@ export interface MountedVolume {
  * SecretProviderClassPodStatus which version of which object each pod has.
  */
 export class SecretsStoreDriver {
-  readonly #client: NodeClient;
+  readonly #client: ComponentClient;
   readonly #readSecret: ReadSecret;
 
-  constructor(client: NodeClient, readSecret: ReadSecret) {
+  constructor(client: ComponentClient, readSecret: ReadSecret) {
     this.#client = client;
     this.#readSecret = readSecret;
   }
