@@ -672,24 +672,34 @@ export function describeKubernetesApi(
       });
 
       test('with a status subresource has a generation that the status does not move', async () => {
-        const at = path(await namespace(), 'argoproj.io/v1alpha1', 'rollouts');
-        const template = { metadata: { labels: { app: 'a' } }, spec: { containers: [{ name: 'a', image: 'a' }] } };
-        const spec = { replicas: 0, selector: { matchLabels: { app: 'a' } }, template, strategy: { canary: {} } };
-        const rollout = { apiVersion: 'argoproj.io/v1alpha1', kind: 'Rollout', metadata: { name: 'a' }, spec };
-        const created = await api.create(at, { ...rollout, status: { phase: 'Healthy' } });
+        const at = path(await namespace(), 'external-secrets.io/v1', 'secretstores');
+        const aws = (region: string) => ({ provider: { aws: { service: 'SecretsManager', region } } });
+        const store = { apiVersion: 'external-secrets.io/v1', kind: 'SecretStore', metadata: { name: 'a' } };
+        const created = await api.create(at, {
+          ...store,
+          spec: aws('eu-west-1'),
+          status: { capabilities: 'ReadOnly' },
+        });
         expect(created.body.status).toBeUndefined();
 
-        const status = await api.patch(`${at}/a/status`, MERGE, {
-          status: { phase: 'Degraded' },
-          spec: { replicas: 3 },
-        });
-        expect(status.body).toMatchObject({ spec: { replicas: 0 }, status: { phase: 'Degraded' } });
+        const both = { status: { capabilities: 'ReadWrite' }, spec: aws('eu-west-2') };
+        const status = await api.patch(`${at}/a/status`, MERGE, both);
+        expect(status.body).toMatchObject({ spec: aws('eu-west-1'), status: { capabilities: 'ReadWrite' } });
         expect(status.body.metadata.generation).toBe(1);
 
-        const changed = await api.patch(`${at}/a`, MERGE, { spec: { restartAt: '2026-11-26T00:00:00Z' } });
+        const changed = await api.patch(`${at}/a`, MERGE, { ...both, status: { capabilities: 'WriteOnly' } });
         expect(changed.body.metadata.generation).toBe(2);
-        expect(changed.body.status).toEqual({ phase: 'Degraded' });
-        expect((await api.patch(`${at}/a`, MERGE, { spec: { restartAt: 'soon' } })).code).toBe(422);
+        expect(changed.body.status).toEqual({ capabilities: 'ReadWrite' });
+      });
+
+      test('is refused where a time is none', async () => {
+        const at = path(await namespace(), 'argoproj.io/v1alpha1', 'rollouts');
+        const rollout = { apiVersion: 'argoproj.io/v1alpha1', kind: 'Rollout', metadata: { name: 'a' } };
+
+        const { code, body } = await api.create(at, { ...rollout, spec: { restartAt: 'soon' } });
+
+        expect(code).toBe(422);
+        expect(body.details.causes).toEqual([expect.objectContaining({ field: 'spec.restartAt' })]);
       });
     });
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { systemClock } from '../../../shared/operations/clock.ts';
-import type { KubernetesClient } from '../kubernetes/api-client.ts';
+import { type KubernetesClient, MERGE } from '../kubernetes/api-client.ts';
 import type { ComponentChange, ComponentClient } from '../kubernetes/component-client.ts';
 import { type Kinds, newEvent } from '../kubernetes/controllers/client.ts';
 import {
@@ -37,6 +37,17 @@ type Plural = keyof typeof TYPES;
 /** What components look up, and so is kept at hand. */
 const WATCHED = (Object.keys(TYPES) as Plural[]).filter((plural) => plural !== 'events' && plural !== 'csidrivers');
 
+interface Telling {
+  readonly event: ObjectInput;
+  count: number;
+  /** The count that the server has. */
+  written: number;
+  isWriting: boolean;
+}
+
+/** Between two writes of one event: a pod that fails tells of it at every attempt. */
+const EVENT_MS = 200;
+
 /**
  * The API of a real server as the simulated components use it: a copy of what they read, kept by watches, and writes in
  * the order in which they were asked for, object by object.
@@ -51,7 +62,7 @@ export class RemoteClient implements ComponentClient {
   /** Object → its last write. */
   readonly #writes = new Map<string, Promise<unknown>>();
   /** What happened to whom → the event that tells it, and how often. */
-  readonly #told = new Map<string, { readonly name: string; count: number }>();
+  readonly #told = new Map<string, Telling>();
   #closed = false;
 
   /** @param failed hears of what a component cannot handle: a defect of the tests */
@@ -170,17 +181,29 @@ export class RemoteClient implements ComponentClient {
 
   recordEvent(about: KubernetesObject, type: 'Normal' | 'Warning', reason: string, message: string): void {
     const key = `${about.metadata.uid}/${reason}/${message}`;
-    const told = this.#told.get(key);
-    const event = newEvent(about, type, reason, message, this.#component, this.now());
-    const namespace = event.metadata?.namespace;
-    const write = told
-      ? this.#api.patch(`${pathOf('events', namespace)}/${told.name}`, 'application/merge-patch+json', {
-          count: ++told.count,
-          lastTimestamp: this.now(),
-        })
-      : this.create('events', namespace, event);
-    if (!told) this.#told.set(key, { name: event.metadata?.name ?? '', count: 1 });
-    Promise.resolve<unknown>(write).catch((error) => this.#closed || this.#failed(error));
+    const telling = this.#told.get(key) ?? {
+      event: newEvent(about, type, reason, message, this.#component, this.now()),
+      count: 0,
+      written: 0,
+      isWriting: false,
+    };
+    this.#told.set(key, telling);
+    telling.count += 1;
+    if (!telling.isWriting) this.#tellOf(telling).catch((error) => this.#closed || this.#failed(error));
+  }
+
+  /** One write at a time: what is told again meanwhile is counted, and written with the next. */
+  async #tellOf(telling: Telling): Promise<void> {
+    const { namespace, name } = telling.event.metadata ?? {};
+    telling.isWriting = true;
+    while (telling.written < telling.count && !this.#closed) {
+      const { count } = telling;
+      if (telling.written === 0) await this.create('events', namespace, { ...telling.event, count });
+      else await this.#api.patch(`${pathOf('events', namespace)}/${name}`, MERGE, { count, lastTimestamp: this.now() });
+      telling.written = count;
+      await delay(EVENT_MS, undefined, { ref: false });
+    }
+    telling.isWriting = false;
   }
 
   #edit<T extends KubernetesObject>(object: T, change: (draft: T) => void, subresource: string): Promise<void> {
