@@ -35,6 +35,8 @@ export interface MysqlFamilyServer {
   connect(account: Account, database?: string, programName?: string): Promise<Connection>;
   /** Runs statements, separated by semicolons, as the superuser over a connection of its own. */
   run(sql: string, database?: string): Promise<void>;
+  /** After a test ended its process. */
+  startAgain(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -149,6 +151,7 @@ export async function startMysqlFamily(flavour: MysqlFlavour, options: MysqlFami
       const connection = await connect(superuser, database);
       await connection.query(sql).finally(() => connection.end());
     },
+    startAgain: server.startAgain,
     stop: server.stop,
   };
 }

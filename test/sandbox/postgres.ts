@@ -49,6 +49,8 @@ export interface PostgresServer {
   connect(account: Account, database?: string): Promise<Client>;
   /** Runs statements as the superuser, over a connection of its own. */
   run(sql: string, database?: string): Promise<void>;
+  /** After a test ended its process. */
+  startAgain(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -121,6 +123,7 @@ export async function startPostgres(options: PostgresOptions): Promise<PostgresS
     log: server.log,
     connect,
     run,
+    startAgain: server.startAgain,
     stop: server.stop,
   };
 }

@@ -45,6 +45,8 @@ export interface RedisServer {
   connect(account: Account): Promise<RedisClient>;
   /** Runs one command as the superuser, over a connection of its own. */
   run(...command: readonly string[]): Promise<unknown>;
+  /** After a test ended its process. */
+  startAgain(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -154,6 +156,7 @@ export async function startRedis(options: RedisOptions): Promise<RedisServer> {
       const client = await connect(superuser);
       return client.sendCommand(command).finally(() => client.close());
     },
+    startAgain: server.startAgain,
     stop: server.stop,
   };
 }

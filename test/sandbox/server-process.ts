@@ -38,23 +38,33 @@ export interface ServerProcess {
   readonly pid: number;
   /** All that the server logged so far. */
   log(): string;
+  /** After a test ended the process: the same files, the same port, and another pid. */
+  startAgain(): Promise<void>;
   stop(): Promise<void>;
 }
 
 /**
  * A shell stands between us and the server: `read` returns when our end of its pipe closes, on purpose or because
- * this process died, and then it ends the server and removes the files, unless it was told to keep them.
+ * this process died, and then it ends the server and removes the files, unless it was told to keep them. Before that it
+ * can be told to start the server again.
  */
 const SUPERVISE = `
 folder=$1 signal=$2
 shift 2
-"$@" >"$folder/log" 2>&1 </dev/null &
-echo $! >"$folder/pid"
-read -r keep
-kill -"$signal" $!
-kill -CONT $! # a test may have stopped it
-wait $!
-[ "$keep" = keep ] || { cd / && rm -rf "$folder"; }
+run() {
+  "$@" >>"$folder/log" 2>&1 </dev/null &
+  server=$!
+  echo $server >"$folder/pid"
+}
+run "$@"
+while read -r order && [ "$order" = again ]; do
+  wait $server # whoever ends it
+  run "$@"
+done
+kill -"$signal" $server
+kill -CONT $server # a test may have stopped it
+wait $server
+[ "$order" = keep ] || { cd / && rm -rf "$folder"; }
 `;
 
 /**
@@ -80,6 +90,12 @@ export async function startServerProcess(options: ServerProcessOptions): Promise
         port,
         pid: Number(read('pid')),
         log,
+        async startAgain() {
+          const before = read('log').length;
+          supervisor.stdin?.write('again\n');
+          const again = await outcomeOf(() => read('log').slice(before), ready, gaveUp);
+          if (!ready.test(again)) throw new Error(`${name} did not start again:\n${again.slice(-2000)}`);
+        },
         async stop() {
           lastLog ||= log();
           await end(supervisor);

@@ -9,12 +9,9 @@ import type { StrategyName } from '../../../shared/rotation/strategy.ts';
 import { CURRENT, PENDING, PREVIOUS, STANDBY } from '../../../shared/secrets/port.ts';
 import { describeOnServer } from '../../sandbox/describe-server.ts';
 import { eventually } from '../../sandbox/eventually.ts';
-import { mariadbIsInstalled } from '../../sandbox/mariadb.ts';
-import { mysqlIsInstalled } from '../../sandbox/mysql.ts';
-import { postgresIsInstalled } from '../../sandbox/postgres.ts';
-import { redisIsInstalled } from '../../sandbox/redis.ts';
 import { startTcpProxy, type TcpProxy } from '../../sandbox/tcp-proxy.ts';
-import { type RealServer, startRealMariadb, startRealMysql, startRealPostgres, startRealRedis } from './real-server.ts';
+import { ONE_OF_EACH } from './one-of-each.ts';
+import type { RealServer } from './real-server.ts';
 import { startWiredAccount, type WiredAccount, type WiredApplication } from './wired-application.ts';
 
 /*
@@ -30,39 +27,7 @@ const ELSEWHERE: { readonly [strategy in StrategyName]?: string } = {
 
 const DONE = ['created', 'set', 'tested', 'promoted'];
 
-const SERVERS: readonly {
-  readonly name: string;
-  readonly isInstalled: boolean;
-  readonly strategies: readonly StrategyName[];
-  start(): Promise<RealServer>;
-}[] = [
-  {
-    name: 'PostgreSQL 18',
-    isInstalled: postgresIsInstalled(18),
-    strategies: ['single-user', 'alternating-users', 'user-pair'],
-    start: () => startRealPostgres(18),
-  },
-  {
-    name: 'MySQL 9.7',
-    isInstalled: mysqlIsInstalled('9.7'),
-    strategies: ['dual-password', 'alternating-users'],
-    start: () => startRealMysql({ version: '9.7' }),
-  },
-  {
-    name: 'MariaDB 11.8',
-    isInstalled: mariadbIsInstalled('11.8'),
-    strategies: ['user-pair', 'alternating-users'],
-    start: () => startRealMariadb({ version: '11.8' }),
-  },
-  {
-    name: 'Redis 8',
-    isInstalled: redisIsInstalled({ kind: 'redis', version: 8 }),
-    strategies: ['single-user', 'dual-password'],
-    start: () => startRealRedis({ kind: 'redis', version: 8 }),
-  },
-];
-
-for (const { name, isInstalled, strategies, start } of SERVERS)
+for (const { name, isInstalled, strategies, start } of ONE_OF_EACH)
   describeOnServer(isInstalled, `a person at work during a rotation on ${name}`, () => {
     let server: RealServer;
     let account: WiredAccount;

@@ -30,7 +30,9 @@ export interface Application {
   login(stage: string): Promise<Account | undefined>;
   /** Whether the server lets the login of this label in, to read. */
   works(stage: string): Promise<boolean>;
-  /** Every password that this application's secret has ever held. */
+  /** Every login that this application's secret has ever held. */
+  logins(): readonly Account[];
+  /** And every password. */
   passwords(): readonly string[];
 }
 
@@ -99,10 +101,11 @@ export async function createApplication(
       const account = await login(stage);
       return account !== undefined && (await server.canRead(account));
     },
-    passwords: () =>
+    logins: () =>
       [...rig.secrets.secret(arn).versions.values()].flatMap(({ value }) =>
-        value === undefined ? [] : [JSON.parse(value).password],
+        value === undefined ? [] : [JSON.parse(value) as Account],
       ),
+    passwords: () => application.logins().map(({ password }) => password),
   };
   if (strategy === 'user-pair') await application.createPeer();
   if (!(await application.works(CURRENT))) throw new Error('the application cannot use its own database');

@@ -21,6 +21,7 @@ import type { Account } from '../../sandbox/server-process.ts';
 export interface RealServer {
   readonly host: string;
   readonly port: number;
+  readonly pid: number;
   readonly admin: Account;
   readonly rekey: Database;
   /** Keys of a secret's JSON beside host, port and login. */
@@ -31,9 +32,15 @@ export interface RealServer {
   createUser(account: Account, strategy: StrategyName): Promise<void>;
   /** Whether the server lets it in, to read. @throws what is not the server's refusal of the login */
   canRead(account: Account): Promise<boolean>;
+  /** Behind Rekey's back: this is the user's one password from now on. */
+  give(account: Account): Promise<unknown>;
+  /** Whom the server refused so far, by its own log: each refused login is the user's name once more. */
+  refusals(): Promise<readonly string[]>;
   /** A session, to be ended by the caller. */
   open(account: Account): Promise<() => Promise<unknown>>;
   log(): string;
+  /** After a test ended its process. */
+  startAgain(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -76,6 +83,9 @@ export async function startRealPostgres(
         await superuser.end();
       }
     },
+    give: ({ username, password }) =>
+      server.run(`ALTER ROLE "${username.replaceAll('"', '""')}" PASSWORD '${password}'`),
+    refusals: async () => refusedIn(server.log(), /password authentication failed for user "([^"]+)"/g),
     async canRead(account) {
       let client: Awaited<ReturnType<PostgresServer['connect']>>;
       try {
@@ -136,6 +146,11 @@ function asRealServer<Server extends MysqlFamilyServer>(
         await superuser.end();
       }
     },
+    give: ({ username, password }) =>
+      server.run(
+        `ALTER USER ${username} IDENTIFIED BY '${password}'${engine === 'mysql' ? `; ALTER USER ${username} DISCARD OLD PASSWORD` : ''}`,
+      ),
+    refusals: async () => refusedIn(server.log(), /Connect\s+Access denied for user '([^']+)'@/g),
     async canRead(account) {
       try {
         const connection = await server.connect(account, server.database);
@@ -167,6 +182,13 @@ export async function startRealRedis(id: RedisServerId): Promise<RedisServer & R
     async createUser({ username, password }) {
       await server.run('ACL', 'SETUSER', username, 'on', `>${password}`, '~orders', '+get', ...ACL_RIGHTS);
     },
+    give: ({ username, password }) => server.run('ACL', 'SETUSER', username, 'resetpass', `>${password}`),
+    async refusals() {
+      const entries = (await server.run('ACL', 'LOG', '1000')) as { reason: string; username: string; count: number }[];
+      return entries.flatMap(({ reason, username, count }) =>
+        reason === 'auth' ? Array<string>(count).fill(username) : [],
+      );
+    },
     async canRead(account) {
       try {
         const client = await server.connect(account);
@@ -179,3 +201,6 @@ export async function startRealRedis(id: RedisServerId): Promise<RedisServer & R
     },
   };
 }
+
+const refusedIn = (log: string, refusal: RegExp): string[] =>
+  [...log.matchAll(refusal)].map(([, username = '']) => username);
