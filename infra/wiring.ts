@@ -208,5 +208,5 @@ export const SWEEP_EVERY_MINUTES = 15;
 
 export const WATCH_EVERY_MINUTES = 60;
 
-/** The groups that infra/kubernetes/rekey.yaml gives rights to: one that rolls workloads, one that only looks. */
+/** The groups that infra/kubernetes/base/rekey.yaml gives rights to: one that rolls workloads, one that only looks. */
 export const KUBERNETES_GROUPS = { sync: 'rekey', sweep: 'rekey-sweep' } as const;

@@ -8,7 +8,9 @@ interface Rule {
   verbs: string[];
 }
 
-const documents = parseAllDocuments(readFileSync('infra/kubernetes/rekey.yaml', 'utf8')).map((each) => each.toJS());
+const documents = parseAllDocuments(readFileSync('infra/kubernetes/base/rekey.yaml', 'utf8')).map((each) =>
+  each.toJS(),
+);
 const roles: { metadata: { name: string }; rules: Rule[] }[] = documents.filter(({ kind }) => kind === 'ClusterRole');
 const bindings: { roleRef: { name: string }; subjects: { kind: string; name: string }[] }[] = documents.filter(
   ({ kind }) => kind === 'ClusterRoleBinding',

@@ -34,7 +34,7 @@ import { type KubernetesOptions, type KubernetesSandbox, startKubernetes } from 
 import { type PostgresServer, type PostgresVersion, startPostgres } from './postgres.ts';
 
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url));
-export const RBAC = fileURLToPath(new URL('../../infra/kubernetes/rekey.yaml', import.meta.url));
+export const RBAC = fileURLToPath(new URL('../../infra/kubernetes/base/rekey.yaml', import.meta.url));
 
 export const CLUSTER = 'demo';
 
