@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { bundle as build } from '../infra/bundling.ts';
 import { STRATEGIES } from '../shared/rotation/strategy.ts';
+import { isBuilt } from '../test/sandbox/control-plane/programs.ts';
 import type { AwsFunctions } from './contenders.ts';
 import { type BenchEngine, ENGINES, functionOf } from './engines.ts';
 import { benchLogins } from './logins.ts';
@@ -13,12 +14,17 @@ import { machine } from './machine.ts';
 import { plotOf } from './plot.ts';
 import { markdownOf, type RotationReport } from './report.ts';
 import { benchRotation } from './rotation.ts';
+import { benchSync } from './sync/bench.ts';
+import { type SyncReport, syncMarkdownOf, syncPlotOf } from './sync/report.ts';
 
 const USAGE = `npm run bench -- rotation [--aws DIR [--python PROGRAM]] [--rounds N] [--cold-rounds N]
 npm run bench -- logins [--rotations N]
-  both: [--engine NAME]… [--strategy NAME]… [--out DIR]
+  both: [--engine NAME]… [--strategy NAME]…
+npm run bench -- sync [--deployments N]… [--consumers N]… [--sync-rounds N]
+  all: [--out DIR]
 
-Needs the servers of npm run servers; bench/README.md says what is measured.`;
+rotation and logins need the servers of npm run servers, sync the programs that npm run cluster builds.
+bench/README.md says what is measured.`;
 
 const RESULTS = fileURLToPath(new URL('./results/', import.meta.url));
 
@@ -46,6 +52,14 @@ switch (positionals[0]) {
     const results = await ofEachEngine((engine, bundle) => benchLogins(engine, { ...bench, bundle }));
     const report: LoginsReport = { ...about, results };
     await write('logins', report, loginsMarkdownOf(report));
+    break;
+  }
+  case 'sync': {
+    if (!isBuilt()) throw new Error('the control plane is not built: npm run cluster builds and starts it');
+    const [deployments, consumers] = [counts('deployments'), counts('consumers')];
+    const results = await benchSync({ deployments, consumers, rounds: count('sync-rounds'), say: console.log });
+    const report: SyncReport = { ...about, results };
+    await write('sync', report, syncMarkdownOf(report), syncPlotOf(results));
     break;
   }
   default:
@@ -84,8 +98,17 @@ async function write(name: string, report: object, markdown: string, plot?: stri
   console.log(`\n${markdown}\n→ ${file('md')}`);
 }
 
-function count(option: 'rounds' | 'cold-rounds' | 'rotations'): number {
-  const n = Number(values[option]);
+function count(option: 'rounds' | 'cold-rounds' | 'rotations' | 'sync-rounds'): number {
+  return natural(option, values[option]);
+}
+
+/** In the order in which they are measured. */
+function counts(option: 'deployments' | 'consumers'): readonly number[] {
+  return values[option].map((value) => natural(option, value)).sort((one, two) => one - two);
+}
+
+function natural(option: string, value: string): number {
+  const n = Number(value);
   if (!Number.isInteger(n) || n < 1) throw new Error(`--${option} must be a whole number from 1`);
   return n;
 }
@@ -107,6 +130,9 @@ function readArguments() {
         rounds: { type: 'string', default: '40' },
         'cold-rounds': { type: 'string', default: '15' },
         rotations: { type: 'string', default: '1000' },
+        deployments: { type: 'string', multiple: true, default: ['1000', '3000', '10000'] },
+        consumers: { type: 'string', multiple: true, default: ['200', '1000'] },
+        'sync-rounds': { type: 'string', default: '3' },
         out: { type: 'string', default: RESULTS },
         help: { type: 'boolean', default: false },
       },

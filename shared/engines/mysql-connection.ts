@@ -1,6 +1,6 @@
 import { connect, isIP } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import { authPlugins, createConnection } from 'mysql2';
+import { authPlugins, createConnection, type SslOptions } from 'mysql2';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 import type { SecretValue } from '../secrets/secret-value.ts';
@@ -66,23 +66,18 @@ export async function withConnection<T>(
   // The driver does not verify the name of a server that is known by its address alone.
   if (verified !== undefined && isIP(verified.name) !== 0)
     throw new RekeyError('HOST_NOT_ALLOWED', `a certificate cannot be verified for ${verified.name}`);
+  const authority = verified && authorityOf(verified.ca ?? trust.ca);
   const address = await resolveHost(host, trust.allowLoopback, deadline);
   const socket = connect({ host: address, port, noDelay: true });
   const driver = createConnection({
     // The address that was looked at, so that another answer of the resolver changes nothing; the name is for TLS.
     stream: () => socket,
     host: verified?.name ?? host,
+    port,
     user: credentials.username,
     password: password.expose(),
     ...(credentials.database !== '' && { database: credentials.database }),
-    ...(verified && {
-      ssl: {
-        ca: verified.ca ?? trust.ca,
-        minVersion: 'TLSv1.2',
-        rejectUnauthorized: true,
-        verifyIdentity: true,
-      },
-    }),
+    ...(authority && { ssl: authority.ssl }),
     // A server could otherwise ask for a file of ours.
     flags: ['-LOCAL_FILES'],
     authPlugins: {
@@ -131,7 +126,7 @@ export async function withConnection<T>(
       });
     };
     return await work({
-      certificate: certificateOf(stream()),
+      certificate: authority && certificateOf(stream(), authority, driver.config),
       run,
       async query<Row>(sql: string) {
         const [rows = []] = await run([sql]);
@@ -144,6 +139,23 @@ export async function withConnection<T>(
     if (failed === undefined) driver.end(() => {});
     socket.destroySoon();
   }
+}
+
+/** Those who may vouch for a server, and what the driver keeps of them for as long as it is given the same object. */
+interface Authority {
+  /** Read once: RDS's are over a hundred certificates. A session that was verified is resumed. */
+  readonly ssl: SslOptions;
+  /** By server. One whose session is resumed shows its certificate no more. */
+  readonly certificates: Map<string, ServerFacts['certificate']>;
+}
+
+const authorities = new Map<string, Authority>();
+
+function authorityOf(ca: string): Authority {
+  const ssl = { ca, minVersion: 'TLSv1.2', rejectUnauthorized: true, verifyIdentity: true };
+  const known = authorities.get(ca) ?? { ssl, certificates: new Map() };
+  authorities.set(ca, known);
+  return known;
 }
 
 /**
@@ -173,6 +185,13 @@ function certificateFaultOf(stream: unknown): string | undefined {
   return typeof fault === 'string' ? fault : undefined;
 }
 
-function certificateOf(stream: unknown): ServerFacts['certificate'] {
-  return stream instanceof TLSSocket ? certificateFacts(stream.getPeerCertificate()) : undefined;
+function certificateOf(
+  stream: unknown,
+  { certificates }: Authority,
+  { host, port }: { readonly host?: string | undefined; readonly port?: number | undefined },
+): ServerFacts['certificate'] {
+  if (!(stream instanceof TLSSocket)) return undefined;
+  const server = `${host}:${port}`;
+  if (!stream.isSessionReused()) certificates.set(server, certificateFacts(stream.getPeerCertificate()));
+  return certificates.get(server);
 }

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { checkServerIdentity, type PeerCertificate } from 'node:tls';
+import { checkServerIdentity, createSecureContext, type PeerCertificate, type SecureContext } from 'node:tls';
 import type { Credentials, ServerFacts } from './port.ts';
 
 /** Which servers may be believed. */
@@ -23,8 +23,7 @@ export function tlsOptions(
   if (transport?.kind === 'plaintext') return undefined;
   const name = transport?.serverName ?? host;
   return {
-    ca: transport?.ca ?? trust.ca,
-    minVersion: 'TLSv1.2',
+    secureContext: secureContextOf(transport?.ca ?? trust.ca),
     rejectUnauthorized: true,
     ...(isIP(name) === 0 ? { servername: name } : {}), // RFC 6066: no address there
     checkServerIdentity(_: string, certificate: PeerCertificate) {
@@ -33,6 +32,15 @@ export function tlsOptions(
       return fault;
     },
   } as const;
+}
+
+/** By its authorities: those of RDS are over a hundred certificates, more work to read than a handshake is. */
+const contexts = new Map<string, SecureContext>();
+
+function secureContextOf(ca: string): SecureContext {
+  const known = contexts.get(ca) ?? createSecureContext({ ca, minVersion: 'TLSv1.2' });
+  contexts.set(ca, known);
+  return known;
 }
 
 export function certificateFacts({ issuer, valid_to }: PeerCertificate): ServerFacts['certificate'] {

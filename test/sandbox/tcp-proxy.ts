@@ -9,6 +9,8 @@ export interface Traffic {
   readonly connection: number;
   readonly from: 'client' | 'server';
   readonly what: 'bytes' | 'end';
+  /** How many. */
+  readonly bytes: number;
 }
 
 /** Stands on loopback between clients and a server, and sees when bytes travel, not what they say. */
@@ -42,13 +44,13 @@ export async function startTcpProxy(serverPort: number): Promise<TcpProxy> {
     const forward = (from: 'client' | 'server', source: Socket, sink: Socket) => {
       sockets.add(source);
       source.on('data', (chunk) => {
-        watch({ connection, from, what: 'bytes' });
+        watch({ connection, from, what: 'bytes', bytes: chunk.length });
         if (fate(from) === 'pass') sink.write(chunk);
         else cut();
       });
       // What was written before an end still has to arrive; after an error nothing does.
       source.on('end', () => {
-        watch({ connection, from, what: 'end' });
+        watch({ connection, from, what: 'end', bytes: 0 });
         sink.end();
       });
       source.on('error', cut);

@@ -20,6 +20,8 @@ export interface ControlPlaneOptions {
   readonly clusterName: string;
   /** Whom the API server asks of tokens that are not the admin's: the URL of a TokenReview webhook, and its authority. */
   readonly tokenReview?: { readonly url: string; readonly caPem: string };
+  /** False: what is created stays as it was sent, for nothing acts on it. Default: true. */
+  readonly controllers?: boolean;
 }
 
 export interface ControlPlane {
@@ -78,9 +80,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     const api = new KubernetesClient({ endpoint, ca: authority.certificate, token: adminToken });
     try {
       await eventually('an API server that is ready', async () => (await api.get('/readyz')).code === 200);
+      const controllers = [
+        () => start('kube-controller-manager', { kubeconfig: admin }, CONTROLLER_MANAGER),
+        () => start('kube-scheduler', { kubeconfig: admin }, SCHEDULER),
+      ];
       await Promise.all([
-        start('kube-controller-manager', { kubeconfig: admin }, CONTROLLER_MANAGER),
-        start('kube-scheduler', { kubeconfig: admin }, SCHEDULER),
+        ...(options.controllers === false ? [] : controllers.map((controller) => controller())),
         install(api),
       ]);
     } finally {
