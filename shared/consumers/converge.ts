@@ -37,7 +37,7 @@ export interface Look {
 export const SWEEP_SECONDS = 900;
 
 /** The longest that one pass waits for a cluster before it goes on with the others. */
-const LOOK_MS = 30_000;
+export const LOOK_MS = 30_000;
 
 /**
  * `superseded`: another version is current, and its own event follows. `gone`: the secret is deleted. `left-to-sweep`:
@@ -210,8 +210,7 @@ async function act(
       },
     });
     if (!heard) return untold();
-    await recordTold(found, marker, deps, deadline);
-    return { kind: 'converged' };
+    return (await recordTold(found, marker, deps, deadline)) === 'moved' ? untold() : { kind: 'converged' };
   }
   if (plan.verdict === 'held') {
     const late = windowTooLate(findings, deps.clock.now());
@@ -268,15 +267,19 @@ export function isTold({ consumers }: Pick<Consumers, 'consumers'>, marker: Mark
   return consumers.some(({ workload }) => workload !== undefined && has(workload.annotations, toldOf(marker)));
 }
 
-/** Best effort: without it, a sweep has it told once more. Only a workload that Rekey has marked is written to. */
+/**
+ * Best effort: without it, a sweep has it told once more. Only a workload that Rekey has marked is written to.
+ * @returns `moved` when somebody else changed it at the same time: the next pass writes it
+ */
 async function recordTold({ consumers }: Consumers, marker: Marker, deps: ConvergeDeps, deadline: Deadline) {
   const one = consumers.find(({ workload }) => workload !== undefined && isMarked(workload, marker));
-  if (one?.workload === undefined || isTold({ consumers }, marker)) return;
+  if (one?.workload === undefined || isTold({ consumers }, marker)) return undefined;
   try {
     const cluster = deps.clusters.find(({ name }) => name === one.ref.cluster);
-    await cluster?.mark(one.workload, { onTemplate: [], onObject: [toldOf(marker)] }, deadline);
+    return await cluster?.mark(one.workload, { onTemplate: [], onObject: [toldOf(marker)] }, deadline);
   } catch (thrown) {
     deps.log.warn('could not record that people have heard', { ...one.ref, error: thrown });
+    return undefined;
   }
 }
 
