@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Marker } from '../../shared/cluster/port.ts';
+import { againOf, rolledOf, toldOf } from '../../shared/consumers/marker.ts';
 import { type ControlPlane, startControlPlane } from '../sandbox/control-plane/control-plane.ts';
 import { onRealKubernetes } from '../sandbox/control-plane/describe-real.ts';
 import { program } from '../sandbox/control-plane/programs.ts';
@@ -99,7 +101,20 @@ onRealKubernetes('the policy on what Rekey may change', () =>
         expect((await asRekey('PATCH', path, { metadata: { annotations: MARKER } })).code).toBe(200);
       });
 
+      test('writes what it remembers beside the marker, by the names of its own', async () => {
+        const [[annotation, versionId] = ['', '']] = Object.entries(MARKER);
+        const of = (...markers: readonly Marker[]) =>
+          Object.fromEntries(markers.map((marker) => [marker.annotation, marker.versionId]));
+        const marker = { annotation, versionId };
+        const patch = {
+          metadata: { annotations: of(rolledOf(marker), toldOf(marker)) },
+          ...template({ metadata: { annotations: of(marker, againOf(marker)) } }),
+        };
+        expect((await asRekey('PATCH', path, patch)).code).toBe(200);
+      });
+
       test.each<[string, object]>([
+        ['an annotation of another prefix', { metadata: { annotations: { 'evil.rekey.dev/app-db-AbCdEf': 'v2' } } }],
         ['an image', containers({ image: 'evil:1' })],
         ['a command', containers({ command: ['sh'] })],
         ['an environment variable', containers({ env: [{ name: 'A', value: 'b' }] })],
