@@ -161,6 +161,7 @@ function workloadOf(
     kind,
     namespace: metadata?.namespace ?? '',
     name: metadata?.name ?? '',
+    uid: metadata?.uid ?? '',
     resourceVersion: metadata?.resourceVersion ?? '',
     annotations: mapOf(metadata?.annotations),
     templateAnnotations: mapOf(template?.metadata?.annotations),

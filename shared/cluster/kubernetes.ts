@@ -14,6 +14,7 @@ import { Agent } from 'undici';
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
+import { createEventRecorder } from './kubernetes-events.ts';
 import {
   type ExternalSecretObject,
   type ExternalStoreObject,
@@ -98,6 +99,7 @@ export function createKubernetesCluster(
   let connection: { readonly url: string; readonly certificateAuthority: string; readonly agent: Agent } | undefined;
   // What the server serves is learned once per invocation, and anew in the next: it may have been upgraded.
   const sessions = new WeakMap<Deadline, Promise<Session>>();
+  const record = createEventRecorder(clock);
   const { name, region } = access;
 
   return {
@@ -228,6 +230,24 @@ export function createKubernetesCluster(
       });
     },
 
+    async note(workload, note, deadline) {
+      const { post, merge } = await session(deadline);
+      const { kind, namespace, name: of } = workload;
+      const events = `api/v1/namespaces/${namespace}/events`;
+      const unless = (status: number) => (error: unknown) => {
+        if (statusOf(error) !== status) throw error;
+        return undefined;
+      };
+      try {
+        await record(workload, note, {
+          create: (event) => post(events, event).catch(unless(409)),
+          patch: (event, change) => merge(`${events}/${event}`, change).catch(unless(404)),
+        });
+      } catch (error) {
+        throw translated(name, `writing an Event about ${kind} ${namespace}/${of}`, error);
+      }
+    },
+
     async close() {
       await connection?.agent.close();
       connection = undefined;
@@ -261,14 +281,16 @@ export function createKubernetesCluster(
       if (httpStatusCode >= 300) throw new ApiException(httpStatusCode, '', text, headers);
       return JSON.parse(text);
     };
+    const send = (method: HttpMethod, contentType: string) => (path: string, object: object) => {
+      const request = baseServer.makeRequestContext(`/${path}`, method);
+      request.setHeaderParam('Content-Type', contentType);
+      request.setBody(JSON.stringify(object));
+      return ask(request);
+    };
     return {
       objects: new KubernetesObjectApi(configuration),
-      async post(path, object) {
-        const request = baseServer.makeRequestContext(`/${path}`, HttpMethod.POST);
-        request.setHeaderParam('Content-Type', 'application/json');
-        request.setBody(JSON.stringify(object));
-        await ask(request);
-      },
+      post: send(HttpMethod.POST, 'application/json'),
+      merge: send(HttpMethod.PATCH, PatchStrategy.MergePatch),
       ...createLists(name, (path, query) => {
         const request = baseServer.makeRequestContext(`/${path}`, HttpMethod.GET);
         for (const [key, value] of Object.entries(query)) request.setQueryParam(key, value);
@@ -295,7 +317,9 @@ export function createKubernetesCluster(
 /** What one invocation asks the API server. */
 interface Session {
   readonly objects: KubernetesObjectApi;
-  post(path: string, object: object): Promise<void>;
+  /** Both answer with the object as it is then. */
+  post(path: string, object: object): Promise<unknown>;
+  merge(path: string, change: object): Promise<unknown>;
   readonly list: List;
   /** By which the server serves a kind; the newest one that Rekey knows until the kind was listed. */
   apiVersionOf(kind: Kind): string;

@@ -120,6 +120,7 @@ export interface Workload extends References {
   readonly kind: WorkloadKind;
   readonly namespace: string;
   readonly name: string;
+  readonly uid: string;
   /** Of this very state: a patch that names it changes nothing else. */
   readonly resourceVersion: string;
   readonly annotations: ReadonlyMap<string, string>;
@@ -227,6 +228,15 @@ export interface Marker {
   readonly versionId: string;
 }
 
+/** What people read of a workload with `kubectl describe`. */
+export interface Note {
+  readonly type: 'Normal' | 'Warning';
+  /** One word in CamelCase, for programs. */
+  readonly reason: string;
+  /** A sentence of at most 1,024 characters; it holds no secret value. */
+  readonly message: string;
+}
+
 export interface Marks {
   /** One that is new there rolls the workload. */
   readonly onTemplate: readonly Marker[];
@@ -272,6 +282,8 @@ export interface Cluster {
    * @returns `refused` when a budget does not allow it now; `moved` when the pod is gone, or is another one by now
    */
   evict(pod: Pod, deadline: Deadline): Promise<'evicted' | 'refused' | 'moved'>;
+  /** Writes it beside the workload. The same words again become a count. */
+  note(workload: Workload, note: Note, deadline: Deadline): Promise<void>;
 }
 
 /** The way into a cluster. */

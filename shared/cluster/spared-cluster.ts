@@ -26,8 +26,10 @@ export function sparedCluster(cluster: Cluster, clock: Pick<Clock, 'now'>): Clus
     }
   }
 
+  // Whether an Event could be written says nothing about the rest.
   const spared: Record<string, unknown> = { ...cluster };
   for (const [member, value] of Object.entries(cluster))
-    if (typeof value === 'function') spared[member] = (...args: unknown[]) => ask(() => value.apply(cluster, args));
+    if (typeof value === 'function' && member !== 'note')
+      spared[member] = (...args: unknown[]) => ask(() => value.apply(cluster, args));
   return spared as unknown as Cluster;
 }

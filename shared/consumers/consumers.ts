@@ -61,14 +61,22 @@ export interface JudgedPod {
   readonly verdict: Verdict;
 }
 
+export interface Fault {
+  /** The object, for a log. */
+  readonly where: string;
+  readonly why: string;
+  /** Whose annotation it is. */
+  readonly consumer?: ConsumerRef;
+}
+
 export interface Consumers {
   readonly consumers: readonly Consumer[];
   /** What has to be read again for the version to be where consumers take it from. */
   readonly syncs: readonly ForceSync[];
   /** Uses that never move. */
   readonly pinned: readonly Unproved[];
-  /** Classes and annotations that cannot be read, for a log: `where` names the object. */
-  readonly faults: readonly { readonly where: string; readonly why: string }[];
+  /** Classes and annotations that cannot be read. */
+  readonly faults: readonly Fault[];
 }
 
 const MODE = 'rekey.dev/mode';
@@ -117,7 +125,7 @@ export function consumersOf(secret: SecretIdentity, marker: Marker, snapshot: Sn
 
   const consumers: Consumer[] = [];
   const pinned: Unproved[] = [];
-  const allFaults = [...faults];
+  const allFaults: Fault[] = [...faults];
 
   const usesIn = (namespace: string, names: readonly string[]) =>
     new Map(
@@ -155,7 +163,8 @@ export function consumersOf(secret: SecretIdentity, marker: Marker, snapshot: Sn
     if (!named && !follows(used) && untold.length === 0) continue;
 
     const steering = steeringOf(workload);
-    for (const why of steering.faults) allFaults.push({ where: `${cluster.name}: ${kind} ${namespace}/${name}`, why });
+    for (const why of steering.faults)
+      allFaults.push({ where: `${cluster.name}: ${kind} ${namespace}/${name}`, why, consumer: ref });
     const id = idOf(kind, namespace, name);
     const pods = judged(podsByController.get(id) ?? [], (pod) =>
       claim(marker, usesIn(namespace, pod.secretProviderClasses), named, steering.mode, unrecorded(pod)),

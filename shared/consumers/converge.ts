@@ -9,6 +9,7 @@ import { parseTags, type SecretOptions } from '../secrets/tags.ts';
 import { carryOut } from './carry-out.ts';
 import { type Consumers, consumersOf, namespacesUsing, type Snapshot } from './consumers.ts';
 import { againOf, has, markerOf, rolledOf, toldOf } from './marker.ts';
+import { notesOf, writeNotes } from './notes.ts';
 import { observe } from './observe.ts';
 import { idOf, idOfMark, isMarked, type Mark, opensAt, type Plan, planSync } from './plan.ts';
 import { describeLive, SIBLING_WAIT_MS, type Siblings, siblingsAmong } from './siblings.ts';
@@ -210,6 +211,7 @@ async function act(
       },
     });
     if (!heard) return untold();
+    await writeNotes(notesOf(plan, found, [], { secretName: look.secretName, marker }), deps, deadline);
     return (await recordTold(found, marker, deps, deadline)) === 'moved' ? untold() : { kind: 'converged' };
   }
   if (plan.verdict === 'held') {
@@ -229,6 +231,7 @@ async function act(
     );
     await tell({ type: 'Sync Started', detail: { ...ofSecret, consumers: consumers.map(({ ref }) => ref) } });
   }
+  await writeNotes(notesOf(plan, found, marked, { secretName: look.secretName, marker }), deps, deadline);
   const rolled = new Set([...(look.rolled ?? []), ...marked]);
   const next: Look = { ...look, told: [...told], ...(rolled.size > 0 && { rolled: [...rolled] }) };
   if (look.passesLeft !== undefined) return afterSweep(next, look.passesLeft, acted, deps.clock.now());

@@ -109,7 +109,7 @@ export async function explain(secretId: string, deps: ExplainDeps, deadline: Dea
     ),
     stages,
     pinned,
-    faults,
+    faults: faults.map(({ where, why }) => ({ where, why })),
     timing: timingOf(options, deadlines.rollByMs, nowMs),
   };
 }

@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { KUBERNETES_GROUPS } from '../../infra/wiring.ts';
+import { markerOf } from '../../shared/consumers/marker.ts';
 import type { ConsumerProof } from '../../shared/operations/events.ts';
 import { onRealKubernetes } from '../sandbox/control-plane/describe-real.ts';
 import { type RealKubernetes, startRealKubernetes } from '../sandbox/control-plane/index.ts';
@@ -20,6 +21,7 @@ import {
   readSecretAs,
   startEnvironment,
 } from '../sandbox/environment.ts';
+import { eventually } from '../sandbox/eventually.ts';
 import { KubernetesClient } from '../sandbox/kubernetes/api-client.ts';
 import { Announcements } from './announcements.ts';
 import { createPlainSecret } from './team.ts';
@@ -61,6 +63,25 @@ onRealKubernetes('sync on a real control plane', () =>
       const command = ['--kubeconfig', join(folder, 'kubeconfig'), ...args];
       const { stdout } = await promisify(execFile)(program('kubectl'), command, { env: { HOME: folder } });
       return stdout.trim();
+    }
+
+    /** The command that docs/events.md gives, and what it says of each pod. */
+    async function proofByHand(arn: string, namespace: string): Promise<readonly object[]> {
+      const docs = await readFile(join(import.meta.dirname, '../../docs/events.md'), 'utf8');
+      const [, command = ''] = /^(kubectl get pods,[^`]*?)\n```/m.exec(docs) ?? [];
+      const words = command
+        .replaceAll(/\\\n\s*/g, '')
+        .replace('<namespace>', namespace)
+        .replace('<marker>', markerOf({ arn, name: namespace }, '').annotation.replaceAll('.', '\\.'))
+        .replaceAll("'", '')
+        .split(' ');
+      const [, ...lines] = (await kubectl(...words.slice(1))).split('\n');
+      const rows = lines.map((line) => line.split(/\s+/));
+      const records = new Map(rows.filter(([kind]) => kind !== 'Pod').map(([, , pod, , version]) => [pod, version]));
+      return rows
+        .filter(([kind]) => kind === 'Pod')
+        .map(([, pod = '', , node, , startedAt]) => ({ pod, node, mountedVersion: records.get(pod), startedAt }))
+        .sort((left, right) => left.pod.localeCompare(right.pod));
     }
 
     test('rolls the canary first, then the others, and proves every pod', async () => {
@@ -105,6 +126,23 @@ onRealKubernetes('sync on a real control plane', () =>
       // One template before, one after: one restart each.
       const sets = await kubectl('-n', 'shop', 'get', 'replicasets', '-o', 'name');
       expect(sets.split('\n')).toHaveLength(4);
+
+      await eventually('what kubectl describe says', async () => {
+        const told = await kubectl('-n', 'shop', 'describe', 'deployment', 'storefront');
+        const what = `secret ${secret.name}, version ${versionId}`;
+        return told.includes(`Restarted for ${what}`) && told.includes(`Proved to run on ${what} (pods: 2)`);
+      });
+      expect(await proofByHand(secret.arn, 'shop')).toEqual(
+        consumers
+          .flatMap(({ pods }) => pods)
+          .map(({ pod, node, mountedVersion, startedAt }) => ({
+            pod,
+            node,
+            mountedVersion,
+            startedAt: whole(startedAt),
+          }))
+          .sort((left, right) => left.pod.localeCompare(right.pod)),
+      );
     });
 
     test.each(Object.values(KUBERNETES_GROUPS))('the group %s may read workloads, and no Secret', async (group) => {
@@ -129,6 +167,9 @@ onRealKubernetes('sync on a real control plane', () =>
     });
   }),
 );
+
+/** As Kubernetes writes it. */
+const whole = (time: string) => `${time.slice(0, 19)}Z`;
 
 function workload(kind: string, name: string, annotations = {}) {
   const csi = {

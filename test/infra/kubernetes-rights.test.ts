@@ -54,10 +54,11 @@ const MARK = [
 ];
 const FORCE_SYNC = ['patch external-secrets.io/clusterexternalsecrets', 'patch external-secrets.io/externalsecrets'];
 const EVICT = ['create /pods/eviction'];
+const NOTE = ['create /events', 'patch /events'];
 
 describe('rights in Kubernetes', () => {
-  test('of rekey are to look, to patch workloads and ExternalSecrets, and to evict pods', () => {
-    expect(rightsOf('rekey')).toEqual([...LOOK, ...LIST, ...MARK, ...FORCE_SYNC, ...EVICT].sort());
+  test('of rekey are to look, to patch workloads and ExternalSecrets, to evict pods and to write Events', () => {
+    expect(rightsOf('rekey')).toEqual([...LOOK, ...LIST, ...MARK, ...FORCE_SYNC, ...EVICT, ...NOTE].sort());
   });
 
   test('of rekey-sweep are to look', () => {

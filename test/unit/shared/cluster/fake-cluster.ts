@@ -27,6 +27,8 @@ export interface FakeCluster {
   failure: RekeyError | undefined;
   /** Namespace and name, in the order they were marked. */
   readonly marked: string[];
+  /** `name: reason: message`, in the order they were written. */
+  readonly notes: string[];
 }
 
 export function createFakeCluster(name = 'prod', region = 'eu-west-1'): FakeCluster {
@@ -46,6 +48,7 @@ export function createFakeCluster(name = 'prod', region = 'eu-west-1'): FakeClus
     protectedPods: new Set(),
     failure: undefined,
     marked: [],
+    notes: [],
     cluster: {
       name,
       region,
@@ -85,6 +88,10 @@ export function createFakeCluster(name = 'prod', region = 'eu-west-1'): FakeClus
         };
         fake.externalSecrets = fake.externalSecrets.map((one) => (isSteered(one) ? { ...one, steering } : one));
         return 'forced';
+      },
+
+      async note({ name }, { reason, message }) {
+        answer(fake.notes).push(`${name}: ${reason}: ${message}`);
       },
 
       async evict({ namespace, name, uid }) {

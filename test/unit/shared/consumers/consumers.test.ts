@@ -244,7 +244,13 @@ describe('how people steer it', () => {
     const { consumers, faults } = steered({ 'rekey.dev/mode': 'of' });
 
     expect(consumers[0]).toMatchObject({ mode: 'off' });
-    expect(faults).toEqual([{ where: 'prod: Deployment shop/orders', why: expect.stringContaining('rekey.dev/mode') }]);
+    expect(faults).toEqual([
+      {
+        where: 'prod: Deployment shop/orders',
+        why: expect.stringContaining('rekey.dev/mode'),
+        consumer: { cluster: 'prod', kind: 'Deployment', namespace: 'shop', name: 'orders' },
+      },
+    ]);
   });
 
   test('rekey.dev/wave', () => {

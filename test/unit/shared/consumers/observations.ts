@@ -47,6 +47,7 @@ export function workloadOf(over: Partial<Workload> = {}): Workload {
     kind: 'Deployment',
     namespace: 'shop',
     name: 'orders',
+    uid: `uid-of-${over.name ?? 'orders'}`,
     resourceVersion: '100',
     annotations: new Map(),
     templateAnnotations: new Map(),
