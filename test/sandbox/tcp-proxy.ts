@@ -16,6 +16,8 @@ export interface Traffic {
 /** Stands on loopback between clients and a server, and sees when bytes travel, not what they say. */
 export interface TcpProxy {
   readonly port: number;
+  /** How many were opened so far, whether or not anything was said. */
+  connections(): number;
   /** Undefined lets everything pass. */
   onChunk(fate: ChunkFate | undefined): void;
   /** Undefined tells nobody. */
@@ -64,6 +66,7 @@ export async function startTcpProxy(serverPort: number): Promise<TcpProxy> {
 
   return {
     port: (server.address() as AddressInfo).port,
+    connections: () => connections,
     onChunk(next) {
       fate = next ?? (() => 'pass');
     },
