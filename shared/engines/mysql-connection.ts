@@ -192,6 +192,6 @@ function certificateOf(
 ): ServerFacts['certificate'] {
   if (!(stream instanceof TLSSocket)) return undefined;
   const server = `${host}:${port}`;
-  if (!stream.isSessionReused()) certificates.set(server, certificateFacts(stream.getPeerCertificate()));
+  if (!stream.isSessionReused()) certificates.set(server, certificateFacts(stream.getPeerCertificate(true)));
   return certificates.get(server);
 }

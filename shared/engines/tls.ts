@@ -1,5 +1,11 @@
 import { isIP } from 'node:net';
-import { checkServerIdentity, createSecureContext, type PeerCertificate, type SecureContext } from 'node:tls';
+import {
+  checkServerIdentity,
+  createSecureContext,
+  type DetailedPeerCertificate,
+  type PeerCertificate,
+  type SecureContext,
+} from 'node:tls';
 import type { Credentials, ServerFacts } from './port.ts';
 
 /** Which servers may be believed. */
@@ -18,7 +24,7 @@ export interface Trust {
 export function tlsOptions(
   { host, transport }: Credentials,
   trust: Trust,
-  seen: (certificate: PeerCertificate) => void,
+  seen: (certificate: DetailedPeerCertificate) => void,
 ) {
   if (transport?.kind === 'plaintext') return undefined;
   const name = transport?.serverName ?? host;
@@ -28,7 +34,8 @@ export function tlsOptions(
     ...(isIP(name) === 0 ? { servername: name } : {}), // RFC 6066: no address there
     checkServerIdentity(_: string, certificate: PeerCertificate) {
       const fault = checkServerIdentity(name, certificate);
-      if (fault === undefined) seen(certificate);
+      // Node passes it with its issuers, whatever the type says (lib/_tls_wrap.js).
+      if (fault === undefined) seen(certificate as DetailedPeerCertificate);
       return fault;
     },
   } as const;
@@ -43,8 +50,19 @@ function secureContextOf(ca: string): SecureContext {
   return known;
 }
 
-export function certificateFacts({ issuer, valid_to }: PeerCertificate): ServerFacts['certificate'] {
-  return { issuer: [issuer.O, issuer.CN].filter(Boolean).join(', '), validUntilMs: Date.parse(valid_to) };
+/** @param certificate with its issuers, as `checkServerIdentity` and `getPeerCertificate(true)` give it */
+export function certificateFacts(certificate: DetailedPeerCertificate): ServerFacts['certificate'] {
+  const { issuer } = certificate;
+  const ends = [...chainOf(certificate)].map(({ valid_to }) => Date.parse(valid_to));
+  return { issuer: [issuer.O, issuer.CN].filter(Boolean).join(', '), validUntilMs: Math.min(...ends) };
+}
+
+/** Up to the authority that is trusted, which stands as its own issuer. */
+function* chainOf(certificate: DetailedPeerCertificate): Iterable<DetailedPeerCertificate> {
+  yield certificate;
+  const { issuerCertificate } = certificate;
+  // The type promises an issuer, but there is none where Node found none.
+  if (issuerCertificate !== undefined && issuerCertificate !== certificate) yield* chainOf(issuerCertificate);
 }
 
 /** Codes of OpenSSL's certificate checks, as Node names them, and of its TLS stack. */
