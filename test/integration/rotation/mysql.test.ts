@@ -162,7 +162,7 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('rotation on MySQL %s', (ve
       });
 
       await server.run(`GRANT SELECT ON other.t TO ${username}_clone`);
-      expect(await application.rotate()).toEqual(['alreadyCreated', 'alreadySet', 'tested', 'promoted']);
+      expect(await application.rotate()).toEqual(['alreadyCreated', 'set', 'tested', 'promoted']);
     });
   });
 
