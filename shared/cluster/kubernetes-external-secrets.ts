@@ -1,6 +1,6 @@
 import { durationMs } from './go-duration.ts';
 import { type Condition, type KubernetesObject, mapOf, msOf, type ObjectMeta } from './kubernetes-objects.ts';
-import type { ExternalRefresh, ExternalSecret, ExternalSource, ExternalStore, StoreRef } from './port.ts';
+import type { ExternalRefresh, ExternalSecret, ExternalSource, ExternalStore, NamePattern, StoreRef } from './port.ts';
 
 /** Kinds of the External Secrets Operator, by the fields of its API (sync.md 4.1, 4.2). */
 
@@ -67,14 +67,23 @@ export function makerOf({ metadata }: KubernetesObject): string | undefined {
   return metadata?.ownerReferences?.find(({ kind }) => kind === 'ClusterExternalSecret')?.name;
 }
 
-export function externalSecretOf(object: ExternalSecretObject): ExternalSecret {
+/** The regular expressions by which it looks secrets up. */
+export function patternsOf({ spec }: ExternalSecretObject): readonly string[] {
+  return (spec?.dataFrom ?? []).flatMap(({ find }) => find?.name?.regexp ?? []);
+}
+
+/** @param patterns of {@link patternsOf}, by their text */
+export function externalSecretOf(
+  object: ExternalSecretObject,
+  patterns: ReadonlyMap<string, NamePattern>,
+): ExternalSecret {
   const { metadata, spec, status } = object;
   const ready = status?.conditions?.find(({ type }) => type === 'Ready');
   return {
     namespace: metadata?.namespace ?? '',
     name: metadata?.name ?? '',
     target: targetOf(object),
-    sources: sourcesOf(spec),
+    sources: sourcesOf(spec, patterns),
     refresh: refreshOf(spec),
     immutable: spec?.target?.immutable === true,
     steering: steeringOf('ExternalSecret', metadata),
@@ -100,7 +109,10 @@ function targetOf({ metadata, spec, status }: ExternalSecretObject): string | un
   return status?.binding?.name || name || metadata?.name;
 }
 
-function sourcesOf(spec: ExternalSecretObject['spec']): readonly ExternalSource[] {
+function sourcesOf(
+  spec: ExternalSecretObject['spec'],
+  patterns: ReadonlyMap<string, NamePattern>,
+): readonly ExternalSource[] {
   const store = (own: StoreRefObject | undefined): StoreRef => {
     const { kind, name = '' } = own ?? spec?.secretStoreRef ?? {};
     return { kind: kind === 'ClusterSecretStore' ? kind : 'SecretStore', name };
@@ -111,8 +123,9 @@ function sourcesOf(spec: ExternalSecretObject['spec']): readonly ExternalSource[
     ...(spec?.data ?? []).flatMap(({ remoteRef, sourceRef }) => keyed(remoteRef, sourceRef?.storeRef)),
     ...(spec?.dataFrom ?? []).flatMap(({ extract, find, sourceRef }): ExternalSource[] => {
       if (find === undefined) return keyed(extract, sourceRef?.storeRef);
-      const { path = '', name, tags } = find;
-      return [{ kind: 'find', store: store(sourceRef?.storeRef), path, name: name?.regexp, tags: mapOf(tags) }];
+      const { path = '', tags } = find;
+      const name = patterns.get(find.name?.regexp ?? '');
+      return [{ kind: 'find', store: store(sourceRef?.storeRef), path, name, tags: mapOf(tags) }];
     }),
   ];
 }

@@ -14,6 +14,7 @@ import { Agent } from 'undici';
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
+import { goRegexp } from './go-regexp.ts';
 import { createEventRecorder } from './kubernetes-events.ts';
 import {
   type ExternalSecretObject,
@@ -21,6 +22,7 @@ import {
   externalSecretOf,
   externalStoreOf,
   makerOf,
+  patternsOf,
   steeredBy,
 } from './kubernetes-external-secrets.ts';
 import type { KubernetesObject } from './kubernetes-objects.ts';
@@ -45,7 +47,7 @@ import {
   type RolloutObject,
   type StatefulSetObject,
 } from './kubernetes-workloads.ts';
-import type { Cluster, ClusterAccess, Marker, Marks, Mount, Pod, Workload } from './port.ts';
+import type { Cluster, ClusterAccess, Marker, Marks, Mount, NamePattern, Pod, Workload } from './port.ts';
 
 /** Objects per page of a list. */
 const PAGE = 500;
@@ -127,13 +129,14 @@ export function createKubernetesCluster(
 
     async externalSecrets(deadline) {
       const { list } = await session(deadline);
-      const found = await list(KINDS.externalSecrets, (one: ExternalSecretObject) => ({
-        secret: externalSecretOf(one),
-        maker: makerOf(one),
-      }));
+      const patterns = new Map<string, NamePattern>();
+      const found = await list(KINDS.externalSecrets, async (one: ExternalSecretObject) => {
+        for (const text of patternsOf(one)) patterns.set(text, patterns.get(text) ?? (await goRegexp(text)));
+        return { secret: externalSecretOf(one, patterns), maker: makerOf(one) };
+      }).then((all) => Promise.all(all));
       if (found.every(({ maker }) => maker === undefined)) return found.map(({ secret }) => secret);
       const makers = new Map(
-        await list(KINDS.clusterExternalSecrets, (one) => [one.metadata?.name ?? '', one.metadata]),
+        await list(KINDS.clusterExternalSecrets, (one) => [one.metadata?.name ?? '', one.metadata] as const),
       );
       return found.map(({ secret, maker = '' }) => steeredBy(secret, makers.get(maker)));
     },

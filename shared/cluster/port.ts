@@ -66,10 +66,17 @@ export type ExternalSource =
       readonly kind: 'find';
       readonly store: StoreRef;
       readonly path: string;
-      /** A regular expression of Go; undefined when it looks by tags. */
-      readonly name: string | undefined;
+      /** Undefined when it looks by tags. */
+      readonly name: NamePattern | undefined;
       readonly tags: ReadonlyMap<string, string>;
     };
+
+/** A regular expression over names of secrets. */
+export interface NamePattern {
+  /** As written. */
+  readonly text: string;
+  matches(name: string): boolean;
+}
 
 export interface StoreRef {
   readonly kind: 'SecretStore' | 'ClusterSecretStore';

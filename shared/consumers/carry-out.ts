@@ -1,8 +1,10 @@
 import type { Cluster } from '../cluster/port.ts';
+import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { asRekeyError } from '../operations/errors.ts';
 import type { ConsumerRef } from '../operations/events.ts';
 import type { Log } from '../operations/log.ts';
+import { syncRequest } from './external-secrets.ts';
 import type { Action } from './plan.ts';
 
 export interface CarriedOut {
@@ -15,7 +17,7 @@ export interface CarriedOut {
 /** Carries out what a plan asks for besides marks. One that fails does not keep the others from it. Never throws. */
 export async function carryOut(
   actions: readonly Action[],
-  deps: { readonly clusters: readonly Cluster[]; readonly log: Log },
+  deps: { readonly clusters: readonly Cluster[]; readonly clock: Pick<Clock, 'now'>; readonly log: Log },
   deadline: Deadline,
 ): Promise<CarriedOut> {
   let done = 0;
@@ -25,7 +27,7 @@ export async function carryOut(
     if (cluster === undefined) continue;
     const fields = { action: action.kind, cluster: action.cluster, ...namesOf(action) };
     try {
-      const result = await carryOutOne(action, cluster, deadline);
+      const result = await carryOutOne(action, cluster, deps.clock.now(), deadline);
       deps.log.info(result, fields);
       if (result === 'forced' || result === 'evicted') done += 1;
     } catch (thrown) {
@@ -38,10 +40,12 @@ export async function carryOut(
   return { done, refused };
 }
 
-async function carryOutOne(action: Action, cluster: Cluster, deadline: Deadline) {
+async function carryOutOne(action: Action, cluster: Cluster, nowMs: number, deadline: Deadline) {
   switch (action.kind) {
-    case 'force-sync':
-      return await cluster.forceSync(action.externalSecret, action.annotations, deadline);
+    case 'force-sync': {
+      const { externalSecret, marker } = action;
+      return await cluster.forceSync(externalSecret, syncRequest(externalSecret, marker, nowMs), deadline);
+    }
     case 'evict':
       return await cluster.evict(action.pod, deadline);
   }

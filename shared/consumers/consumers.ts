@@ -1,19 +1,25 @@
 import type {
   CronJob,
+  CsiDriver,
   ExternalSecret,
   ExternalStore,
   Marker,
   Mount,
   Pod,
+  References,
   SecretProviderClass,
   Workload,
   WorkloadKind,
 } from '../cluster/port.ts';
 import { WORKLOAD_KINDS } from '../cluster/port.ts';
 import type { ConsumerProof, ConsumerRef, Unproved } from '../operations/events.ts';
+import { type Stores, secretsRead, storesByKey, syncOf, usesOf } from './external-secrets.ts';
+import { has } from './marker.ts';
 import { mayUse, objectsOf, refersTo, type SecretIdentity, type Use, useOf } from './matching.ts';
 import type { ForceSync } from './plan.ts';
-import { type Claim, judgePod, type Verdict } from './proof.ts';
+import { type Claim, judgePod, type SecretClaim, type Verdict } from './proof.ts';
+import { claimOnSynced, type SyncedSecret } from './synced-secrets.ts';
+import { type Choice, choiceFor, type How, type Steering } from './uses.ts';
 
 /** What one look at one cluster saw. */
 export interface Snapshot {
@@ -85,21 +91,28 @@ const SECRETS = 'rekey.dev/secrets';
 
 const DEFAULT_WAVE = 1;
 
+/** What is known of the time, apart from the cluster. */
+export interface Times {
+  readonly nowMs: number;
+  /** When AWSCURRENT moved, as far as is known. Epoch milliseconds. */
+  readonly movedAtMs?: number | undefined;
+}
+
 /** What is known before any pod is looked at: enough to say in which namespaces to look. */
 export type Outline = Omit<Snapshot, 'pods' | 'mounts'>;
 
 /** The namespaces whose pods have to be looked at. */
-export function namespacesUsing(secret: SecretIdentity, { cluster, classes, workloads }: Outline): ReadonlySet<string> {
-  const { uses, unreadable } = usesByClass(secret, classes, cluster.region);
-  const byClass = [...[...uses.values()].map(({ spc }) => spc), ...unreadable.values()].map(
-    ({ namespace }) => namespace,
-  );
-  const named = workloads.filter((one) => isNamed(secret, one, cluster.region)).map(({ namespace }) => namespace);
-  return new Set([...byClass, ...named]);
+export function namespacesUsing(secret: SecretIdentity, outline: Outline): ReadonlySet<string> {
+  const { cluster, workloads, cronJobs } = outline;
+  const { uses, unreadable, external } = findUses(secret, outline);
+  const found = [...[...uses.values()].map(({ spc }) => spc), ...unreadable.values(), ...external.values()];
+  const named = [...workloads, ...cronJobs].filter((one) => isNamed(secret, one, cluster.region));
+  return new Set([...found, ...named].map(({ namespace }) => namespace));
 }
 
-/** Every reference to a secret that a cluster's classes and workloads hold: names and ARNs. */
-export function secretsNamed({ cluster, classes, workloads }: Outline): ReadonlySet<string> {
+/** Every reference to a secret that a cluster's manifests hold by name or ARN. */
+export function secretsNamed(outline: Outline): ReadonlySet<string> {
+  const { cluster, classes, workloads, cronJobs, externalSecrets, externalStores } = outline;
   const names = new Set<string>();
   for (const spc of classes) {
     const parsed = objectsOf(spc, cluster.region);
@@ -109,124 +122,162 @@ export function secretsNamed({ cluster, classes, workloads }: Outline): Readonly
       if (failover !== undefined) names.add(failover.objectName);
     }
   }
-  for (const workload of workloads) for (const name of namesIn(workload)) names.add(name);
+  const stores = storesByKey(externalStores);
+  for (const external of externalSecrets) for (const name of secretsRead(external, stores)) names.add(name);
+  for (const one of [...workloads, ...cronJobs]) for (const name of namesIn(one)) names.add(name);
   return names;
 }
 
-/** Who uses the secret in one cluster, and what each of their live pods proves about the marker's version. */
-export function consumersOf(secret: SecretIdentity, marker: Marker, snapshot: Snapshot): Consumers {
-  const { cluster, classes, workloads } = snapshot;
-  const { uses, unreadable, synced, faults } = usesByClass(secret, classes, cluster.region);
+/**
+ * Who uses the secret in one cluster, and what each of their live pods proves about the marker's version.
+ * @param times absent: whatever has to pass has passed
+ */
+export function consumersOf(
+  secret: SecretIdentity,
+  marker: Marker,
+  snapshot: Snapshot,
+  times: Times = { nowMs: Number.POSITIVE_INFINITY },
+): Consumers {
+  const { cluster, workloads, cronJobs } = snapshot;
+  const found = findUses(secret, snapshot);
   const mounts = Map.groupBy(snapshot.mounts, ({ namespace, pod }) => `${namespace}/${pod}`);
   const live = snapshot.pods.filter(({ phase }) => phase !== 'Succeeded' && phase !== 'Failed');
   const podsByController = Map.groupBy(live, ({ namespace, name, controller }) =>
     idOf(controller?.kind ?? 'Pod', namespace, controller?.name ?? name),
   );
+  const look: LookAt = {
+    secret,
+    marker,
+    found,
+    times,
+    driver: workloads.find(({ csiDriver }) => csiDriver !== undefined)?.csiDriver,
+    mountsOf: (pod) =>
+      (mounts.get(`${pod.namespace}/${pod.name}`) ?? []).filter((one) => (one.podUid ?? pod.uid) === pod.uid),
+    podsIn: (namespace) => live.filter((pod) => pod.namespace === namespace),
+  };
 
   const consumers: Consumer[] = [];
   const pinned: Unproved[] = [];
-  const allFaults: Fault[] = [...faults];
+  const faults: Fault[] = [...found.faults];
+  const syncs = new Map<string, ForceSync>();
 
-  const usesIn = (namespace: string, names: readonly string[]) =>
-    new Map(
-      names.flatMap((name) => {
-        const found = uses.get(`${namespace}/${name}`);
-        return found ? [[name, found.uses] as const] : [];
-      }),
-    );
-  /** What a pod, or a template of pods, has of the secret that no record tells about. */
-  const unrecorded = (one: Pick<Pod, 'namespace' | 'secrets' | 'secretProviderClasses'>): readonly string[] => [
-    ...one.secretProviderClasses.flatMap((name) => {
-      const spc = unreadable.get(`${one.namespace}/${name}`);
-      return spc === undefined ? [] : [`mounts ${name}, which names the secret and cannot be read: ${spc.why}`];
-    }),
-    ...[...new Set(one.secrets.map(({ name }) => name))]
-      .filter((name) => synced.has(`${one.namespace}/${name}`))
-      .map(
-        (name) =>
-          `has its environment from Secret ${name}, which the CSI driver updates on its own and no record tells about: restart it once that Secret is fresh, or mount files instead`,
-      ),
-  ];
-  const judged = (pods: readonly Pod[], claimOf: (pod: Pod) => Claim | undefined): JudgedPod[] =>
-    pods.flatMap((pod) => {
-      const claim = claimOf(pod);
-      return claim ? [{ pod, verdict: judgePod(pod, mounts.get(`${pod.namespace}/${pod.name}`) ?? [], claim) }] : [];
+  const add = (
+    ref: ConsumerRef,
+    workload: Workload | undefined,
+    { mode, wave }: Pick<Consumer, 'mode' | 'wave'>,
+    steering: Steering,
+    /** What new pods will get it by; undefined when only pods tell. */
+    template: (References & { readonly named: boolean }) | undefined,
+    pods: readonly Pod[],
+  ) => {
+    const { namespace } = ref;
+    const judged = pods.flatMap((pod): JudgedPod[] => {
+      const used = usedBy(pod, namespace, template?.named === true, look);
+      const claim = claimOf(used, namespace, steering, mode, pod, look);
+      return claim === undefined ? [] : [{ pod, verdict: judgePod(pod, look.mountsOf(pod), claim) }];
     });
+    const used = usedBy(template ?? joined(pods), namespace, template?.named === true, look);
+    if (template === undefined ? judged.length === 0 : !isUsed(used)) return;
+    const source = sourceOf(used, namespace, steering, judged, look);
+    // What nobody waits for is not asked for: a workload that is switched off, a pod that will not be replaced.
+    if (steering !== 'left') askFor(used, ref, syncs, look);
+    consumers.push({
+      ref,
+      workload,
+      mode,
+      wave,
+      source,
+      pods: judged,
+      unprovable: unprovableOf(judged) ?? untoldBy(used, steering, look).map((why) => `it ${why}`)[0],
+      leftAlone: workload === undefined ? undefined : leftAloneOf(used, steering, judged, look),
+    });
+  };
 
   for (const workload of workloads) {
     const { kind, namespace, name } = workload;
     const ref = { cluster: cluster.name, kind, namespace, name };
     const named = isNamed(secret, workload, cluster.region);
-    const used = usesIn(namespace, workload.secretProviderClasses);
-    for (const [spc, to] of pinsOf(used)) pinned.push({ ...ref, why: `${spc} pins the secret to ${to}` });
-    const untold = unrecorded(workload);
-    if (!named && !follows(used) && untold.length === 0) continue;
+    const used = usedBy(workload, namespace, named, look);
+    for (const [by, to] of used.pins) pinned.push({ ...ref, why: `${by} pins the secret to ${to}` });
+    if (!isUsed(used)) continue;
 
     const steering = steeringOf(workload);
     for (const why of steering.faults)
-      allFaults.push({ where: `${cluster.name}: ${kind} ${namespace}/${name}`, why, consumer: ref });
+      faults.push({ where: `${cluster.name}: ${kind} ${namespace}/${name}`, why, consumer: ref });
     const id = idOf(kind, namespace, name);
-    const pods = judged(podsByController.get(id) ?? [], (pod) =>
-      claim(marker, usesIn(namespace, pod.secretProviderClasses), named, steering.mode, unrecorded(pod)),
-    );
+    const pods = (podsByController.get(id) ?? []).map((pod) => restartedPod(pod, workload));
     podsByController.delete(id);
-    consumers.push({
-      ref,
-      workload,
-      mode: steering.mode,
-      wave: steering.wave,
-      source: { kind: 'fresh' },
-      pods,
-      unprovable: unprovableOf(pods) ?? untold.map((why) => `it ${why}`)[0],
-      leftAlone: leftAloneOf(used, named, steering.mode),
-    });
+    add(ref, workload, steering, steering.mode === 'off' ? 'left' : steering.mode, { ...workload, named }, pods);
+  }
+
+  for (const job of cronJobs) {
+    const { namespace, name } = job;
+    const ref = { cluster: cluster.name, kind: 'CronJob', namespace, name };
+    const named = isNamed(secret, job, cluster.region);
+    const used = usedBy(job, namespace, named, look);
+    for (const [by, to] of used.pins) pinned.push({ ...ref, why: `${by} pins the secret to ${to}` });
+    const id = idOf('CronJob', namespace, name);
+    const pods = podsByController.get(id) ?? [];
+    podsByController.delete(id);
+    if (isUsed(used)) add(ref, undefined, UNTOUCHED, 'run', { ...job, named }, pods);
   }
 
   for (const pods of podsByController.values()) {
     const [{ namespace, name, controller } = { namespace: '', name: '', controller: undefined }] = pods;
     const ref = { cluster: cluster.name, kind: controller?.kind ?? 'Pod', namespace, name: controller?.name ?? name };
-    const used = usesIn(
-      namespace,
-      pods.flatMap((pod) => pod.secretProviderClasses),
-    );
-    const byWorkload = WORKLOAD_KINDS.includes(ref.kind as WorkloadKind);
-    if (!byWorkload)
-      for (const [spc, to] of pinsOf(used)) pinned.push({ ...ref, why: `${spc} pins the secret to ${to}` });
-    const judgements = judged(pods, (pod) =>
-      claim(marker, usesIn(namespace, pod.secretProviderClasses), false, 'off', unrecorded(pod)),
-    );
-    if (judgements.length === 0) continue;
-    consumers.push({
-      ref,
-      workload: undefined,
-      mode: 'off',
-      wave: DEFAULT_WAVE,
-      source: { kind: 'fresh' },
-      pods: judgements,
-      unprovable: unprovableOf(judgements),
-      leftAlone: undefined,
-    });
+    if (!WORKLOAD_KINDS.includes(ref.kind as WorkloadKind))
+      for (const [by, to] of usedBy(joined(pods), namespace, false, look).pins)
+        pinned.push({ ...ref, why: `${by} pins the secret to ${to}` });
+    add(ref, undefined, UNTOUCHED, 'left', undefined, pods);
   }
-  return { consumers, syncs: [], pinned, faults: allFaults };
+  return { consumers, syncs: [...syncs.values()], pinned, faults };
 }
 
-type UsesByName = ReadonlyMap<string, readonly Use[]>;
+const UNTOUCHED = { mode: 'off', wave: DEFAULT_WAVE } as const;
 
-function usesByClass(secret: SecretIdentity, classes: readonly SecretProviderClass[], region: string) {
-  const uses = new Map<string, { readonly spc: SecretProviderClass; readonly uses: readonly Use[] }>();
+/** All that one look at one cluster is made with. */
+interface LookAt {
+  readonly secret: SecretIdentity;
+  readonly marker: Marker;
+  readonly found: Found;
+  readonly times: Times;
+  readonly driver: CsiDriver | undefined;
+  readonly mountsOf: (pod: Pod) => readonly Mount[];
+  readonly podsIn: (namespace: string) => readonly Pod[];
+}
+
+/** What a cluster's manifests have to do with the secret. Keys are namespace and name. */
+interface Found {
+  readonly cluster: string;
+  readonly uses: ReadonlyMap<string, { readonly spc: SecretProviderClass; readonly uses: readonly Use[] }>;
   /** Classes that may use the secret, and why nobody can say. */
+  readonly unreadable: ReadonlyMap<string, { readonly namespace: string; readonly why: string }>;
+  /** Kubernetes Secrets that the driver writes what follows the secret into. */
+  readonly synced: ReadonlyMap<string, SyncedSecret>;
+  /** Kubernetes Secrets that an ExternalSecret writes what follows the secret into. */
+  readonly external: ReadonlyMap<string, ExternalSecret>;
+  /** Kubernetes Secrets that an ExternalSecret writes a pinned version into. */
+  readonly pinnedExternal: ReadonlyMap<string, { readonly name: string; readonly to: string }>;
+  readonly faults: Consumers['faults'];
+}
+
+function findUses(secret: SecretIdentity, { cluster, classes, externalSecrets, externalStores }: Outline): Found {
+  const uses = new Map<string, { readonly spc: SecretProviderClass; readonly uses: readonly Use[] }>();
   const unreadable = new Map<string, { readonly namespace: string; readonly why: string }>();
-  /** Namespace and name of each Kubernetes Secret that holds what follows the secret. */
-  const synced = new Set<string>();
+  const synced = new Map<string, SyncedSecret>();
   const faults: { where: string; why: string }[] = [];
+  const writes = (spc: SecretProviderClass, name: string, ids: readonly string[]) => {
+    const key = `${spc.namespace}/${name}`;
+    synced.set(key, { writers: [...(synced.get(key)?.writers ?? []), { spc, ids }] });
+  };
   for (const spc of classes) {
-    const parsed = objectsOf(spc, region);
+    const parsed = objectsOf(spc, cluster.region);
     const key = `${spc.namespace}/${spc.name}`;
     if (parsed.kind === 'malformed') {
       faults.push({ where: `SecretProviderClass ${key}`, why: parsed.why });
       if (!mayUse(spc, secret)) continue;
       unreadable.set(key, { namespace: spc.namespace, why: parsed.why });
-      for (const { name } of spc.syncedSecrets) synced.add(`${spc.namespace}/${name}`);
+      for (const { name } of spc.syncedSecrets) writes(spc, name, []);
       continue;
     }
     const found: Use[] = [];
@@ -238,62 +289,241 @@ function usesByClass(secret: SecretIdentity, classes: readonly SecretProviderCla
       if (use.kind !== 'pinned') for (const id of object.ids) files.add(id);
     }
     if (found.length > 0) uses.set(key, { spc, uses: found });
-    for (const one of spc.syncedSecrets)
-      if (one.files.some((file) => files.has(file))) synced.add(`${spc.namespace}/${one.name}`);
+    const recorded = found.flatMap((use) => (use.kind === 'follows' ? use.ids : []));
+    for (const one of spc.syncedSecrets) if (one.files.some((file) => files.has(file))) writes(spc, one.name, recorded);
   }
-  return { uses, unreadable, synced, faults };
+
+  const external = new Map<string, ExternalSecret>();
+  const pinnedExternal = new Map<string, { readonly name: string; readonly to: string }>();
+  const stores: Stores = storesByKey(externalStores);
+  for (const one of externalSecrets) {
+    if (one.target === undefined) continue;
+    const key = `${one.namespace}/${one.target}`;
+    for (const use of usesOf(one, stores, secret, cluster.region)) {
+      if (use.kind === 'unrecorded') external.set(key, one);
+      else pinnedExternal.set(key, { name: one.name, to: use.to });
+    }
+  }
+  return { cluster: cluster.name, uses, unreadable, synced, external, pinnedExternal, faults };
+}
+
+/** What a pod, or a template of pods, has of the secret. */
+interface Used {
+  /** Class → how it uses the secret. */
+  readonly classes: ReadonlyMap<string, readonly Use[]>;
+  readonly unreadable: readonly { readonly name: string; readonly why: string }[];
+  readonly synced: ReadonlyMap<string, SyncedSecret>;
+  readonly external: ReadonlyMap<string, ExternalSecret>;
+  readonly named: boolean;
+  readonly pins: readonly (readonly [by: string, to: string])[];
+  readonly secrets: References['secrets'];
+}
+
+function usedBy({ secretProviderClasses, secrets }: References, namespace: string, named: boolean, look: LookAt): Used {
+  const { uses, unreadable, synced, external, pinnedExternal } = look.found;
+  const key = (name: string) => `${namespace}/${name}`;
+  const names = [...new Set(secrets.map(({ name }) => name))];
+  const pick = <T>(all: ReadonlyMap<string, T>, of: readonly string[]) =>
+    new Map(of.flatMap((name) => (all.has(key(name)) ? [[name, all.get(key(name)) as T] as const] : [])));
+  const classes = new Map([...pick(uses, secretProviderClasses)].map(([name, one]) => [name, one.uses]));
+  const pinnedBy = [...pick(pinnedExternal, names).values()];
+  return {
+    classes,
+    unreadable: [...pick(unreadable, secretProviderClasses)].map(([name, { why }]) => ({ name, why })),
+    synced: pick(synced, names),
+    external: pick(external, names),
+    named,
+    pins: [
+      ...[...classes].flatMap(([spc, all]) =>
+        all.flatMap((use) => (use.kind === 'pinned' ? [[spc, use.to] as const] : [])),
+      ),
+      ...pinnedBy.map(({ name, to }) => [`ExternalSecret ${name}`, to] as const),
+    ],
+    secrets,
+  };
+}
+
+/** Whether some use is not pinned, or may not be. */
+function isUsed(used: Used): boolean {
+  const { unreadable, synced, external } = used;
+  return isFollowed(used) || unreadable.length > 0 || synced.size > 0 || external.size > 0;
+}
+
+/** Whether a new pod would get the version by something that can be read. */
+function isFollowed({ classes, external, named }: Used): boolean {
+  return named || external.size > 0 || [...classes.values()].flat().some(({ kind }) => kind !== 'pinned');
+}
+
+/** Every use, with what follows from it. */
+function choicesOf({ classes, synced, external, named, secrets }: Used, steering: Steering, { driver }: LookAt) {
+  const hows: How[] = [...classes.values()].flat().flatMap((use): How[] => {
+    if (use.kind === 'pinned') return [];
+    return [use.kind === 'follows' ? 'csi-file' : 'csi-unrecorded'];
+  });
+  if (named) hows.push('named');
+  if (synced.size > 0) hows.push('csi-environment');
+  for (const { name, as } of secrets)
+    if (external.has(name)) hows.push(as === 'file' ? 'external-file' : 'external-environment');
+  return [...new Set(hows)].map((how): readonly [How, Choice] => [how, choiceFor(how, steering, driver)]);
+}
+
+/** What a pod has to show; undefined when it does not use the secret, or only a pinned version. */
+function claimOf(
+  used: Used,
+  namespace: string,
+  steering: Steering,
+  mode: Mode,
+  pod: Pod,
+  look: LookAt,
+): Claim | undefined {
+  const { classes, external } = used;
+  if (!isUsed(used)) return undefined;
+  const choices = new Map(choicesOf(used, steering, look));
+  const choice = choices.get('csi-environment');
+  const isSure = choice !== undefined && choice.refused === undefined;
+  const synced = isSure ? syncedClaims(used.synced, namespace, choice, look) : [];
+  return {
+    marker: look.marker,
+    ids: new Map(
+      [...classes].map(([spc, uses]) => [spc, uses.flatMap((use) => (use.kind === 'follows' ? use.ids : []))]),
+    ),
+    needsMarker: [...choices.values()].some(({ evidence }) => evidence === 'template'),
+    rereads: mode === 'annotate',
+    secrets: new Map([...synced, ...[...external].map(([name, one]) => [name, externalClaim(one, look)] as const)]),
+    unprovable: untoldBy(used, steering, look),
+    driver: driverNote(pod, look),
+  };
+}
+
+function syncedClaims(synced: Used['synced'], namespace: string, choice: Choice, look: LookAt) {
+  const { marker, driver, times } = look;
+  const live = look.podsIn(namespace).map((pod) => ({ pod, mounts: look.mountsOf(pod) }));
+  return [...synced].map(
+    ([name, one]) => [name, claimOnSynced(one, marker.versionId, live, choice, driver, times.nowMs)] as const,
+  );
+}
+
+/** After a refresh that is due, a sync may still take a while. */
+const LATE_SYNC_MS = 60_000;
+
+function externalClaim(external: ExternalSecret, { marker, times: { movedAtMs } }: LookAt): SecretClaim {
+  const { name, refresh, refreshedAtMs, syncedResourceVersion } = external;
+  const sync = syncOf(external, marker);
+  const lateMs = refresh.kind === 'periodic' ? refresh.everyMs + LATE_SYNC_MS : Number.POSITIVE_INFINITY;
+  return {
+    kind: 'external',
+    name,
+    synced: sync.kind === 'synced' ? { askedAtMs: sync.askedAtMs, refreshedAtMs } : undefined,
+    syncedResourceVersion,
+    doubtfulUntilMs: movedAtMs === undefined ? undefined : movedAtMs + lateMs,
+  };
+}
+
+/** Only what keeps a mount from coming is worth a word. */
+function driverNote({ phase }: Pod, { driver }: LookAt): string | undefined {
+  if (driver === undefined) return undefined;
+  const { wanted, ready } = driver.nodes;
+  if (ready < wanted) return ` (the CSI driver is ready on ${ready} of ${wanted} nodes)`;
+  return phase === 'Running' && driver.rotation === undefined ? ' (the rotation of the CSI driver is off)' : undefined;
+}
+
+/** What a pod, or a template of pods, has of the secret that no record tells about, in words that follow its name. */
+function untoldBy(used: Used, steering: Steering, look: LookAt): readonly string[] {
+  const choice = new Map(choicesOf(used, steering, look)).get('csi-environment');
+  return [
+    ...used.unreadable.map(({ name, why }) => `mounts ${name}, which names the secret and cannot be read: ${why}`),
+    ...(choice?.refused === undefined
+      ? []
+      : [...used.synced.keys()].map(
+          (name) =>
+            `has its environment from Secret ${name}, which the CSI driver writes and Rekey may not read, and ${choice.refused}`,
+        )),
+  ];
+}
+
+/** Whether the version is where new pods take it from. */
+function sourceOf(
+  used: Used,
+  namespace: string,
+  steering: Steering,
+  judged: readonly JudgedPod[],
+  look: LookAt,
+): Source {
+  const states = [...used.external.values()].map((one) => syncOf(one, look.marker));
+  const never = states.find(({ kind }) => kind === 'never');
+  if (never !== undefined && never.kind !== 'synced') return { kind: 'stale', why: never.why };
+  const open = states.find(({ kind }) => kind !== 'synced');
+  if (open !== undefined && open.kind !== 'synced') return { kind: 'awaited', why: open.why };
+  const choice = new Map(choicesOf(used, steering, look)).get('csi-environment');
+  if (choice === undefined || choice.refused !== undefined) return { kind: 'fresh' };
+  if (judged.every(({ verdict }) => verdict.kind === 'proved')) return { kind: 'fresh' };
+  // The first of two restarts brings every mount to the version; only the second has to wait for that.
+  const isFirst = choice.restarts === 2 && judged.some(({ pod }) => !has(pod.annotations, look.marker));
+  if (isFirst) return { kind: 'fresh' };
+  for (const [name, claim] of syncedClaims(used.synced, namespace, choice, look)) {
+    const why = claim.kind === 'synced' ? (claim.behind ?? claim.early) : undefined;
+    if (why !== undefined)
+      return { kind: 'awaited', why: `Secret ${name} does not have the version for certain: ${why}` };
+  }
+  return { kind: 'fresh' };
+}
+
+function askFor(used: Used, ref: ConsumerRef, syncs: Map<string, ForceSync>, { marker }: LookAt): void {
+  for (const external of used.external.values()) {
+    if (syncOf(external, marker).kind !== 'due') continue;
+    const { kind, name } = external.steering;
+    const id = kind === 'ExternalSecret' ? `${external.namespace}/${name}` : name;
+    const asked = syncs.get(`${kind} ${id}`);
+    syncs.set(`${kind} ${id}`, {
+      kind: 'force-sync',
+      cluster: ref.cluster,
+      externalSecret: asked?.externalSecret ?? external,
+      marker,
+      consumers: [...(asked?.consumers ?? []), ref],
+    });
+  }
 }
 
 function unprovableOf(pods: readonly JudgedPod[]): string | undefined {
   return pods.flatMap(({ verdict }) => (verdict.kind === 'unprovable' ? [verdict.why] : []))[0];
 }
 
-/** What a pod with these uses has to show; undefined when it does not use the secret, or only a pinned version. */
-function claim(
-  marker: Marker,
-  used: UsesByName,
-  named: boolean,
-  mode: Mode,
-  unprovable: readonly string[],
-): Claim | undefined {
-  if (!named && !follows(used) && unprovable.length === 0) return undefined;
+function leftAloneOf(used: Used, steering: Steering, judged: readonly JudgedPod[], look: LookAt): string | undefined {
+  const synced = new Map(choicesOf(used, steering, look)).get('csi-environment');
+  const renewed = synced !== undefined && synced.refused === undefined;
+  if (!isFollowed(used) && !renewed) return 'it mounts no readable class with the secret, so Rekey does not roll it';
+  // No new pod comes to carry the marker, and no record tells: it would wait for what cannot come.
+  if (steering !== 'annotate') return undefined;
+  const choices = choicesOf(used, steering, look).map(([, choice]) => choice);
+  const bySubPath = judged.some(({ pod }) =>
+    pod.containers.some(({ mounts }) =>
+      mounts.some(({ secretProviderClass, subPath }) => subPath && used.classes.has(secretProviderClass)),
+    ),
+  );
+  if (bySubPath) choices.push(choiceFor('csi-sub-path', steering, look.driver));
+  return choices.map(({ refused }) => refused).find((refused) => refused !== undefined);
+}
+
+/** What a Rollout's pods have from its last restart, which changes no template. */
+function restartedPod(pod: Pod, { kind, restartedAtMs, templateAnnotations }: Workload): Pod {
+  if (kind !== 'Rollout' || restartedAtMs === undefined || pod.createdAtMs < restartedAtMs) return pod;
+  return { ...pod, annotations: new Map([...pod.annotations, ...templateAnnotations]) };
+}
+
+function joined(pods: readonly Pod[]): References {
   return {
-    marker,
-    ids: new Map([...used].map(([spc, uses]) => [spc, uses.flatMap((use) => (use.kind === 'follows' ? use.ids : []))])),
-    needsMarker: needsMarker(used, named),
-    rereads: mode === 'annotate',
-    unprovable,
+    secretProviderClasses: [...new Set(pods.flatMap((pod) => pod.secretProviderClasses))],
+    secrets: pods.flatMap(({ secrets }) => secrets),
   };
 }
 
-function leftAloneOf(used: UsesByName, named: boolean, mode: Mode): string | undefined {
-  if (!named && !follows(used)) return 'it mounts no readable class with the secret, so Rekey does not roll it';
-  // No new pod comes to carry the marker, and no record tells: it would wait for what cannot come.
-  if (mode === 'annotate' && needsMarker(used, named))
-    return 'rekey.dev/mode is annotate, where only a record of the driver can prove it: use restart';
-  return undefined;
-}
-
-/** Whether some use is recorded nowhere, so that only a pod made from the marked template proves it. */
-function needsMarker(used: UsesByName, named: boolean): boolean {
-  return named || [...used.values()].flat().some(({ kind }) => kind === 'unrecorded');
-}
-
-function follows(used: UsesByName): boolean {
-  return [...used.values()].flat().some(({ kind }) => kind !== 'pinned');
-}
-
-function* pinsOf(used: UsesByName): Iterable<readonly [spc: string, to: string]> {
-  for (const [spc, uses] of used) for (const use of uses) if (use.kind === 'pinned') yield [spc, use.to];
-}
-
 /** `rekey.dev/secrets`: names and ARNs, set apart by commas or blanks. */
-function namesIn(workload: Workload): readonly string[] {
-  return (workload.annotations.get(SECRETS) ?? '').split(/[\s,]+/).filter((name) => name !== '');
+function namesIn({ annotations }: Pick<Workload, 'annotations'>): readonly string[] {
+  return (annotations.get(SECRETS) ?? '').split(/[\s,]+/).filter((name) => name !== '');
 }
 
-function isNamed(secret: SecretIdentity, workload: Workload, region: string): boolean {
-  return namesIn(workload).some((name) => refersTo(name, region, secret));
+function isNamed(secret: SecretIdentity, one: Pick<Workload, 'annotations'>, region: string): boolean {
+  return namesIn(one).some((name) => refersTo(name, region, secret));
 }
 
 /** What the owner asks for. A word that is not understood leaves the workload alone: `of` may have meant `off`. */

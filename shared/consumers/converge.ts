@@ -7,7 +7,7 @@ import type { Log } from '../operations/log.ts';
 import { CURRENT, PENDING, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
 import { carryOut } from './carry-out.ts';
-import { type Consumers, consumersOf, namespacesUsing, type Snapshot } from './consumers.ts';
+import { type Consumers, consumersOf, namespacesUsing, type Snapshot, type Times } from './consumers.ts';
 import { againOf, has, markerOf, rolledOf, toldOf } from './marker.ts';
 import { notesOf, writeNotes } from './notes.ts';
 import { observe } from './observe.ts';
@@ -82,7 +82,8 @@ export async function converge(look: Look, deps: ConvergeDeps, deadline: Deadlin
     atMost(Math.min(LOOK_MS, deadline.remainingMs() / 2), deadline, deps.clock),
     deps.log,
   );
-  const found = allConsumers(secret, marker, snapshots);
+  const times = { nowMs: deps.clock.now(), movedAtMs: look.sinceMs };
+  const found = allConsumers(secret, marker, snapshots, times);
   for (const { where, why } of found.faults) deps.log.warn('left out', { where, why });
   const plan = planSync({
     consumers: found.consumers,
@@ -138,8 +139,13 @@ function clustersIn({ proved, unproved }: Plan, clusters: readonly Pick<Cluster,
 }
 
 /** The consumers of all clusters. */
-export function allConsumers(secret: SecretDescription, marker: Marker, snapshots: readonly Snapshot[]): Consumers {
-  const each = snapshots.map((snapshot) => consumersOf(secret, marker, snapshot));
+export function allConsumers(
+  secret: SecretDescription,
+  marker: Marker,
+  snapshots: readonly Snapshot[],
+  times?: Times,
+): Consumers {
+  const each = snapshots.map((snapshot) => consumersOf(secret, marker, snapshot, times));
   return {
     consumers: each.flatMap(({ consumers }) => consumers),
     syncs: each.flatMap(({ syncs }) => syncs),

@@ -87,9 +87,10 @@ export async function explain(secretId: string, deps: ExplainDeps, deadline: Dea
     atMost(Math.min(LOOK_MS, deadline.remainingMs()), deadline, clock),
     log,
   );
-  const { consumers, syncs, pinned, faults } = allConsumers(secret, marker, snapshots);
-  const behind = regionsBehind(secret, clusters);
   const nowMs = clock.now();
+  const times = { nowMs, movedAtMs: secret.movedAtMs };
+  const { consumers, syncs, pinned, faults } = allConsumers(secret, marker, snapshots, times);
+  const behind = regionsBehind(secret, clusters);
   const deadlines = rollBy(secret, options);
   const plan = planSync({ consumers, syncs, marker, options, ...deadlines, unseen, behind, nowMs });
   const stages = stagesOf(consumers, options.maxParallel);

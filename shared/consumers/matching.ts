@@ -10,12 +10,16 @@ export interface SecretIdentity {
   readonly name: string;
   /** By the Regions in which it has a replica; absent when there is none. */
   readonly replicas?: ReadonlyMap<string, unknown>;
+  /** Absent: it has none. */
+  readonly tags?: ReadonlyMap<string, string>;
 }
 
 /** One entry of a class's `objects` that names a secret, in the words of the AWS provider. */
 export interface SecretObject {
   readonly objectName: string;
   readonly region: string;
+  /** It is named by a parameter that points at it: the driver records the parameter's version, which never changes. */
+  readonly byParameter: boolean;
   /** Under which the driver records the mounted version: the file's name, and that of each JMESPath entry. */
   readonly ids: readonly string[];
   readonly version: string;
@@ -52,14 +56,18 @@ export function objectsOf(spc: SecretProviderClass, region: string): ClassObject
   for (const entry of entries) {
     const objectName = textOf(entry, 'objectName');
     if (objectName === '') return { kind: 'malformed', why: 'an entry of its objects has no objectName' };
-    if (isParameter(objectName, textOf(entry, 'objectType'))) continue;
+    const parameter = isParameter(objectName, textOf(entry, 'objectType')) ? parameterName(objectName) : undefined;
+    const reference = parameter === undefined ? undefined : referencedSecret(parameter);
+    // Any other parameter is no secret.
+    if (parameter !== undefined && reference === undefined) continue;
     objects.push({
-      objectName,
+      objectName: reference?.name ?? objectName,
       region: spc.parameters.get('region') || region,
+      byParameter: reference !== undefined,
       ids: [textOf(entry, 'objectAlias') || objectName, ...aliasesOf(entry)].map((file) =>
         fileName(file, spc.parameters.get('pathTranslation') ?? ''),
       ),
-      version: textOf(entry, 'objectVersion'),
+      version: textOf(entry, 'objectVersion') || (reference?.version ?? ''),
       label: textOf(entry, 'objectVersionLabel'),
       failover: failoverOf(entry, objectName, spc.parameters.get('failoverRegion') ?? ''),
     });
@@ -78,7 +86,7 @@ export function useOf(object: SecretObject, secret: SecretIdentity): Use | undef
   if (refersTo(object.objectName, object.region, secret)) {
     const use = followsOrPinned(object.ids, object.version, object.label);
     // With a failover Region the provider records the version that the last Region answered, whichever value it took.
-    const recorded = failover === undefined || isReplica(failover.objectName, secret);
+    const recorded = !object.byParameter && (failover === undefined || isReplica(failover.objectName, secret));
     return use.kind === 'follows' && !recorded ? { kind: 'unrecorded' } : use;
   }
   if (failover !== undefined && refersTo(failover.objectName, failover.region, secret))
@@ -93,10 +101,26 @@ export function useOf(object: SecretObject, secret: SecretIdentity): Use | undef
  */
 export function refersTo(reference: string, region: string, secret: SecretIdentity): boolean {
   const replicas = [...(secret.replicas?.keys() ?? [])];
-  if (!reference.startsWith('arn:'))
-    return reference === secret.name && [parseSecretArn(secret.arn)?.region, ...replicas].includes(region);
+  if (!reference.startsWith('arn:')) return reference === secret.name && regionsOf(secret).includes(region);
   const arns = [secret.arn, ...replicas.map((replica) => inRegion(secret.arn, replica))];
   return arns.some((arn) => reference === arn || reference === arn.slice(0, -7));
+}
+
+/** The Regions in which its name means it. */
+export function regionsOf({ arn, replicas }: SecretIdentity): readonly (string | undefined)[] {
+  return [parseSecretArn(arn)?.region, ...(replicas?.keys() ?? [])];
+}
+
+const REFERENCE = '/aws/reference/secretsmanager/';
+
+/**
+ * The secret that a parameter stands for (Systems Manager, "Referencing Secrets Manager secrets"); undefined for any
+ * other parameter. No secret's name has a colon, which sets the version apart.
+ */
+export function referencedSecret(parameter: string): { readonly name: string; readonly version: string } | undefined {
+  if (!parameter.startsWith(REFERENCE)) return undefined;
+  const [name = '', version = ''] = parameter.slice(REFERENCE.length).split(':');
+  return { name, version: version === CURRENT ? '' : version };
 }
 
 function followsOrPinned(ids: readonly string[], version: string, label: string): Use {
@@ -161,6 +185,11 @@ function failoverOf(entry: Entry, objectName: string, region: string): SecretObj
     objectName: textOf(failover, 'objectName') || objectName,
     label: textOf(failover, 'objectVersionLabel'),
   };
+}
+
+/** In an ARN the name comes after the resource type, its first slash with it. */
+function parameterName(objectName: string): string {
+  return objectName.replace(/^arn:[^:]*:ssm:[^:]*:[^:]*:parameter/, '');
 }
 
 function isParameter(objectName: string, objectType: string): boolean {

@@ -38,7 +38,7 @@ export interface ForceSync {
   readonly kind: 'force-sync';
   readonly cluster: string;
   readonly externalSecret: ExternalSecret;
-  readonly annotations: ReadonlyMap<string, string>;
+  readonly marker: Marker;
   /** Who waits for it. */
   readonly consumers: readonly ConsumerRef[];
 }

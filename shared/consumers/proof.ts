@@ -1,5 +1,6 @@
 import type { Container, Marker, Mount, Pod } from '../cluster/port.ts';
-import type { PodProof } from '../operations/events.ts';
+import type { Evidence, PodProof } from '../operations/events.ts';
+import { againOf, has } from './marker.ts';
 
 /** What one pod has to show. */
 export interface Claim {
@@ -10,9 +11,37 @@ export interface Claim {
   readonly needsMarker: boolean;
   /** The application reads its files again when they change, so that a mounted version is enough. */
   readonly rereads: boolean;
+  /** Kubernetes Secret → what it takes for a container that has it to be proved. */
+  readonly secrets: ReadonlyMap<string, SecretClaim>;
   /** What the pod has of the secret that no record tells about, in words that follow its name. */
   readonly unprovable: readonly string[];
+  /** What is known to be wrong with the CSI driver, in words that follow a missing record. */
+  readonly driver: string | undefined;
 }
+
+/** When a Kubernetes Secret, which Rekey does not read, had the version. Times are epoch milliseconds. */
+export type SecretClaim =
+  | {
+      readonly kind: 'external';
+      /** Of the ExternalSecret that writes it. */
+      readonly name: string;
+      /** Its last sync; it has been synced since it was asked. Undefined: it has not. */
+      readonly synced: { readonly askedAtMs: number; readonly refreshedAtMs: number } | undefined;
+      readonly syncedResourceVersion: string;
+      /** Up to then a container may have started with the version before; undefined: nobody knows. */
+      readonly doubtfulUntilMs: number | undefined;
+    }
+  | {
+      readonly kind: 'synced';
+      /** Why it does not have the version yet; undefined: it is written with it from now on. */
+      readonly behind: string | undefined;
+      /** Why it may not have been written since; undefined: it has. */
+      readonly early: string | undefined;
+      /** Since when it has it, as far as records tell. */
+      readonly sinceMs: number | undefined;
+      /** A pod that brings it starts before the driver has written it: only a second restart is sure. */
+      readonly twice: boolean;
+    };
 
 export type Verdict =
   | { readonly kind: 'proved'; readonly proof: PodProof }
@@ -28,6 +57,9 @@ export type Verdict =
  * starts containers only after it, so this cannot hide a later mount, which comes a minute after at the earliest.
  */
 const FIRST_MOUNT_SKEW_MS = 5_000;
+
+/** Times of containers are cut to whole seconds. */
+const SECONDS_MS = 1_000;
 
 /** A record that changes within its first second is still the first mount: times are cut to whole seconds. */
 const SAME_WRITE_MS = 1_000;
@@ -54,29 +86,106 @@ export function judgePod(pod: Pod, mounts: readonly Mount[], claim: Claim): Verd
       node: pod.node,
       mountedVersion: claim.marker.versionId,
       startedAt: new Date(startedAtMs).toISOString(),
+      evidence: evidenceOf(pod, mounts, claim),
     },
   };
 }
 
-type Doubt = Extract<Verdict, { kind: 'unproved' | 'starting' }>;
+function evidenceOf(pod: Pod, mounts: readonly Mount[], claim: Claim): readonly Evidence[] {
+  const secrets = new Set(pod.containers.flatMap(({ secrets }) => secrets.map(({ name }) => name)));
+  return [
+    ...[...claim.ids.keys()].flatMap((spc): Evidence[] => {
+      const mount = mountOf(pod, spc, mounts);
+      return mount === undefined
+        ? []
+        : [{ kind: 'mount', secretProviderClass: spc, mountedAt: iso(mount.changedAtMs) }];
+    }),
+    ...[...claim.secrets].flatMap(([secret, needed]): Evidence[] => {
+      if (!secrets.has(secret)) return [];
+      if (needed.kind === 'synced') return [{ kind: 'synced-secret', name: secret }];
+      const { name, synced, syncedResourceVersion } = needed;
+      return [{ kind: 'external-secret', name, refreshedAt: iso(synced?.refreshedAtMs ?? 0), syncedResourceVersion }];
+    }),
+    ...(has(pod.annotations, claim.marker) ? [{ kind: 'template' as const }] : []),
+  ];
+}
+
+type Doubt = Exclude<Verdict, { kind: 'proved' }>;
 
 const unproved = (why: string): Doubt => ({ kind: 'unproved', why });
 const starting = (why: string): Doubt => ({ kind: 'starting', why });
+const unprovable = (why: string): Doubt => ({ kind: 'unprovable', why });
 
 /** What speaks against the pod; what only a new pod can cure comes before what time will cure. */
 function doubtOf(pod: Pod, mounts: readonly Mount[], claim: Claim): Doubt | undefined {
   const failure = failureOf(pod);
   if (failure !== undefined) return unproved(failure.why);
+  if (pod.fargate && pod.secretProviderClasses.some((spc) => claim.ids.has(spc)))
+    return unprovable('is on Fargate, where the CSI driver cannot run: let it have the secret from an ExternalSecret');
   const doubts = [...claim.ids]
     .filter(([spc]) => pod.secretProviderClasses.includes(spc))
     .map(([spc, ids]) => doubtOfMount(pod, spc, ids, mounts, claim));
+  doubts.push(...pod.containers.flatMap((container) => doubtsOfSecrets(pod, container, claim)));
   if (claim.needsMarker && pod.annotations.get(claim.marker.annotation) !== claim.marker.versionId)
     doubts.push(unproved('was not made from the marked template'));
   if (pod.phase !== 'Running') doubts.push(starting(`is not running yet (${pod.phase})`));
   // A pod that is on its way out is taken out of service first; what it still holds open is what counts.
   if (!pod.ready && !pod.terminating && !claim.rereads) doubts.push(starting('is not ready'));
   const found = doubts.filter((doubt) => doubt !== undefined);
-  return found.find(({ kind }) => kind === 'unproved') ?? found[0];
+  return found.find(({ kind }) => kind === 'unproved') ?? found.find(({ kind }) => kind === 'starting') ?? found[0];
+}
+
+/** What speaks against the variables and files that a container has from Kubernetes Secrets. */
+function doubtsOfSecrets(pod: Pod, { name, secrets, state }: Container, claim: Claim): readonly Doubt[] {
+  return [...new Set(secrets.map((one) => one.name))].flatMap((secret) => {
+    const needed = claim.secrets.get(secret);
+    if (needed === undefined) return [];
+    if (state.kind === 'waiting') return starting(`has not started container ${name} (${state.reason})`);
+    const since = `started container ${name} at ${iso(state.startedAtMs)}`;
+    return (
+      (needed.kind === 'external'
+        ? doubtOfExternal(pod, state.startedAtMs, since, needed, claim.marker)
+        : doubtOfSynced(pod, state.startedAtMs, `${since}, and Secret ${secret}`, needed, claim.marker)) ?? []
+    );
+  });
+}
+
+/**
+ * The marker is written to a template only when the ExternalSecret has been synced, so a pod that was made from it has
+ * the version, unless the reference came into the template later.
+ */
+function doubtOfExternal(
+  pod: Pod,
+  startedAtMs: number,
+  since: string,
+  { name, synced, doubtfulUntilMs }: Extract<SecretClaim, { kind: 'external' }>,
+  marker: Marker,
+): Doubt | undefined {
+  if (synced === undefined) return unproved(`${since}, before ExternalSecret ${name} was read again`);
+  const fromTemplate = has(pod.annotations, marker) && startedAtMs >= synced.askedAtMs - SECONDS_MS;
+  if (fromTemplate || startedAtMs >= synced.refreshedAtMs) return undefined;
+  if (doubtfulUntilMs !== undefined && startedAtMs < doubtfulUntilMs)
+    return unproved(`${since}, before ExternalSecret ${name} was read again at ${iso(synced.refreshedAtMs)}`);
+  return unprovable(`${since}, and nothing tells what ExternalSecret ${name} had read by then: restart it to be sure`);
+}
+
+function doubtOfSynced(
+  pod: Pod,
+  startedAtMs: number,
+  since: string,
+  { behind, early, sinceMs, twice }: Extract<SecretClaim, { kind: 'synced' }>,
+  marker: Marker,
+): Doubt | undefined {
+  if (behind !== undefined) return unproved(`${since} does not have the version: ${behind}`);
+  if (sinceMs !== undefined && startedAtMs >= sinceMs) return undefined;
+  // A template is marked only once the Secret has been written, or, the second time, once every mount has the version.
+  if (has(pod.annotations, twice ? againOf(marker) : marker)) return undefined;
+  if (early !== undefined) return unproved(`${since} may not have the version yet: ${early}`);
+  return unproved(`${since} may not have had the version by then`);
+}
+
+function mountOf(pod: Pod, spc: string, mounts: readonly Mount[]): Mount | undefined {
+  return mounts.find((one) => one.secretProviderClass === spc && (one.podUid ?? pod.uid) === pod.uid);
 }
 
 function doubtOfMount(
@@ -86,15 +195,16 @@ function doubtOfMount(
   mounts: readonly Mount[],
   claim: Claim,
 ): Doubt | undefined {
-  const mount = mounts.find((one) => one.secretProviderClass === spc && (one.podUid ?? pod.uid) === pod.uid);
+  const mount = mountOf(pod, spc, mounts);
   if (mount === undefined || !mount.mounted) {
-    const why = `has no record of what it mounts from ${spc}`;
+    const why = `has no record of what it mounts from ${spc}${claim.driver ?? ''}`;
     return pod.phase === 'Pending' ? starting(why) : unproved(why);
   }
   for (const id of ids) {
     const version = mount.versions.get(id);
     if (version === undefined) return unproved(`has no record of ${id} from ${spc}`);
-    if (version !== claim.marker.versionId) return unproved(`mounts version ${version} of ${id}`);
+    if (version !== claim.marker.versionId)
+      return unproved(`mounts version ${version} of ${id}${claim.rereads ? (claim.driver ?? '') : ''}`);
   }
   const doubts = pod.containers.map((container) => doubtOfContainer(container, spc, mount, claim));
   return doubts.find((doubt) => doubt?.kind === 'unproved') ?? doubts.find((doubt) => doubt !== undefined);

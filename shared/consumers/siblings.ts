@@ -39,9 +39,14 @@ export function siblingsAmong(
     if (snapshot === undefined || where === 'object') return ALONE;
     const named = secretsNamed({
       ...snapshot,
+      cronJobs: [],
+      // Not those that come by a Kubernetes Secret: it may not have their current versions yet.
       externalSecrets: [],
       classes: snapshot.classes.filter(
-        ({ namespace, name }) => namespace === workload.namespace && workload.secretProviderClasses.includes(name),
+        ({ namespace, name, syncedSecrets }) =>
+          namespace === workload.namespace &&
+          workload.secretProviderClasses.includes(name) &&
+          !syncedSecrets.some((synced) => workload.secrets.some((one) => one.name === synced.name)),
       ),
       workloads: [workload],
     });

@@ -106,7 +106,7 @@ function nextLook(
   const nowMs = deps.clock.now();
   const marker = markerOf(secret, versionId);
   try {
-    const { consumers, syncs } = allConsumers(secret, marker, snapshots);
+    const { consumers, syncs } = allConsumers(secret, marker, snapshots, { nowMs, movedAtMs: secret.movedAtMs });
     const options = parseTags(secret.tags);
     const plan = planSync({
       consumers,
@@ -125,7 +125,7 @@ function nextLook(
       secretArn: secret.arn,
       secretName: secret.name,
       versionId,
-      sinceMs: nowMs,
+      sinceMs: secret.movedAtMs ?? nowMs,
       lookingSinceMs: nowMs,
       told: started ? ['Sync Started'] : [],
       passesLeft: PASSES,

@@ -21,10 +21,29 @@ export interface ConsumerRef {
 export interface PodProof {
   readonly pod: string;
   readonly node: string;
+  /** The version that it runs on. */
   readonly mountedVersion: string;
   /** ISO 8601, of the container that started last. */
   readonly startedAt: string;
+  /** What shows it, one for each way in which the pod gets the secret. */
+  readonly evidence: readonly Evidence[];
 }
+
+/**
+ * `mount`: the CSI driver recorded the version for this class. `external-secret`: its operator had read the secret again
+ * before the containers started. `synced-secret`: every mount that the driver writes this Kubernetes Secret from had the
+ * version before. `template`: the pod was made from the template that was marked for the version.
+ */
+export type Evidence =
+  | { readonly kind: 'mount'; readonly secretProviderClass: string; readonly mountedAt: string }
+  | {
+      readonly kind: 'external-secret';
+      readonly name: string;
+      readonly refreshedAt: string;
+      readonly syncedResourceVersion: string;
+    }
+  | { readonly kind: 'synced-secret'; readonly name: string }
+  | { readonly kind: 'template' };
 
 export interface ConsumerProof extends ConsumerRef {
   readonly mode: 'restart' | 'annotate' | 'off';

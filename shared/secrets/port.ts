@@ -24,6 +24,11 @@ export interface SecretDescription {
   readonly deletedAtMs: number | undefined;
   /** Epoch milliseconds of the earliest moment at which the next rotation may begin; absent when none is scheduled. */
   readonly nextRotationMs?: number;
+  /**
+   * Epoch milliseconds of its last rotation, or of its making where there was none: AWSCURRENT moved then, or later by
+   * another hand.
+   */
+  readonly movedAtMs?: number;
   /** Region → how its replica stands; absent when there is none. Replicas have the name and the versionIds. */
   readonly replicas?: ReadonlyMap<string, ReplicaStatus>;
 }

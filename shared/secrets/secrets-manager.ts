@@ -33,6 +33,9 @@ export function createSecretsManagerStore(
         tags: new Map((answer.Tags ?? []).map(({ Key = '', Value = '' }) => [Key, Value])),
         owningService: answer.OwningService,
         deletedAtMs: answer.DeletedDate?.getTime(),
+        ...((answer.LastRotatedDate ?? answer.CreatedDate) && {
+          movedAtMs: (answer.LastRotatedDate ?? answer.CreatedDate)?.getTime() ?? 0,
+        }),
         ...(answer.NextRotationDate && {
           nextRotationMs: answer.NextRotationDate.getTime() - hoursOf(answer.RotationRules?.Duration) * HOUR_MS,
         }),

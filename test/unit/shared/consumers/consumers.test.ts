@@ -169,7 +169,7 @@ describe('90: a Kubernetes Secret that the driver keeps in step with the secret'
         ref: expect.objectContaining({ name: 'orders' }),
         leftAlone: expect.stringContaining('does not roll it'),
         unprovable: expect.stringMatching(
-          /^pod orders-1 has its environment from Secret database-env.* restart it once/,
+          /^pod orders-1 has its environment from Secret database-env.* no DaemonSet is recognised/,
         ),
       }),
     ]);

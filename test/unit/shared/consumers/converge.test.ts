@@ -116,6 +116,7 @@ describe('a look', () => {
                   node: 'node-1',
                   mountedVersion: versionOf(2),
                   startedAt: '2026-11-23T10:00:01.000Z',
+                  evidence: [{ kind: 'mount', secretProviderClass: 'database', mountedAt: '2026-11-23T10:00:00Z' }],
                 },
               ],
             },

@@ -1,6 +1,8 @@
 import type {
   Container,
+  CsiDriver,
   ExternalSecret,
+  ExternalStore,
   Mount,
   Pod,
   SecretProviderClass,
@@ -128,6 +130,36 @@ export function externalSecretOf(over: Partial<ExternalSecret> = {}): ExternalSe
     syncedResourceVersion: '1-before',
     ...over,
   };
+}
+
+/** The store that {@link externalSecretOf} reads from. */
+export function externalStoreOf(
+  over: Partial<ExternalStore> = {},
+  aws: Partial<NonNullable<ExternalStore['aws']>> = {},
+): ExternalStore {
+  return {
+    kind: 'SecretStore',
+    namespace: 'shop',
+    name: 'aws',
+    aws: { service: 'SecretsManager', region: 'eu-west-1', role: '', prefix: '', ...aws },
+    ...over,
+  };
+}
+
+/** The DaemonSet of the CSI driver. */
+export function driverOf(over: Partial<CsiDriver> = {}): Workload {
+  return workloadOf({
+    kind: 'DaemonSet',
+    namespace: 'kube-system',
+    name: 'csi-secrets-store',
+    secretProviderClasses: [],
+    csiDriver: {
+      version: { major: 1, minor: 5 },
+      rotation: { everyMs: 120_000 },
+      nodes: { wanted: 3, ready: 3 },
+      ...over,
+    },
+  });
 }
 
 export function snapshotOf(over: Partial<Snapshot> = {}): Snapshot {

@@ -9,7 +9,9 @@ const CLAIM: Claim = {
   ids: new Map([['database', [FILE]]]),
   needsMarker: false,
   rereads: false,
+  secrets: new Map(),
   unprovable: [],
+  driver: undefined,
 };
 
 function judge(pod: Pod, mounts: readonly Mount[] = [mountOf(pod, 2)], claim: Partial<Claim> = {}) {
@@ -24,7 +26,13 @@ describe('a pod is proved', () => {
   test('when it mounted the version, started after it and is ready; the proof says where and since when', () => {
     expect(judge(podOf())).toEqual({
       kind: 'proved',
-      proof: { pod: 'orders-1', node: 'node-1', mountedVersion: versionOf(2), startedAt: '2026-11-23T10:00:01.000Z' },
+      proof: {
+        pod: 'orders-1',
+        node: 'node-1',
+        mountedVersion: versionOf(2),
+        startedAt: '2026-11-23T10:00:01.000Z',
+        evidence: [{ kind: 'mount', secretProviderClass: 'database', mountedAt: '2026-11-23T10:00:00Z' }],
+      },
     });
   });
 

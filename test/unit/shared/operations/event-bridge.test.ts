@@ -118,6 +118,7 @@ function daemonSet(name: string, pods: number): ConsumerProof {
       node: `ip-10-0-0-${index}.eu-west-1.compute.internal`,
       mountedVersion: VERSION,
       startedAt: '2026-11-23T10:00:01.000Z',
+      evidence: [{ kind: 'template' as const }],
     })),
   };
 }
