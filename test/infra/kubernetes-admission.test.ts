@@ -128,6 +128,8 @@ onRealKubernetes('the policy on what Rekey may change', () =>
         ['a label', { metadata: { labels: { more: 'yes' } } }],
         ['an annotation that is not its own', { metadata: { annotations: { other: 'x' } } }],
         ['an annotation that people steer it by', { metadata: { annotations: { 'rekey.dev/mode': 'off' } } }],
+        ['an annotation that only looks like its own', { metadata: { annotations: { 'rekey.dev.evil.io/x': 'x' } } }],
+        ['an annotation for another kind', { metadata: { annotations: { 'external-secrets.io/force-sync': 'x' } } }],
         ['a finalizer', { metadata: { finalizers: ['example.com/stay'] } }],
         ['the marker and something else at once', { metadata: { annotations: MARKER, labels: { more: 'yes' } } }],
       ])('cannot change %s', async (_what, patch) => {
@@ -137,6 +139,21 @@ onRealKubernetes('the policy on what Rekey may change', () =>
       test('cannot delete any', async () => {
         expect(await refusal('DELETE', path)).toEqual(byRights);
       });
+    });
+
+    test('asks the External Secrets Operator to read again, and changes nothing else there', async () => {
+      const own = '/apis/external-secrets.io/v1/namespaces/shop/externalsecrets';
+      const cluster = '/apis/external-secrets.io/v1/clusterexternalsecrets';
+      const spec = { secretStoreRef: { name: 'aws' }, data: [] };
+      await admin.create(own, externalSecret('ExternalSecret', spec));
+      await admin.create(cluster, externalSecret('ClusterExternalSecret', { externalSecretSpec: spec }));
+      const force = { ...MARKER, 'external-secrets.io/force-sync': 'v2' };
+
+      expect(await asRekey('PATCH', `${own}/db`, { metadata: { annotations: MARKER } })).toMatchObject({ code: 200 });
+      // A cluster's own kinds are bound for the whole cluster alone.
+      expect(await refusal('PATCH', `${cluster}/db`, { metadata: { annotations: force } })).toEqual(byRights);
+      expect(await refusal('PATCH', `${own}/db`, { metadata: { annotations: force } })).toEqual(byPolicy);
+      expect(await refusal('PATCH', `${own}/db`, { spec: { refreshInterval: '1s' } })).toEqual(byPolicy);
     });
 
     test('cannot scale a workload', async () => {
@@ -224,6 +241,10 @@ onRealKubernetes('the policy on what Rekey may change', () =>
     });
   }),
 );
+
+function externalSecret(kind: string, spec: object) {
+  return { apiVersion: 'external-secrets.io/v1', kind, metadata: { name: 'db' }, spec };
+}
 
 function template(change: object) {
   return { spec: { template: change } };
