@@ -66,7 +66,7 @@ describe('after rotations in which everything failed once, no password is', () =
         return { kind: 'refuse', error: new AwsError('AccessDeniedException', 'not allowed, on purpose') };
       });
       let answers = 0;
-      proxy.onChunk((from) => {
+      proxy.onChunk(({ from }) => {
         if (from === 'client') return 'pass';
         answers += 1;
         if (answers === 12) environment.aws.functions.kill(ROTATION.postgres.name);

@@ -1,8 +1,15 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-/** Asked for every chunk of bytes on its way: `drop` loses it and cuts both sides of its connection. */
-export type ChunkFate = (from: 'client' | 'server') => 'pass' | 'drop';
+/** Some bytes on their way. */
+export interface Chunk {
+  readonly connection: number;
+  readonly from: 'client' | 'server';
+  readonly bytes: number;
+}
+
+/** Asked for every chunk: `drop` loses it and cuts both sides of its connection; a number lets so many bytes pass before. */
+export type ChunkFate = (chunk: Chunk) => 'pass' | 'drop' | number;
 
 /** What one side of one connection did: it sent bytes, or had no more to say. */
 export interface Traffic {
@@ -45,10 +52,16 @@ export async function startTcpProxy(serverPort: number): Promise<TcpProxy> {
     };
     const forward = (from: 'client' | 'server', source: Socket, sink: Socket) => {
       sockets.add(source);
+      let open = true;
       source.on('data', (chunk) => {
+        if (!open) return;
         watch({ connection, from, what: 'bytes', bytes: chunk.length });
-        if (fate(from) === 'pass') sink.write(chunk);
-        else cut();
+        const end = fate({ connection, from, bytes: chunk.length });
+        if (end === 'pass') return void sink.write(chunk);
+        open = false;
+        // What may pass has to arrive: a socket that is destroyed takes along what it has not sent yet.
+        if (end === 'drop' || end === 0) cut();
+        else sink.end(chunk.subarray(0, end), cut);
       });
       // What was written before an end still has to arrive; after an error nothing does.
       source.on('end', () => {

@@ -5,6 +5,7 @@ import { describeServer } from './suite.ts';
 
 describeServer({
   name: 'MySQL 9.7',
+  engine: 'mysql',
   isInstalled: mysqlIsInstalled('9.7'),
   strategies: STRATEGIES,
   start: () => startRealMysql({ version: '9.7' }),

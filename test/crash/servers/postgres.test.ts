@@ -4,6 +4,7 @@ import { describeServer } from './suite.ts';
 
 describeServer({
   name: 'PostgreSQL 18',
+  engine: 'postgres',
   isInstalled: postgresIsInstalled(18),
   strategies: ['single-user', 'alternating-users', 'user-pair'],
   start: () => startRealPostgres(18),

@@ -6,6 +6,7 @@ import { describeServer } from './suite.ts';
 for (const id of REDIS_SERVERS.filter((each) => redisName(each) !== 'Redis 7'))
   describeServer({
     name: redisName(id),
+    engine: 'redis',
     isInstalled: redisIsInstalled(id),
     strategies: ['single-user', 'dual-password'],
     start: () => startRealRedis(id),

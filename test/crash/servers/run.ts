@@ -5,12 +5,13 @@ import { STEPS } from '../../../shared/rotation/plan.ts';
 import { type RetireOutcome, retire } from '../../../shared/rotation/retire.ts';
 import { type RotationDeps, runStep } from '../../../shared/rotation/steps.ts';
 import type { StrategyName } from '../../../shared/rotation/strategy.ts';
-import { CURRENT, PENDING, PREVIOUS } from '../../../shared/secrets/port.ts';
+import { CURRENT, PREVIOUS } from '../../../shared/secrets/port.ts';
 import { ROTATION_FUNCTION } from '../../contract/fakes/secret-store.ts';
-import { createApplication } from '../../integration/rotation/real-database.ts';
+import { type Application, createApplication } from '../../integration/rotation/real-database.ts';
 import type { RealServer } from '../../integration/rotation/real-server.ts';
 import { type Fault, faultsOf } from '../faults.ts';
 import { type Call, type Conductor, Death, faultyPorts, startProcess } from '../faulty-ports.ts';
+import { type Watched, watch } from './watch.ts';
 
 export interface PlannedFault {
   /** The number of the call that it strikes. */
@@ -59,11 +60,7 @@ export async function run(
   };
   const deps: RotationDeps = { ...rig.deps, ...server.rekey, clock };
 
-  /** I1, I5, I6: the login works, and may read what the application reads. */
-  async function requireWayIn(after: string): Promise<void> {
-    if ((await works(CURRENT)) || (strategy === 'single-user' && (await works(PENDING)))) return;
-    throw new Error(`no way in after ${after}`);
-  }
+  const promises = await watch(server, watchedIn(application, strategy));
   let broken: unknown;
   const conductor: Conductor = {
     next(name, args) {
@@ -76,7 +73,7 @@ export async function run(
       late = late.filter((each) => each.due > calls);
       for (const each of due) await each.run().catch(() => {}); // nobody waits for its answer any more
       if (WRITES.test(call.name) || due.length > 0)
-        await requireWayIn(`call ${call.number}, ${call.name}`).catch((error: unknown) => {
+        await promises.check(`call ${call.number}, ${call.name}`).catch((error: unknown) => {
           broken ??= error; // inside a step it could be swallowed
         });
     },
@@ -129,7 +126,7 @@ export async function run(
   });
   if ((await rig.secrets.store.readStage(arn, CURRENT))?.versionId !== versionId)
     throw new Error('all steps ran, and AWSCURRENT did not move');
-  if (!(await works(CURRENT))) throw new Error('AWSCURRENT does not log in at the end');
+  await promises.check('the rotation');
   if ((await works(PREVIOUS)) !== (strategy !== 'single-user'))
     throw new Error(
       `AWSPREVIOUS ${strategy === 'single-user' ? 'still logs in' : 'was cut off before it was retired'}`,
@@ -146,7 +143,7 @@ export async function run(
     ),
   );
   for (const each of late) await each.run().catch(() => {});
-  await requireWayIn('the retirement');
+  await promises.check('the retirement');
   if (strategy !== 'single-user' && outcome.kind !== 'retired' && !planned)
     throw new Error(`nothing struck, and the retirement came to ${outcome.kind}`);
   if (outcome.kind === 'retired' && (await works(PREVIOUS)))
@@ -160,4 +157,13 @@ export async function run(
   if ([...application.passwords(), server.admin.password].some((password) => said.includes(password)))
     throw new Error('a password is in an event or an error');
   return possible;
+}
+
+/** The logins of a secret in memory. */
+export function watchedIn({ rig, arn, username }: Application, strategy: StrategyName): Watched {
+  const loginsUnder = (stage?: string) =>
+    [...rig.secrets.secret(arn).versions.values()].flatMap(({ value, stages }) =>
+      value === undefined || (stage !== undefined && !stages.has(stage)) ? [] : [JSON.parse(value)],
+    );
+  return { strategy, username, staged: (stage) => loginsUnder(stage)[0], stored: () => loginsUnder() };
 }

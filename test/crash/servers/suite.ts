@@ -1,59 +1,119 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { EngineName } from '../../../infra/wiring.ts';
 import type { StrategyName } from '../../../shared/rotation/strategy.ts';
 import type { RealServer } from '../../integration/rotation/real-server.ts';
 import { describeOnServer } from '../../sandbox/describe-server.ts';
 import { ALL, recordCount, SEED } from '../counts.ts';
 import { describeFault } from '../faults.ts';
-import { type PlannedFault, run } from './run.ts';
+import { startCuts } from './cuts.ts';
+import { type Functions, startFunctions } from './functions.ts';
+import { POINTS, runKilled } from './kills.ts';
+import { run } from './run.ts';
 
-/** How many cases of each strategy `npm test` draws by lot. */
-const DRAWN = 8;
+/** How many cases of each kind `npm test` draws by lot. */
+const DRAWN = { faults: 8, kills: 3, cuts: 8 };
 const LIMIT_MS = 10 * 60_000;
 
 export interface Candidate {
   readonly name: string;
+  readonly engine: EngineName;
   readonly isInstalled: boolean;
   readonly strategies: readonly StrategyName[];
-  start(): Promise<RealServer>;
+  start(): Promise<RealServer & { readonly caFile: string }>;
 }
 
-/** Every strategy of a real server against each fault at each call. */
-export function describeServer({ name, isInstalled, strategies, start }: Candidate): void {
+/** Every strategy of a real server against whatever can go wrong at any point. */
+export function describeServer({ name, engine, isInstalled, strategies, start }: Candidate): void {
   describeOnServer(isInstalled, `on ${name}, rotation and retirement keep every promise`, () => {
-    let server: RealServer;
+    let server: Awaited<ReturnType<Candidate['start']>>;
+    let functions: Functions;
     beforeAll(async () => {
       server = await start();
+      functions = await startFunctions(engine, server);
     });
-    afterAll(() => server?.stop());
+    afterAll(async () => {
+      await functions?.close();
+      await server?.stop();
+    });
 
     test.each(strategies)(
       'with %s, whatever fault strikes at any call',
       async (strategy) => {
         const cases = await run(server, strategy);
-        const chosen = ALL ? cases : drawn(cases, `${name}, ${strategy}`);
-        const broken: string[] = [];
-        for (const planned of chosen)
-          await run(server, strategy, planned).catch((error: unknown) => {
-            broken.push(`${describeFault(planned.fault)} at call ${planned.at}: ${error}`);
+        await tryEach(`${name}, ${strategy}`, cases, DRAWN.faults, {
+          describe: ({ at, fault }) => `${describeFault(fault)} at call ${at}`,
+          run: (planned) => run(server, strategy, planned),
+        });
+      },
+      LIMIT_MS,
+    );
+
+    test.each(strategies)(
+      'with %s, wherever the process is killed',
+      async (strategy) => {
+        const { touches } = await runKilled(server, functions, strategy);
+        const kills = POINTS.flatMap((point) =>
+          Array.from({ length: touches[point] }, (_, k) => ({ point, at: k + 1 })),
+        );
+        await tryEach(`${name}, ${strategy}, killed`, kills, DRAWN.kills, {
+          describe: ({ point, at }) => `killed ${point}, the ${at}th`,
+          async run(kill) {
+            const { killed } = await runKilled(server, functions, strategy, kill);
+            // How the server's answers are cut into packets is not the same every time.
+            if (!killed && kill.point !== 'at an answer of the database')
+              throw new Error('nothing was there to be killed');
+          },
+        });
+      },
+      LIMIT_MS,
+    );
+
+    test(
+      'whichever byte of the statement that changes the password, or of its answer, is the last',
+      async () => {
+        const cuts = await startCuts(server);
+        try {
+          await tryEach(`${name}, cut`, cuts.all, DRAWN.cuts, {
+            describe: ({ sent, answered }) =>
+              `cut after ${sent} bytes of the client and ${answered ?? 'some'} of the server`,
+            run: cuts.run,
           });
-        expect(broken).toEqual([]);
-        recordCount(`${name}, ${strategy}`, chosen.length);
+        } finally {
+          await cuts.close();
+        }
       },
       LIMIT_MS,
     );
   });
 }
 
+/** All cases, or as many as are drawn by lot. @param what the row of docs/reliability.md that says how many there are */
+async function tryEach<Case>(
+  what: string,
+  all: readonly Case[],
+  sample: number,
+  { describe, run }: { describe(each: Case): string; run(each: Case): Promise<unknown> },
+): Promise<void> {
+  const chosen = ALL ? all : drawn(all, sample, (each) => `${what} ${describe(each)}`);
+  const broken: string[] = [];
+  for (const each of chosen)
+    await run(each).catch((error: unknown) => {
+      broken.push(`${describe(each)}: ${error}`);
+    });
+  expect(broken).toEqual([]);
+  recordCount(what, chosen.length);
+}
+
 /** The same ones for the same seed. */
-function drawn(cases: readonly PlannedFault[], what: string): readonly PlannedFault[] {
-  const lot = (each: PlannedFault) =>
+function drawn<Case>(cases: readonly Case[], sample: number, nameOf: (each: Case) => string): readonly Case[] {
+  const lot = (each: Case) =>
     createHash('sha256')
-      .update(`${SEED} ${what} ${each.at} ${describeFault(each.fault)}`)
+      .update(`${SEED} ${nameOf(each)}`)
       .digest('hex');
   return cases
     .map((each) => ({ each, lot: lot(each) }))
     .sort((one, two) => (one.lot < two.lot ? -1 : 1))
-    .slice(0, DRAWN)
+    .slice(0, sample)
     .map(({ each }) => each);
 }

@@ -17,6 +17,14 @@ import {
 import { type RedisServer, type RedisServerId, startRedis } from '../../sandbox/redis.ts';
 import type { Account } from '../../sandbox/server-process.ts';
 
+/** A user as the superuser sees it. */
+export interface UserState {
+  /** All that it may do, whichever way it came to that, in the server's words; the same for two users that are equal. */
+  readonly rights: readonly string[];
+  /** Whether any password lets it in. */
+  readonly open: boolean;
+}
+
 /** A real server that logs all that it can, as the rotation of a secret sees it, and what an application does there. */
 export interface RealServer {
   readonly host: string;
@@ -36,6 +44,8 @@ export interface RealServer {
   give(account: Account): Promise<unknown>;
   /** Whom the server refused so far, by its own log: each refused login is the user's name once more. */
   refusals(): Promise<readonly string[]>;
+  /** Undefined when there is no such user. */
+  user(name: string): Promise<UserState | undefined>;
   /** A session, to be ended by the caller. */
   open(account: Account): Promise<() => Promise<unknown>>;
   log(): string;
@@ -59,9 +69,19 @@ export async function startRealPostgres(
     const client = await server.connect(account);
     return () => client.end();
   };
+  const admin = keep(() => server.connect(server.admin));
+  const superuser = keep(async () => {
+    const client = await server.connect(server.superuser);
+    await client.query(`SET log_statement = 'none'; SET log_min_duration_statement = -1`);
+    return client;
+  });
   return {
     ...server,
     open,
+    async user(name) {
+      const { rows } = await (await superuser()).query(POSTGRES_USER, [name]);
+      return rows[0];
+    },
     rekey: { engine: createPostgresEngine({ ...LOCAL, ca: server.ca }), rules: POSTGRES },
     secretKeys: { engine: 'postgres' },
     // Its alternating users can become each other: it takes a person's word.
@@ -69,19 +89,13 @@ export async function startRealPostgres(
       version < 16 && strategy === 'alternating-users' ? { 'rekey:accept': 'take-over' } : {},
     async createUser({ username, password }) {
       const quoted = `"${username.replaceAll('"', '""')}"`;
-      const byAdmin = await server.connect(server.admin);
-      await byAdmin.query(`CREATE ROLE ${quoted} LOGIN`).finally(() => byAdmin.end());
-      const superuser = await server.connect(server.superuser);
-      try {
-        await superuser.query(`SET log_statement = 'none'`);
-        await superuser.query('SET log_min_duration_statement = -1');
-        await superuser.query(`ALTER ROLE ${quoted} PASSWORD '${password}'`);
-        await superuser.query('CREATE TABLE IF NOT EXISTS public.orders (id int)');
-        await superuser.query(`ALTER TABLE public.orders OWNER TO ${server.admin.username}`);
-        await superuser.query(`GRANT SELECT ON public.orders TO ${quoted}`);
-      } finally {
-        await superuser.end();
-      }
+      await (await admin()).query(`CREATE ROLE ${quoted} LOGIN`);
+      await (await superuser()).query(
+        `ALTER ROLE ${quoted} PASSWORD '${password}';
+         CREATE TABLE IF NOT EXISTS public.orders (id int);
+         ALTER TABLE public.orders OWNER TO ${server.admin.username};
+         GRANT SELECT ON public.orders TO ${quoted}`,
+      );
     },
     give: ({ username, password }) =>
       server.run(`ALTER ROLE "${username.replaceAll('"', '""')}" PASSWORD '${password}'`),
@@ -100,6 +114,50 @@ export async function startRealPostgres(
   };
 }
 
+/**
+ * Attributes, and effective rights: those that come with memberships included. That the second user of a pair is a member
+ * of the first is how it may use what the first one makes.
+ */
+const POSTGRES_USER = `
+  SELECT rolcanlogin AND rolpassword IS NOT NULL AS open,
+    ARRAY[rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls, rolinherit]::text[]
+    || ARRAY[rolconnlimit, rolvaliduntil]::text[]
+    || ARRAY(SELECT unnest(setconfig) FROM pg_db_role_setting WHERE setrole = u.oid ORDER BY 1)
+    || ARRAY(SELECT 'member of ' || r.rolname FROM pg_roles r
+             WHERE pg_has_role(u.oid, r.oid, 'MEMBER') AND r.oid <> u.oid
+               AND regexp_replace(r.rolname, '_clone$', '') <> regexp_replace(u.rolname, '_clone$', '') ORDER BY 1)
+    || ARRAY(SELECT p || g || ' on ' || c.oid::regclass FROM pg_class c,
+               unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) p, unnest(ARRAY['', ' WITH GRANT OPTION']) g
+             WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND has_table_privilege(u.oid, c.oid, p || g)
+             ORDER BY 1)
+    || ARRAY(SELECT p || ' in public' FROM unnest('{USAGE,CREATE}'::text[]) p
+             WHERE has_schema_privilege(u.oid, 'public', p) ORDER BY 1)
+    || ARRAY(SELECT p || ' in the database' FROM unnest('{CONNECT,CREATE,TEMPORARY}'::text[]) p
+             WHERE has_database_privilege(u.oid, current_database(), p) ORDER BY 1) AS rights
+  FROM pg_authid u WHERE rolname = $1`;
+
+/** A session of the test's own, opened when it is needed, and again once the server has ended it. */
+function keep<Client extends { once(event: 'end', listener: () => void): unknown }>(
+  open: () => Promise<Client>,
+): () => Promise<Client> {
+  let kept: Promise<Client> | undefined;
+  return () => {
+    kept ??= open().then(
+      (client) => {
+        client.once('end', () => {
+          kept = undefined;
+        });
+        return client;
+      },
+      (error: unknown) => {
+        kept = undefined;
+        throw error;
+      },
+    );
+    return kept;
+  };
+}
+
 export async function startRealMysql(options: MysqlOptions): Promise<MysqlServer & RealServer> {
   const server = await startMysql(options);
   const rekey = { engine: createMysqlEngine({ ...LOCAL, ca: server.ca }), rules: MYSQL };
@@ -113,6 +171,8 @@ export async function startRealMariadb(options: MariadbOptions): Promise<Mariadb
 }
 
 const ACCESS_DENIED = 1045;
+/** How a user proves itself, in SHOW CREATE USER and MariaDB's SHOW GRANTS. */
+const AUTHENTICATION = / IDENTIFIED .*?(?= REQUIRE | WITH |$)/s;
 const ACCOUNT_LOCKED = [3118, 4151]; // MySQL, MariaDB
 
 function asRealServer<Server extends MysqlFamilyServer>(
@@ -124,9 +184,35 @@ function asRealServer<Server extends MysqlFamilyServer>(
     const connection = await server.connect(account, server.database, 'test');
     return () => connection.end();
   };
+  const superuser = keep(async () => {
+    const connection = await server.connect(server.superuser, server.database);
+    // MySQL leaves a password out of its general log by itself, MariaDB does not.
+    await connection.query('SET SESSION sql_log_off = ON');
+    return connection;
+  });
   return {
     ...server,
     open,
+    async user(name) {
+      const connection = await superuser();
+      const quoted = `\`${name.replaceAll('`', '``')}\``;
+      const [accounts] = await connection.query(
+        `SELECT Host AS host FROM mysql.user WHERE User = '${name}' ORDER BY 1`,
+      );
+      const hosts = (accounts as { readonly host: string }[]).map(({ host }) => `'${host}'`);
+      if (hosts.length === 0) return undefined;
+      const shown: string[] = [];
+      for (const host of hosts)
+        for (const statement of [`SHOW CREATE USER ${quoted}@${host}`, `SHOW GRANTS FOR ${quoted}@${host}`]) {
+          const [rows] = await connection.query(statement);
+          shown.push(...(rows as object[]).map((row) => String(Object.values(row)[0]).replaceAll(quoted, 'the user')));
+        }
+      return {
+        // Their order is that of the granting.
+        rights: shown.map((line) => line.replace(AUTHENTICATION, '').replace(/ ACCOUNT (UN)?LOCK/, '')).sort(),
+        open: !shown.some((line) => / ACCOUNT LOCK/.test(line)),
+      };
+    },
     rekey,
     secretKeys: { engine, dbname: server.database },
     tagsFor: () => ({}),
@@ -137,14 +223,7 @@ function asRealServer<Server extends MysqlFamilyServer>(
         `GRANT SELECT ON orders TO ${name}`,
         ...(strategy === 'dual-password' ? [`GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO ${name}`] : []),
       ];
-      const superuser = await server.connect(server.superuser, server.database);
-      try {
-        // MySQL leaves a password out of its general log by itself, MariaDB does not.
-        await superuser.query('SET SESSION sql_log_off = ON');
-        await superuser.query(`CREATE USER ${name} IDENTIFIED BY '${password}'; ${rights.join('; ')}`);
-      } finally {
-        await superuser.end();
-      }
+      await (await superuser()).query(`CREATE USER ${name} IDENTIFIED BY '${password}'; ${rights.join('; ')}`);
     },
     give: ({ username, password }) =>
       server.run(
@@ -173,14 +252,22 @@ export async function startRealRedis(id: RedisServerId): Promise<RedisServer & R
     const client = await server.connect(account);
     return async () => client.destroy();
   };
+  const superuser = keep(() => server.connect(server.superuser));
   return {
     ...server,
     open,
+    async user(name) {
+      const found = await (await superuser()).aclGetUser(name).catch(() => null);
+      if (found === null) return undefined;
+      const { passwords, flags, ...rights } = found;
+      return { rights: Object.values(rights).map(String), open: flags.includes('on') && passwords.length > 0 };
+    },
     rekey: { engine: createRedisEngine({ ...LOCAL, ca: server.ca }), rules: REDIS },
     secretKeys: { engine: id.kind },
     tagsFor: () => ({}),
     async createUser({ username, password }) {
-      await server.run('ACL', 'SETUSER', username, 'on', `>${password}`, '~orders', '+get', ...ACL_RIGHTS);
+      const rules = ['on', `>${password}`, '~orders', '+get', ...ACL_RIGHTS];
+      await (await superuser()).sendCommand(['ACL', 'SETUSER', username, ...rules]);
     },
     give: ({ username, password }) => server.run('ACL', 'SETUSER', username, 'resetpass', `>${password}`),
     async refusals() {
