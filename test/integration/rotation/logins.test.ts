@@ -86,7 +86,7 @@ for (const { name, isInstalled, strategies, start } of ONE_OF_EACH)
             const token = await begun(application, step);
             let chunks = 0;
             let openedAtCut: number | undefined;
-            way.onChunk((from) => {
+            way.onChunk(({ from }) => {
               if (from === 'server') chunks += 1;
               if (from !== 'server' || chunks < place) return 'pass';
               openedAtCut ??= way.connections();
