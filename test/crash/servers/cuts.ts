@@ -40,7 +40,12 @@ const ROTATIONS = 50;
  */
 export async function startCuts(server: RealServer): Promise<Cuts> {
   const proxy = await startTcpProxy(server.port);
-  const begin = () => beginRotations(server, proxy);
+  const begin = async () => {
+    const begun = await beginRotations(server, proxy);
+    // From the second one on they are alike: a handshake of TLS may be shortened, and Rekey made the password.
+    await begun.next();
+    return begun;
+  };
   let rotations = await begin();
 
   const turns = await rotations.next();
