@@ -8,7 +8,8 @@ import { startOperators } from '../kubernetes/controllers/operators.ts';
 import { Activity } from '../kubernetes/controllers/reconciler.ts';
 import type { ReadSecret } from '../kubernetes/node/aws-provider.ts';
 import { NodeAgent } from '../kubernetes/node/node-agent.ts';
-import { FAST } from '../kubernetes/node/pod-run.ts';
+import { FAST, type Timing } from '../kubernetes/node/pod-run.ts';
+import type { DriverOptions } from '../kubernetes/node/secrets-store-driver.ts';
 import { type ControlPlane, type ControlPlaneOptions, startControlPlane } from './control-plane.ts';
 import { RemoteClient } from './remote-client.ts';
 
@@ -21,10 +22,18 @@ export interface RealKubernetesOptions extends ControlPlaneOptions {
   readonly listSecrets?: AwsSecrets['list'];
   /** How many nodes. Default: 3. */
   readonly nodes?: number;
+  /** How long pods take. Default: tens of milliseconds. */
+  readonly timing?: Partial<Timing>;
+  /** The CSI driver's own rotation in place. Default: off, as the driver's. */
+  readonly rotation?: DriverOptions['rotation'];
+  /** Of the Secrets Store CSI driver. Default: 1.6. */
+  readonly driverVersion?: DriverOptions['version'];
 }
 
 export interface RealKubernetes extends ControlPlane {
   readonly nodes: Pick<NodeAgent, 'behave' | 'onContainerStarted' | 'onContainerStopped'>;
+  /** What a test decides of the CSI driver: its time, its absence, and when it writes Secrets. */
+  readonly driver: Pick<NodeAgent, 'passDriverTime' | 'takeDriverDown' | 'holdSyncedSecrets'>;
   /** The External Secrets Operator does nothing until the returned function is called. */
   holdExternalSecrets(): () => void;
 }
@@ -41,8 +50,11 @@ export async function startRealKubernetes(options: RealKubernetesOptions): Promi
     driverClient: client,
     activity,
     readSecret: options.readSecret,
-    timing: FAST,
-    rotation: { enabled: false, pollMs: 120_000 },
+    timing: { ...FAST, ...options.timing },
+    driver: {
+      rotation: options.rotation ?? { enabled: false, pollMs: 120_000 },
+      ...(options.driverVersion && { version: options.driverVersion }),
+    },
     nodes: options.nodes ?? 3,
     kubeletVersion: 'v1.36.3',
   });
@@ -65,5 +77,5 @@ export async function startRealKubernetes(options: RealKubernetesOptions): Promi
     await stop();
     throw error;
   }
-  return { ...controlPlane, nodes, holdExternalSecrets: () => operators.holdExternalSecrets(), stop };
+  return { ...controlPlane, nodes, driver: nodes, holdExternalSecrets: () => operators.holdExternalSecrets(), stop };
 }

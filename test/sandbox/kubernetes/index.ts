@@ -34,6 +34,7 @@ import type { PodBehaviour } from './node/behaviour.ts';
 import { NodeAgent } from './node/node-agent.ts';
 import { FAST, type RunningContainer, type Timing } from './node/pod-run.ts';
 import { startScheduler } from './node/scheduler.ts';
+import type { DriverOptions } from './node/secrets-store-driver.ts';
 import { isRecord, type KubernetesObject, type ObjectInput, type Pod } from './objects.ts';
 
 export interface KubernetesOptions {
@@ -53,7 +54,9 @@ export interface KubernetesOptions {
   /** How long pods take. Default: tens of milliseconds. */
   readonly timing?: Partial<Timing>;
   /** The driver's own rotation in place. Default: off, as the driver's. */
-  readonly rotation?: { readonly enabled: boolean; readonly pollMs: number };
+  readonly rotation?: DriverOptions['rotation'];
+  /** Of the Secrets Store CSI driver. Default: 1.6. */
+  readonly driverVersion?: DriverOptions['version'];
   /** Makes pods fail from the start, see {@link KubernetesSandbox.behave}. */
   readonly behaviour?: (pod: Pod) => PodBehaviour | undefined;
   /** How many nodes. Default: 3. */
@@ -83,6 +86,8 @@ export interface KubernetesSandbox {
    */
   onContainerStarted(listener: (container: RunningContainer) => void | Promise<void>): () => void;
   onContainerStopped(listener: (container: RunningContainer) => void): () => void;
+  /** What a test decides of the CSI driver: its time, its absence, and when it writes Secrets. */
+  readonly driver: Pick<NodeAgent, 'passDriverTime' | 'takeDriverDown' | 'holdSyncedSecrets'>;
   /** The External Secrets Operator does nothing until the returned function is called. */
   holdExternalSecrets(): () => void;
   /** Resolves when nothing more will happen by itself but time-outs: back-offs, deadlines, the driver's polling. */
@@ -112,7 +117,10 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
     activity,
     readSecret: options.readSecret,
     timing: { ...FAST, ...options.timing },
-    rotation: options.rotation ?? { enabled: false, pollMs: 120_000 },
+    driver: {
+      rotation: options.rotation ?? { enabled: false, pollMs: 120_000 },
+      ...(options.driverVersion && { version: options.driverVersion }),
+    },
     nodes: options.nodes ?? 3,
     kubeletVersion: VERSION.gitVersion,
   });
@@ -161,6 +169,7 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
     behave: (behaviour) => nodeAgent.behave(behaviour),
     onContainerStarted: (listener) => nodeAgent.onContainerStarted(listener),
     onContainerStopped: (listener) => nodeAgent.onContainerStopped(listener),
+    driver: nodeAgent,
     holdExternalSecrets: () => operators.holdExternalSecrets(),
     idle: () => activity.idle(),
     async close() {

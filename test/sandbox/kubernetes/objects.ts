@@ -78,6 +78,12 @@ export interface Container {
   name: string;
   image?: string;
   restartPolicy?: string;
+  env?: {
+    name: string;
+    value?: string;
+    valueFrom?: { secretKeyRef?: { name: string; key: string; optional?: boolean }; [source: string]: unknown };
+  }[];
+  envFrom?: { prefix?: string; secretRef?: { name: string; optional?: boolean } }[];
   volumeMounts?: { name: string; mountPath: string; subPath?: string }[];
   [field: string]: unknown;
 }

@@ -131,7 +131,7 @@ function container(value: Container): Container {
   const env = filled['env'];
   if (Array.isArray(env)) {
     for (const variable of env) {
-      const reference: unknown = variable?.valueFrom?.fieldRef;
+      const reference: unknown = variable?.valueFrom?.['fieldRef'];
       if (isRecord(reference)) fill(reference, { apiVersion: 'v1' });
     }
   }

@@ -97,13 +97,12 @@ export class Client implements ComponentClient {
       .sort((left, right) => order(left).localeCompare(order(right)));
   }
 
-  /** @returns undefined when the namespace is gone or going */
   create<K extends keyof Kinds>(plural: K, namespace: string | undefined, input: ObjectInput): Kinds[K] | undefined {
     try {
       const options = { manager: this.#manager, trusted: true } as const;
       return this.registry.create(this.#resource(plural), namespace, input, options) as Kinds[K];
     } catch (thrown) {
-      if (thrown instanceof StatusError && [403, 404].includes(thrown.status.code)) return undefined;
+      if (thrown instanceof StatusError && [403, 404, 409].includes(thrown.status.code)) return undefined;
       throw thrown;
     }
   }

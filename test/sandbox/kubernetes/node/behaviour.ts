@@ -11,10 +11,12 @@ export type PodBehaviour =
   | { readonly kind: 'unready' }
   /** The volumes cannot be mounted: ContainerCreating, with FailedMount events. */
   | { readonly kind: 'mount' }
+  /** The driver ends in the middle of the first mount: after that the directory counts as mounted, and is empty. */
+  | { readonly kind: 'interrupted-mount' }
   /** The containers take this much longer to start. */
   | { readonly kind: 'slow'; readonly milliseconds: number };
 
-/** On a pod (so: in a pod template): `image`, `crash`, `unready`, `mount` or `slow:MILLISECONDS`. */
+/** On a pod (so: in a pod template): `image`, `crash`, `unready`, `mount`, `interrupted-mount` or `slow:MILLISECONDS`. */
 export const FAIL_ANNOTATION = 'rekey-sandbox.dev/fail';
 
 export function annotatedBehaviour(pod: Pod): PodBehaviour {
@@ -24,6 +26,7 @@ export function annotatedBehaviour(pod: Pod): PodBehaviour {
     case 'crash':
     case 'unready':
     case 'mount':
+    case 'interrupted-mount':
       return { kind };
     case 'slow':
       return { kind, milliseconds: Number(milliseconds) };

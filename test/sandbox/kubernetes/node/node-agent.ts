@@ -4,7 +4,7 @@ import type { Pod } from '../objects.ts';
 import type { ReadSecret } from './aws-provider.ts';
 import { annotatedBehaviour, type PodBehaviour } from './behaviour.ts';
 import { PodRun, type RunningContainer, type Timing } from './pod-run.ts';
-import { DRIVER, SecretsStoreDriver } from './secrets-store-driver.ts';
+import { DRIVER, type DriverOptions, SecretsStoreDriver } from './secrets-store-driver.ts';
 
 export interface NodeAgentOptions {
   readonly client: ComponentClient;
@@ -12,8 +12,7 @@ export interface NodeAgentOptions {
   readonly activity: Activity;
   readonly readSecret: ReadSecret;
   readonly timing: Timing;
-  /** Whether the driver fetches again what is mounted, and how often. */
-  readonly rotation: { readonly enabled: boolean; readonly pollMs: number };
+  readonly driver: DriverOptions;
   readonly nodes: number;
   readonly kubeletVersion: string;
 }
@@ -36,16 +35,18 @@ export class NodeAgent {
 
   constructor(options: NodeAgentOptions) {
     this.#options = options;
-    this.#driver = new SecretsStoreDriver(options.driverClient, options.readSecret);
+    const { driverClient: client, activity, readSecret, driver } = options;
+    this.#driver = new SecretsStoreDriver({ ...driver, client, activity, readSecret });
   }
 
   async start(): Promise<void> {
-    const { client, nodes, rotation } = this.#options;
+    const { client, nodes, driver } = this.#options;
     this.#end.push(client.watch('pods', ({ object, previous }) => this.#follow(object as Pod | undefined, previous)));
     for (let index = 1; index <= nodes; index++) await this.#registerNode(index);
     if (client.serves('secretproviderclasses')) await this.#registerDriver();
-    if (rotation.enabled) {
-      const timer = setInterval(() => void this.#rotate(), rotation.pollMs);
+    if (driver.rotation.enabled) {
+      // The kubelet republishes every 60 to 90 s, which is more often than the default interval of 2 minutes.
+      const timer = setInterval(() => void this.#round(), driver.rotation.pollMs / 2);
       timer.unref();
       this.#end.push(() => clearInterval(timer));
     }
@@ -70,6 +71,22 @@ export class NodeAgent {
   onContainerStopped(listener: StoppedListener): () => void {
     this.#stopped.add(listener);
     return () => this.#stopped.delete(listener);
+  }
+
+  /** Time passes for the driver, and it does what is due by then. */
+  async passDriverTime(milliseconds: number): Promise<void> {
+    this.#driver.pass(milliseconds);
+    await this.#round();
+  }
+
+  /** The driver does not run on this node until the returned function is called. */
+  takeDriverDown(node: string): () => void {
+    return this.#driver.takeDown(node);
+  }
+
+  /** No Secret is written from what is mounted until the returned function is called. */
+  holdSyncedSecrets(): () => void {
+    return this.#driver.holdSyncedSecrets();
   }
 
   #follow(pod: Pod | undefined, previous: { metadata: { uid: string } } | undefined): void {
@@ -115,12 +132,13 @@ export class NodeAgent {
     });
   }
 
-  async #rotate(): Promise<void> {
-    for (const run of [...this.#runs.values()]) await run.remount();
+  async #round(): Promise<void> {
+    if (!this.#driver.isRoundDue()) return;
+    for (const run of [...this.#runs.values()]) await run.fetchAgain();
   }
 
   async #registerDriver(): Promise<void> {
-    const { driverClient, rotation } = this.#options;
+    const { driverClient, driver } = this.#options;
     await driverClient.create('csidrivers', undefined, {
       apiVersion: 'storage.k8s.io/v1',
       kind: 'CSIDriver',
@@ -129,7 +147,7 @@ export class NodeAgent {
         attachRequired: false,
         podInfoOnMount: true,
         volumeLifecycleModes: ['Ephemeral'],
-        requiresRepublish: rotation.enabled,
+        requiresRepublish: driver.version !== '1.5' && driver.rotation.enabled,
       },
     });
   }

@@ -13,6 +13,7 @@ import {
 } from '../objects.ts';
 import { MountFailed } from './aws-provider.ts';
 import type { PodBehaviour } from './behaviour.ts';
+import { resolveEnvironment, SecretMissing } from './container-environment.ts';
 import { isSecretsStoreVolume, type MountedVolume, type SecretsStoreDriver } from './secrets-store-driver.ts';
 
 /** How long things take, in milliseconds. */
@@ -42,6 +43,8 @@ export interface RunningContainer {
     readonly labels: Readonly<Record<string, string>>;
   };
   readonly name: string;
+  /** As it was when the container started, for good: plain variables and those from Secrets. */
+  readonly env: ReadonlyMap<string, string>;
   /** What was mounted when the container started: absolute path → contents. */
   readonly files: ReadonlyMap<string, string>;
   /** What is mounted now; a subPath mount stays as it was at the start. @throws Error ENOENT */
@@ -138,17 +141,14 @@ export class PodRun {
   stop(): void {
     this.#cancel.abort();
     for (const container of this.#containers) this.#halt(container);
+    for (const volume of this.#volumes()) this.#options.driver.unpublish(this.#pod, volume);
     this.#mounted.clear();
   }
 
-  /** What the driver does at its interval: fetch again, replace in place. */
-  async remount(): Promise<void> {
-    for (const volume of this.#volumes()) {
-      const mounted = this.#mounted.get(volume.name);
-      if (mounted === undefined) continue;
-      // A failed rotation leaves the old files; the driver of 1.6 doesn't even write an event.
-      await this.#options.driver.remount(this.#pod, volume, mounted).catch(() => {});
-    }
+  /** This pod's part of a round of the driver. */
+  async fetchAgain(): Promise<void> {
+    for (const volume of this.#volumes())
+      if (this.#mounted.has(volume.name)) await this.#options.driver.fetchAgain(this.#pod, volume);
   }
 
   #volumes(): Volume[] {
@@ -160,8 +160,9 @@ export class PodRun {
     for (const volume of this.#volumes()) {
       for (;;) {
         try {
-          if (this.#behaviour().kind === 'mount') throw new MountFailed('the sandbox was asked to fail this mount');
-          this.#mounted.set(volume.name, await driver.mount(this.#pod, volume));
+          const { kind } = this.#behaviour();
+          if (kind === 'mount') throw new MountFailed('the sandbox was asked to fail this mount');
+          this.#mounted.set(volume.name, await driver.publish(this.#pod, volume, kind === 'interrupted-mount'));
           break;
         } catch (thrown) {
           if (!(thrown instanceof MountFailed)) throw thrown;
@@ -183,6 +184,7 @@ export class PodRun {
 
   async #runToCompletion(container: ContainerState): Promise<void> {
     await this.#work(this.#options.timing.containerStartMs);
+    await this.#environment(container);
     const startedAt = this.#now();
     this.#set(container, { state: { running: { startedAt } }, started: true });
     await this.#work(this.#options.timing.readyMs);
@@ -222,7 +224,7 @@ export class PodRun {
     const { client, timing, started } = this.#options;
     const behaviour = this.#behaviour();
     await this.#work(timing.containerStartMs + (behaviour.kind === 'slow' ? behaviour.milliseconds : 0));
-    const running = this.#runningContainer(container);
+    const running = this.#runningContainer(container, await this.#environment(container));
     container.running = running;
     this.#set(container, {
       state: { running: { startedAt: this.#now() } },
@@ -245,6 +247,24 @@ export class PodRun {
     }
     this.#set(container, { ready: true });
     return 'ready';
+  }
+
+  /** The variables of a container that is about to start; one whose Secret is missing waits for it. */
+  async #environment(container: ContainerState): Promise<ReadonlyMap<string, string>> {
+    const { client, timing } = this.#options;
+    for (;;) {
+      try {
+        const { namespace } = this.#pod.metadata;
+        return await resolveEnvironment(container.spec, async (name) => await client.read('secrets', namespace, name));
+      } catch (thrown) {
+        if (!(thrown instanceof SecretMissing)) throw thrown;
+        const { message } = thrown;
+        this.#set(container, { state: { waiting: { reason: 'CreateContainerConfigError', message } } });
+        client.recordEvent(this.#pod, 'Warning', 'Failed', `Error: ${message}`);
+        await this.#sleep(timing.retryMs);
+      }
+      this.#checkStopped();
+    }
   }
 
   async #crash(container: ContainerState): Promise<void> {
@@ -270,7 +290,7 @@ export class PodRun {
     if (running !== undefined) this.#options.stopped(running);
   }
 
-  #runningContainer({ spec }: ContainerState): RunningContainer {
+  #runningContainer({ spec }: ContainerState, env: ReadonlyMap<string, string>): RunningContainer {
     const { namespace = '', name, uid, labels = {} } = this.#pod.metadata;
     const mounts = (spec.volumeMounts ?? []).flatMap((mount) => {
       const volume = this.#mounted.get(mount.name);
@@ -286,6 +306,7 @@ export class PodRun {
     return {
       pod: { namespace, name, uid, labels, ip: this.#options.podIp, nodeName: this.#pod.spec.nodeName ?? '' },
       name: spec.name,
+      env,
       files,
       readFile(path) {
         const live = new Map(mounts.filter((mount) => mount.subPath === undefined).flatMap(present));
