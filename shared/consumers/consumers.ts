@@ -88,6 +88,9 @@ export interface Consumers {
 const MODE = 'rekey.dev/mode';
 const WAVE = 'rekey.dev/wave';
 const SECRETS = 'rekey.dev/secrets';
+/** On a workload with the update strategy OnDelete: {@link EVICT} has its pods of before replaced, one by one. */
+export const ON_DELETE = 'rekey.dev/on-delete';
+export const EVICT = 'evict';
 
 const DEFAULT_WAVE = 1;
 
@@ -535,6 +538,8 @@ function steeringOf({ annotations }: Workload): { mode: Mode; wave: number; faul
   const wave = annotations.get(WAVE) ?? String(DEFAULT_WAVE);
   const counted = /^\d{1,4}$/.test(wave);
   if (!counted) faults.push(`${WAVE} is not a whole number from 0 to 9999: taken as ${DEFAULT_WAVE}`);
+  const onDelete = annotations.get(ON_DELETE) ?? EVICT;
+  if (onDelete !== EVICT) faults.push(`${ON_DELETE} is not ${EVICT}: nothing is evicted`);
   return { mode: known ? mode : 'off', wave: counted ? Number(wave) : DEFAULT_WAVE, faults };
 }
 

@@ -1,7 +1,7 @@
 import type { ExternalSecret, Marker, Pod, Workload } from '../cluster/port.ts';
 import type { Cause, ConsumerProof, ConsumerRef, Unproved } from '../operations/events.ts';
 import type { SecretOptions, Window } from '../secrets/tags.ts';
-import type { Consumer } from './consumers.ts';
+import { type Consumer, EVICT, ON_DELETE } from './consumers.ts';
 import { againOf, has, rolledOf } from './marker.ts';
 import { crashOf, type Failure, failureOf } from './proof.ts';
 
@@ -108,7 +108,12 @@ export function planSync(situation: Situation): Plan {
 
   return {
     verdict: verdictOf(unproved.length === 0, failed.length > 0, isDue && !allowed && idle),
-    actions: allowed ? syncs.filter(({ cluster }) => behind?.get(cluster) === undefined) : [],
+    actions: allowed
+      ? [
+          ...syncs.filter(({ cluster }) => behind?.get(cluster) === undefined),
+          ...(failed.length > 0 ? [] : standings.flatMap((one) => evictionOf(one, marker))),
+        ]
+      : [],
     ...(allowed ? next : NONE),
     proved: standings.filter(({ state }) => state.kind === 'proved').map(({ consumer }) => proofOf(consumer, marker)),
     unproved,
@@ -188,8 +193,24 @@ function isEvidence({ consumer, state }: Standing): boolean {
 }
 
 /** Whether its pods are being replaced for this version, as opposed to waiting for somebody to do it. */
-function isRolling({ consumer, state }: Standing): boolean {
-  return state.kind === 'marked' && consumer.mode === 'restart' && consumer.workload?.rollout.stopped === undefined;
+function isRolling({ consumer: { mode, workload }, state }: Standing): boolean {
+  if (state.kind !== 'marked' || mode !== 'restart' || workload === undefined) return false;
+  return workload.rollout.stopped === undefined || asksForEvictions(workload);
+}
+
+function asksForEvictions({ rollout, annotations }: Workload): boolean {
+  return rollout.onDelete && annotations.get(ON_DELETE) === EVICT;
+}
+
+/** One pod of before, once all that were replaced are proved and none is missing. */
+function evictionOf({ consumer, state }: Standing, marker: Marker): readonly Evict[] {
+  const { ref, workload, mode, pods } = consumer;
+  if (state.kind !== 'marked' || mode !== 'restart' || workload === undefined) return [];
+  if (!asksForEvictions(workload) || !workload.rollout.observed || !isHealthy(consumer)) return [];
+  const isNew = (pod: Pod) => has(pod.annotations, marker);
+  if (pods.some(({ pod, verdict }) => pod.terminating || (isNew(pod) && verdict.kind !== 'proved'))) return [];
+  const old = pods.find(({ pod, verdict }) => !isNew(pod) && verdict.kind === 'unproved');
+  return old === undefined ? [] : [{ kind: 'evict', cluster: ref.cluster, pod: old.pod, consumer: ref }];
 }
 
 type Due = { readonly consumer: Consumer; readonly workload: Workload; readonly again: boolean };
@@ -248,6 +269,7 @@ function stateOf(consumer: Consumer, marker: Marker, rolled: ReadonlySet<string>
         : { kind: 'left-alone', why: `${failure.why}; so do its pods from before, and the others go on`, cause };
     }
     const { stopped } = workload.rollout;
+    if (asksForEvictions(workload)) return { kind: 'marked', why: `${why}; its old pods are evicted one by one` };
     if (stopped !== undefined)
       return { kind: 'marked', why: `${why}; its old pods stay because ${stopped}`, cause: 'stopped' };
     if (!startedOnAnother(consumer, workload, marker)) return { kind: 'marked', why };

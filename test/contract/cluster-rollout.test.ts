@@ -235,6 +235,20 @@ test('91: a StatefulSet with OnDelete is marked, and proved once its pods were d
   ]);
 });
 
+test('91: a StatefulSet with OnDelete that asks for it has its pods evicted, until all are proved', async () => {
+  const annotations = { 'rekey.dev/on-delete': 'evict' };
+  kubernetes.apply(workload('StatefulSet', 'ledger', { annotations, spec: { updateStrategy: { type: 'OnDelete' } } }));
+  await kubernetes.idle();
+  secret = secretAt(2);
+
+  await pass(labelUpdated(secret));
+  await converged();
+
+  expect(eventsOf('Secret Converged')[0]?.detail.consumers).toEqual([
+    expect.objectContaining({ name: 'ledger', pods: [expect.anything(), expect.anything()] }),
+  ]);
+});
+
 test('91: a Deployment with no replicas has nothing to prove and is left as it is', async () => {
   kubernetes.apply(workload('Deployment', 'orders', { spec: { replicas: 0 } }));
   await kubernetes.idle();

@@ -257,6 +257,11 @@ describe('how people steer it', () => {
     expect(steered({ 'rekey.dev/wave': '0' }).consumers[0]).toMatchObject({ wave: 0 });
   });
 
+  test('another word than evict for OnDelete is reported: nothing is evicted', () => {
+    const { faults } = steered({ 'rekey.dev/on-delete': 'yes' });
+    expect(faults.map(({ why }) => why)).toEqual(['rekey.dev/on-delete is not evict: nothing is evicted']);
+  });
+
   test.each(['-1', 'first', '1.5', ''])('the wave "%s" is reported and taken as 1', (wave) => {
     const { consumers, faults } = steered({ 'rekey.dev/wave': wave });
 

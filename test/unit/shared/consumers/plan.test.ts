@@ -89,6 +89,7 @@ function plan(fleet: Readonly<Record<string, Seen>>, over: Partial<Situation> = 
     proved: made.proved.map(({ name }) => name),
     unproved: Object.fromEntries(made.unproved.map(({ name, why }) => [name, why])),
     failed: made.failed.map(({ name }) => name),
+    evicted: made.actions.flatMap((action) => (action.kind === 'evict' ? [action.pod.name] : [])),
     causes: Object.fromEntries(made.unproved.flatMap(({ name, cause }) => (cause ? [[name, cause]] : []))),
   };
 }
@@ -519,6 +520,59 @@ describe('unusual workloads', () => {
     },
   );
 
+  describe('with OnDelete that asks for evictions', () => {
+    const asking = (pods: Seen['pods'], rollout: Partial<Rollout> = {}): Seen =>
+      annotated(
+        {
+          marked: 2,
+          workload: { kind: 'StatefulSet', replicas: 2 },
+          rollout: { updated: 0, onDelete: true, stopped: 'its update strategy is OnDelete', ...rollout },
+          ...(pods && { pods }),
+        },
+        { 'rekey.dev/on-delete': 'evict' },
+      );
+    const renewed = { annotations: markedWith(2) };
+
+    test('has one pod evicted, and the next one when that is proved', () => {
+      expect(plan({ a: asking([[1], [1]]) })).toMatchObject({ evicted: ['a-0'], marks: [], causes: {} });
+      expect(plan({ a: asking([[2, renewed], [1]]) }).evicted).toEqual(['a-1']);
+      expect(
+        plan({
+          a: asking(
+            [
+              [2, renewed],
+              [2, renewed],
+            ],
+            { updated: 2 },
+          ),
+        }),
+      ).toMatchObject({
+        verdict: 'converged',
+        evicted: [],
+      });
+    });
+
+    test.each<[string, Seen]>([
+      ['one pod is missing', asking([[1]])],
+      ['one pod is on its way out', asking([[1, { terminating: true }], [1], [1]])],
+      ['one pod is not ready', asking([[1, { ready: false }], [1]])],
+      ['the new pod is not proved', asking([[1, renewed], [1]])],
+      ['its controller has not seen the template', asking([[1], [1]], { observed: false })],
+      ['a new pod fails', asking([[2, { ...renewed, containers: CRASHING, ready: false }], [1]])],
+      ['its pods are replaced by their controller', asking([[1], [1]], { onDelete: false })],
+      ['it does not ask', annotated(asking([[1], [1]]), { 'rekey.dev/on-delete': 'wait' })],
+      ['it is not marked yet', (({ marked: _not, ...rest }) => rest)(asking([[1], [1]]))],
+    ])('has none evicted while %s', (_why, seen) => {
+      expect(plan({ a: seen }).evicted).toEqual([]);
+    });
+
+    test('has none evicted outside of the window, and keeps the next workload waiting', () => {
+      const held = { options: { ...DEFAULT_OPTIONS, holdUntilMs: T0 + 60_000 } };
+      expect(plan({ a: asking([[1], [1]]) }, held).evicted).toEqual([]);
+      expect(plan({ a: asking([[1], [1]]), b: OLD }).marks).toEqual([]);
+    });
+  });
+
   test('92: pods that a full quota keeps away prove nothing by their absence', () => {
     const short: Seen = { ...DONE, workload: { replicas: 3 }, rollout: { updated: 1 } };
     expect(plan({ a: short })).toMatchObject({ verdict: 'waiting', unproved: { a: '2 of its 3 pods are not there' } });
@@ -610,5 +664,13 @@ test('a Region whose replica does not have the version yet is waited for, and he
 });
 
 test('88: no consumer at all has converged', () => {
-  expect(plan({})).toEqual({ verdict: 'converged', marks: [], proved: [], unproved: {}, failed: [], causes: {} });
+  expect(plan({})).toEqual({
+    verdict: 'converged',
+    marks: [],
+    proved: [],
+    unproved: {},
+    failed: [],
+    causes: {},
+    evicted: [],
+  });
 });
