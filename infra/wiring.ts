@@ -3,8 +3,7 @@ import { type EngineRules, MARIADB, MYSQL, POSTGRES, REDIS } from '../shared/sec
 import type { SecretOptions } from '../shared/secrets/tags.ts';
 
 /**
- * What is deployed and how the parts find each other, as plain data: the constructs deploy it, the sandbox wires its
- * own parts by it, so that the two cannot drift apart.
+ * What is deployed and how the parts find each other, as plain data for the constructs.
  */
 
 /** One Lambda function. */

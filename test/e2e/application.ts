@@ -2,7 +2,27 @@ import { randomBytes } from 'node:crypto';
 import { CreateSecretCommand, RotateSecretCommand } from '@aws-sdk/client-secrets-manager';
 import { Client } from 'pg';
 import type { Value } from '../sandbox/aws/secrets-manager/secret.ts';
-import type { Environment } from '../sandbox/environment.ts';
+import { type Environment, secretsOf } from '../sandbox/environment.ts';
+
+/** Of all the tests here: one configuration of Rekey, whose infrastructure is then synthesised once. */
+export const APPLICATIONS = [
+  'alone',
+  'alternating',
+  'checked_altern',
+  'checked_single',
+  'failing',
+  'grace',
+  'paired',
+  'pinned',
+  'repeated',
+  'session',
+  'shop',
+  'single',
+  'tagged',
+  'token',
+  'twice',
+  'unknown',
+].map(secretsOf);
 
 export interface Login {
   readonly username: string;

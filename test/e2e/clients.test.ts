@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { awsCli } from '../contract/aws-cli.ts';
-import { CLUSTER, type Environment, startEnvironment } from '../sandbox/environment.ts';
+import { CLUSTER, type Environment, START_MS, startEnvironment } from '../sandbox/environment.ts';
 import { Announcements } from './announcements.ts';
-import { createApplication, type Login } from './application.ts';
+import { APPLICATIONS, createApplication, type Login } from './application.ts';
 import { Team } from './team.ts';
 
 /** What a person needs to follow `npm run demo -- --keep` with the real clients. */
@@ -32,12 +32,12 @@ function describeClients(): void {
     let team: Team;
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), 'rekey-clients-'));
-      environment = await startEnvironment({ queueSecondMs: 100 });
+      environment = await startEnvironment({ rotated: APPLICATIONS, queueSecondMs: 100 });
       announcements = new Announcements(environment);
       await environment.kubernetes.writeKubeconfig(join(folder, 'kubeconfig'));
       await createApplication(environment, 'shop', { tags: { 'rekey:retire': 'next-rotation' } });
       team = await new Team(environment, 'shop').mounts('shop/database').runs('orders').ready();
-    });
+    }, START_MS);
     afterAll(async () => {
       await environment.close();
       await rm(folder, { recursive: true });

@@ -1,12 +1,12 @@
-import { GetQueueUrlCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { RETIRE, RETIRE_QUEUE, ROTATION, SYNC, SYNC_QUEUE } from '../../infra/wiring.ts';
+import { RETIRE, ROTATION, SWEEP, SYNC } from '../../infra/wiring.ts';
 import { AwsError } from '../sandbox/aws/service.ts';
-import { type Environment, startEnvironment } from '../sandbox/environment.ts';
+import { type Environment, START_MS, startEnvironment } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
 import { startTcpProxy, type TcpProxy } from '../sandbox/tcp-proxy.ts';
 import { Announcements } from './announcements.ts';
-import { type Application, createApplication, rotate } from './application.ts';
+import { APPLICATIONS, type Application, createApplication, rotate } from './application.ts';
 import { Team } from './team.ts';
 
 /** Every way in which a password could stand in a text. */
@@ -29,7 +29,11 @@ describe('after rotations in which everything failed once, no password is', () =
   let applications: readonly Application[];
   let secrets: readonly string[];
   beforeAll(async () => {
-    environment = await startEnvironment({ queueSecondMs: 10, retry: { attempts: 4, delayMs: 0 } });
+    environment = await startEnvironment({
+      rotated: APPLICATIONS,
+      queueSecondMs: 10,
+      retry: { attempts: 4, delayMs: 0 },
+    });
     announcements = new Announcements(environment);
     proxy = await startTcpProxy(environment.postgres.port);
     const options = { port: proxy.port, tags: { 'rekey:retire-after': '0s' } };
@@ -44,7 +48,7 @@ describe('after rotations in which everything failed once, no password is', () =
     await failEverywhere();
     const passwords = applications.flatMap((application) => application.passwords());
     secrets = [...new Set(passwords.flatMap(spellings))];
-  }, 90_000);
+  }, START_MS);
   afterAll(async () => {
     await proxy.close();
     await environment.close();
@@ -69,7 +73,7 @@ describe('after rotations in which everything failed once, no password is', () =
       proxy.onChunk(({ from }) => {
         if (from === 'client') return 'pass';
         answers += 1;
-        if (answers === 12) environment.aws.functions.kill(ROTATION.postgres.name);
+        if (answers === 12) environment.aws.functions.kill(environment.nameOf(ROTATION.postgres));
         return answers === 6 || answers === 12 ? 'drop' : 'pass';
       });
       const versionId = await rotate(environment, application);
@@ -103,13 +107,14 @@ describe('after rotations in which everything failed once, no password is', () =
     expect(paired?.passwords().length).toBeGreaterThan(2);
   });
 
-  test.each([ROTATION.postgres, SYNC, RETIRE])('in the logs of $name', ({ name }) => {
-    expectNoSecretIn(environment.aws.functions.logs(name));
+  test.each([ROTATION.postgres, SYNC, RETIRE])('in the logs of $name', (spec) => {
+    expectNoSecretIn(environment.aws.functions.logs(environment.nameOf(spec)));
   });
 
   test('in the logs of a sweep', async () => {
-    await environment.aws.functions.invoke('sweep', {});
-    expectNoSecretIn(environment.aws.functions.logs('sweep'));
+    const sweep = environment.nameOf(SWEEP);
+    await environment.aws.functions.invoke(sweep, {});
+    expectNoSecretIn(environment.aws.functions.logs(sweep));
   });
 
   test('in an announcement', async () => {
@@ -133,9 +138,8 @@ describe('after rotations in which everything failed once, no password is', () =
     const sqs = new SQSClient(environment.aws.clientOptions);
     await announcements.of('');
     const left: string[] = [];
-    for (const { name } of [SYNC_QUEUE, RETIRE_QUEUE])
-      for (const queue of [name, `${name}-dead-letters`]) {
-        const { QueueUrl } = await sqs.send(new GetQueueUrlCommand({ QueueName: queue }));
+    for (const url of [SYNC, RETIRE].map(environment.queueUrlOf))
+      for (const QueueUrl of [url, `${url}-dead-letters`]) {
         const { Messages = [] } = await sqs.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10 }));
         left.push(...Messages.map(({ Body = '' }) => Body));
       }

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { RETIRE, SYNC } from '../../infra/wiring.ts';
-import { type Environment, startEnvironment } from '../sandbox/environment.ts';
+import { type Environment, START_MS, startEnvironment } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
 import { Announcements } from './announcements.ts';
-import { type Application, createApplication, rotate } from './application.ts';
+import { APPLICATIONS, type Application, createApplication, rotate } from './application.ts';
 import { Team } from './team.ts';
 
 const AT_ONCE = { 'rekey:retire-after': '0s' };
@@ -14,9 +14,9 @@ describe('retire', () => {
   let announcements: Announcements;
   beforeAll(async () => {
     // A look at open sessions comes back after 15 minutes: nine seconds here.
-    environment = await startEnvironment({ queueSecondMs: 10 });
+    environment = await startEnvironment({ rotated: APPLICATIONS, queueSecondMs: 10 });
     announcements = new Announcements(environment);
-  });
+  }, START_MS);
   afterAll(() => environment.close());
 
   async function deployed(application: Application): Promise<Team> {
@@ -28,7 +28,7 @@ describe('retire', () => {
   const left = (versionId: string) =>
     eventually('a look of retire', () => {
       const line = environment.aws.functions
-        .logs(RETIRE.name)
+        .logs(environment.nameOf(RETIRE))
         .find((one) => one.includes(versionId) && one.includes('looked at the previous credential'));
       return line === undefined ? undefined : (JSON.parse(line).outcome as { kind: string; why: string });
     });
@@ -102,13 +102,15 @@ describe('retire', () => {
     const versionId = await rotate(environment, application);
     const outcome = await eventually('the end of sync', () => {
       const line = environment.aws.functions
-        .logs(SYNC.name)
+        .logs(environment.nameOf(SYNC))
         .find((one) => one.includes(versionId) && one.includes('sync finished'));
       return line === undefined ? undefined : JSON.parse(line).outcome;
     });
     expect(outcome).toBe('unused');
     await environment.aws.idle();
-    expect(environment.aws.functions.logs(RETIRE.name).filter((line) => line.includes(versionId))).toEqual([]);
+    expect(
+      environment.aws.functions.logs(environment.nameOf(RETIRE)).filter((line) => line.includes(versionId)),
+    ).toEqual([]);
     expect(await application.refusal(application.login('AWSPREVIOUS'))).toBeUndefined();
   });
 

@@ -3,9 +3,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { ROTATION } from '../../infra/wiring.ts';
 import { STEPS } from '../../shared/rotation/plan.ts';
 import { AwsError } from '../sandbox/aws/service.ts';
-import { type Environment, startEnvironment } from '../sandbox/environment.ts';
+import { type Environment, START_MS, startEnvironment } from '../sandbox/environment.ts';
 import { Announcements } from './announcements.ts';
-import { type Application, createApplication, rotate } from './application.ts';
+import { APPLICATIONS, type Application, createApplication, rotate } from './application.ts';
 
 /** The built bundle in processes of its own, called by Secrets Manager, against a real server. */
 describe.each([
@@ -15,16 +15,21 @@ describe.each([
   let environment: Environment;
   let announcements: Announcements;
   beforeAll(async () => {
-    environment = await startEnvironment({ reuse, queueSecondMs: 100, retry: { attempts: 1, delayMs: 10 } });
+    environment = await startEnvironment({
+      rotated: APPLICATIONS,
+      reuse,
+      queueSecondMs: 100,
+      retry: { attempts: 1, delayMs: 10 },
+    });
     announcements = new Announcements(environment);
-  });
+  }, START_MS);
   afterAll(() => environment.close());
   afterEach(() => {
     environment.aws.inject(undefined);
     environment.aws.disturbEvents(undefined);
   });
 
-  const logs = () => environment.aws.functions.logs(ROTATION.postgres.name);
+  const logs = () => environment.aws.functions.logs(environment.nameOf(ROTATION.postgres));
 
   /** What the rotation function logged of one version, step by step. */
   function stepsOf(versionId: string): { step: string; message: string; outcome?: { kind: string } }[] {

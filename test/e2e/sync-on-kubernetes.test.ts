@@ -19,11 +19,13 @@ import {
   listSecretsAs,
   RBAC,
   readSecretAs,
+  START_MS,
   startEnvironment,
 } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
 import { KubernetesClient } from '../sandbox/kubernetes/api-client.ts';
 import { Announcements } from './announcements.ts';
+import { APPLICATIONS } from './application.ts';
 import { createPlainSecret } from './team.ts';
 
 onRealKubernetes('sync on a real control plane', () =>
@@ -37,7 +39,7 @@ onRealKubernetes('sync on a real control plane', () =>
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), 'rekey-sync-'));
       stops.push(() => rm(folder, { recursive: true, force: true }));
-      environment = await startEnvironment({ queueSecondMs: 100 });
+      environment = await startEnvironment({ rotated: APPLICATIONS, queueSecondMs: 100 });
       stops.push(() => environment.close());
       announcements = new Announcements(environment);
       const { aws } = environment;
@@ -53,7 +55,7 @@ onRealKubernetes('sync on a real control plane', () =>
       await writeFile(join(folder, 'kubeconfig'), cluster.kubeconfig, { mode: 0o600 });
       await kubectl('apply', '-f', RBAC);
       describeCluster(aws, cluster);
-    });
+    }, START_MS);
 
     afterAll(async () => {
       for (const stop of stops.reverse()) await stop();

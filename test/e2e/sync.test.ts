@@ -1,18 +1,12 @@
-import {
-  GetQueueUrlCommand,
-  ReceiveMessageCommand,
-  SendMessageCommand,
-  SetQueueAttributesCommand,
-  SQSClient,
-} from '@aws-sdk/client-sqs';
+import { ReceiveMessageCommand, SendMessageCommand, SetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { SWEEP, SYNC, SYNC_QUEUE } from '../../infra/wiring.ts';
 import type { ConsumerProof, ConsumerRef, Unproved } from '../../shared/operations/events.ts';
-import { type Environment, startEnvironment } from '../sandbox/environment.ts';
+import { type Environment, START_MS, startEnvironment } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
 import { labelUpdated } from '../unit/functions/sync/messages.ts';
 import { Announcements } from './announcements.ts';
-import { createApplication, rotate } from './application.ts';
+import { APPLICATIONS, createApplication, rotate } from './application.ts';
 import { createPlainSecret, isReady, type PlainSecret, Team } from './team.ts';
 
 /** As long as a delay of SQS is in the tests: a pass looks again after half a second, not after five. */
@@ -29,29 +23,28 @@ function namesOf(refs: unknown): string[] {
 }
 
 /** How a test puts messages on the sync queue by hand, and looks at its dead letters. */
-function queueOf({ aws }: Environment) {
+function queueOf({ aws, queueUrlOf }: Environment) {
   const sqs = new SQSClient(aws.clientOptions);
-  const urlOf = async (name: string) => (await sqs.send(new GetQueueUrlCommand({ QueueName: name }))).QueueUrl;
+  const url = queueUrlOf(SYNC);
   return {
-    send: async (body: string) =>
-      sqs.send(new SendMessageCommand({ QueueUrl: await urlOf(SYNC_QUEUE.name), MessageBody: body })),
+    send: async (body: string) => sqs.send(new SendMessageCommand({ QueueUrl: url, MessageBody: body })),
     /** "Secret Label Updated" as EventBridge delivers it. */
     sendLabelEvent: async (secret: { readonly arn: string; readonly name: string }, versionId: string) =>
       sqs.send(
         new SendMessageCommand({
-          QueueUrl: await urlOf(SYNC_QUEUE.name),
+          QueueUrl: url,
           MessageBody: labelUpdated({ ...secret, stages: new Map([[versionId, ['AWSCURRENT']]]) }),
         }),
       ),
     setVisibility: async (seconds: number) =>
       sqs.send(
         new SetQueueAttributesCommand({
-          QueueUrl: await urlOf(SYNC_QUEUE.name),
+          QueueUrl: url,
           Attributes: { VisibilityTimeout: String(seconds) },
         }),
       ),
     deadLetters: async () => {
-      const QueueUrl = await urlOf(`${SYNC_QUEUE.name}-dead-letters`);
+      const QueueUrl = `${url}-dead-letters`;
       const { Messages = [] } = await sqs.send(new ReceiveMessageCommand({ QueueUrl, VisibilityTimeout: 0 }));
       return Messages.map(({ Body }) => Body);
     },
@@ -64,14 +57,14 @@ describe('sync', () => {
   let neglected: PlainSecret;
   let neglectedVersion: string;
   beforeAll(async () => {
-    environment = await startEnvironment({ queueSecondMs: QUEUE_SECOND_MS });
+    environment = await startEnvironment({ rotated: APPLICATIONS, queueSecondMs: QUEUE_SECOND_MS });
     announcements = new Announcements(environment);
     // Its minute passes while the other tests run.
     neglected = await createPlainSecret(environment, 'neglected', { 'rekey:converge-within': '1m' });
     const team = new Team(environment, 'neglected').mounts('neglected');
     await team.runs('web', { annotations: { 'rekey.dev/mode': 'off' } }).ready();
     neglectedVersion = await neglected.put();
-  });
+  }, START_MS);
   afterAll(() => environment.close());
   afterEach(() => {
     environment.kubernetes.inject(undefined);
@@ -80,8 +73,9 @@ describe('sync', () => {
   });
 
   const finished = (arn: string) =>
-    environment.aws.functions.logs(SYNC.name).filter((line) => line.includes(arn) && line.includes('sync finished'))
-      .length;
+    environment.aws.functions
+      .logs(environment.nameOf(SYNC))
+      .filter((line) => line.includes(arn) && line.includes('sync finished')).length;
 
   test('after a rotation rolls the canary first, then the others, and proves every pod', async () => {
     const application = await createApplication(environment, 'shop');
@@ -208,7 +202,7 @@ describe('sync', () => {
     await environment.aws.idle();
     expect(team.marker('web')).toBeUndefined();
 
-    const { ok } = await environment.aws.functions.invoke(SWEEP.name, {});
+    const { ok } = await environment.aws.functions.invoke(environment.nameOf(SWEEP), {});
     expect(ok).toBe(true);
     await announcements.first(CONVERGED, secret.arn, versionId);
     expect(team.marker('web')).toBe(versionId);
@@ -235,7 +229,7 @@ describe('sync', () => {
     const versionId = await secret.put();
     await eventually('a pass that saw no cluster', () =>
       environment.aws.functions
-        .logs(SYNC.name)
+        .logs(environment.nameOf(SYNC))
         .some((line) => line.includes(secret.arn) && line.includes('a cluster could not be looked at')),
     );
     expect(team.marker('web')).toBeUndefined();
@@ -249,12 +243,12 @@ describe('sync', () => {
     const secret = await createPlainSecret(environment, 'rights');
     await new Team(environment, 'rights').mounts(secret.name).runs('web').ready();
     await announcements.first(CONVERGED, secret.arn, await secret.put());
-    await environment.aws.functions.invoke(SWEEP.name, {});
+    await environment.aws.functions.invoke(environment.nameOf(SWEEP), {});
 
-    const { aws, kubernetes } = environment;
-    const roles = [SYNC, SWEEP].map(({ name }) => `${name}-role`);
+    const { aws, kubernetes, callerOf } = environment;
+    const lookers = [SYNC, SWEEP].map(({ name }) => name);
     const called = aws.calls
-      .filter(({ caller }) => roles.includes(aws.sessionOf(caller.accessKeyId)?.roleName ?? ''))
+      .filter((call) => lookers.includes(callerOf(call) ?? ''))
       .map(({ service, operation }) => `${service}:${operation}`);
     expect([...new Set(called)].sort()).toEqual([
       'eks:DescribeCluster',
@@ -266,7 +260,7 @@ describe('sync', () => {
     expect(asked.map(({ resource }) => resource)).not.toContain('secrets');
     expect(asked.filter(({ code }) => code === 401 || code === 403)).toEqual([]);
     const users = new Set(asked.map(({ username }) => username));
-    expect([...users].every((user) => /(sync|sweep)-role/.test(user))).toBe(true);
+    expect([...users].every((user) => /-(sync|sweep)$/.test(user))).toBe(true);
   });
 
   test('says after the time allowed what has not converged, and why', async () => {
@@ -281,12 +275,13 @@ describe('in an older cluster, whose driver remounts by itself, sync', () => {
   let announcements: Announcements;
   beforeAll(async () => {
     environment = await startEnvironment({
+      rotated: APPLICATIONS,
       queueSecondMs: QUEUE_SECOND_MS,
       servedVersions: { 'secrets-store.csi.x-k8s.io': ['v1alpha1'] },
       rotation: { enabled: true, pollMs: 200 },
     });
     announcements = new Announcements(environment);
-  });
+  }, START_MS);
   afterAll(() => environment.close());
 
   test('finds uses and proofs where only v1alpha1 is served, over one connection for each process', async () => {
@@ -297,7 +292,7 @@ describe('in an older cluster, whose driver remounts by itself, sync', () => {
     const { detail } = await announcements.first(CONVERGED, secret.arn, versionId);
     expect(consumersIn(detail)).toMatchObject([{ name: 'web', pods: [{}, {}] }]);
 
-    const lines = environment.aws.functions.logs(SYNC.name);
+    const lines = environment.aws.functions.logs(environment.nameOf(SYNC));
     const processes = lines.filter((line) => line.includes('Init Duration')).length;
     expect(lines.filter((line) => line.includes('sync finished')).length).toBeGreaterThan(1);
     expect(environment.kubernetes.requests.tlsConnections()).toBeLessThanOrEqual(processes);
@@ -327,7 +322,7 @@ describe('in an older cluster, whose driver remounts by itself, sync', () => {
     const versionId = await secret.put();
     await eventually('a pass that left it alone', () =>
       environment.aws.functions
-        .logs(SYNC.name)
+        .logs(environment.nameOf(SYNC))
         .some((line) => line.includes(versionId) && line.includes('rekey.dev/mode is off')),
     );
     expect([team.marker('web'), team.ownMarker('web')]).toEqual([undefined, undefined]);

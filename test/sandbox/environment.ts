@@ -1,57 +1,50 @@
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
-  CreateEventBusCommand,
   EventBridgeClient,
+  ListEventBusesCommand,
   PutRuleCommand,
   PutTargetsCommand,
 } from '@aws-sdk/client-eventbridge';
 import { GetSecretValueCommand, paginateListSecrets, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
-import { CreateTopicCommand, SNSClient, SubscribeCommand } from '@aws-sdk/client-sns';
 import { CreateQueueCommand, DeleteMessageCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
-import {
-  EVENT_BUS,
-  type EventPattern,
-  FUNCTION_RESPONSE_TYPES,
-  type FunctionSpec,
-  KUBERNETES_GROUPS,
-  type QueueSpec,
-  RETIRE,
-  RETIRE_QUEUE,
-  ROTATION,
-  SECRET_CONVERGED,
-  SECRET_LABEL_UPDATED,
-  SWEEP,
-  SYNC,
-  SYNC_QUEUE,
-  VARIABLES,
-} from '../../infra/wiring.ts';
+import { type FunctionSpec, LAMBDA_CA_FILE, ROTATION } from '../../infra/wiring.ts';
 import { EVENT_SOURCE } from '../../shared/operations/events.ts';
+import { deploy, type Stack } from './aws/cloud-formation/deploy.ts';
 import { type AwsSandbox, type AwsSandboxOptions, startAws } from './aws/index.ts';
+import type { Call } from './aws/service.ts';
+import { CLUSTER, configurationOf, type Rotated } from './deployment/configuration.ts';
+import { ROOT, type Synthesised, synthesise } from './deployment/synthesise.ts';
 import { createEksTokenVerifier } from './kubernetes/eks-token-verifier.ts';
 import { type KubernetesOptions, type KubernetesSandbox, startKubernetes } from './kubernetes/index.ts';
 import { type PostgresServer, type PostgresVersion, startPostgres } from './postgres.ts';
 
-const DIST = fileURLToPath(new URL('../../dist', import.meta.url));
 export const RBAC = fileURLToPath(new URL('../../infra/kubernetes/base/rekey.yaml', import.meta.url));
 
-export const CLUSTER = 'demo';
+export { CLUSTER };
 
-/** People hear of everything here; infra's topic leaves out what needs no hand. */
-const EVERY_EVENT: Partial<EventPattern> = { source: [EVENT_SOURCE] };
+/** How long a test waits for an environment: the infrastructure may have to be synthesised first, on a busy machine. */
+export const START_MS = 300_000;
 
 export interface EnvironmentOptions
   extends Pick<AwsSandboxOptions, 'queueSecondMs' | 'retry'>,
     Pick<KubernetesOptions, 'timing' | 'servedVersions' | 'rotation'> {
   readonly postgres?: PostgresVersion;
+  /** The secrets in the configuration: Rekey's rights on secrets' values are for these alone. @default those of `shop` */
+  readonly rotated?: readonly Rotated[];
   /** False starts each invocation in a new process. */
   readonly reuse?: boolean;
 }
 
+/** What an application's secrets are called: its own, and its administrator's. */
+export function secretsOf(application: string): Rotated {
+  return { name: `${application}/database`, adminName: `${application}/admin` };
+}
+
 /**
- * All of Rekey as it is deployed, on this machine: the built bundles in processes of their own, wired by the data that
- * infra deploys, between a real PostgreSQL and a simulated AWS and Kubernetes.
+ * All of Rekey as it is deployed, on this machine: the templates that infra synthesises, the built bundles in processes
+ * of their own, between a real PostgreSQL and a simulated AWS and Kubernetes.
  */
 export interface Environment {
   readonly aws: AwsSandbox;
@@ -59,7 +52,15 @@ export interface Environment {
   readonly postgres: PostgresServer;
   readonly secretsManager: SecretsManagerClient;
   readonly rotationFunctionArn: string;
-  /** What people hear: a queue that is subscribed to the topic. Waits up to `seconds` for a first message. */
+  readonly synthesised: Synthesised;
+  readonly stacks: readonly Stack[];
+  /** What the function is called that was deployed from this bundle. */
+  nameOf(spec: Pick<FunctionSpec, 'name'>): string;
+  /** The bundle whose code made the call; undefined when it was none. */
+  callerOf(call: Call): string | undefined;
+  /** Where the queue is that the function works off. */
+  queueUrlOf(spec: Pick<FunctionSpec, 'name'>): string;
+  /** Every event on Rekey's bus. People's own topic leaves out what needs no hand. Waits up to `seconds` for a first one. */
   hear(seconds: number): Promise<readonly Announcement[]>;
   close(): Promise<void>;
 }
@@ -80,20 +81,41 @@ export async function startEnvironment(options: EnvironmentOptions = {}): Promis
     started.push(() => postgres.stop());
     const { queueSecondMs, retry } = options;
     const aws = await startAws({
+      access: 'enforced',
       ...(queueSecondMs === undefined ? {} : { queueSecondMs }),
       ...(retry && { retry }),
     });
     started.push(() => aws.close());
+    const synthesised = await synthesise(configurationOf(options.rotated ?? [secretsOf('shop')]));
+    const stacks = await deployAll(aws, synthesised, postgres, options.reuse ?? true);
     const kubernetes = await startCluster(aws, options);
     started.push(() => kubernetes.close());
-    const wired = await wire(aws, postgres, options.reuse ?? true);
+    const nameOf: Environment['nameOf'] = ({ name }) => {
+      const deployed = aws.functions.list().find(({ folder }) => basename(folder) === name);
+      if (deployed === undefined) throw new Error(`no function was deployed from ${name}`);
+      return deployed.name;
+    };
+    const listening = await listenToTheBus(aws);
     return {
       aws,
       kubernetes,
       postgres,
+      synthesised,
+      stacks,
       secretsManager: new SecretsManagerClient(aws.clientOptions),
-      rotationFunctionArn: wired.rotationFunctionArn,
-      hear: (seconds) => hear(new SQSClient(aws.clientOptions), wired.peopleQueueUrl, seconds),
+      rotationFunctionArn: aws.functions.arnOf(nameOf(ROTATION.postgres)),
+      nameOf,
+      callerOf({ caller }) {
+        const arn = aws.sessionOf(caller.accessKeyId)?.functionArn;
+        const deployed = aws.functions.list().find((each) => each.arn === arn);
+        return deployed && basename(deployed.folder);
+      },
+      queueUrlOf(spec) {
+        const { queueArn } = aws.eventSources.find(({ functionName }) => functionName === nameOf(spec)) ?? {};
+        if (queueArn === undefined) throw new Error(`${spec.name} works off no queue`);
+        return `${aws.endpoint}/${aws.accountId}/${queueArn.split(':').at(-1)}`;
+      },
+      hear: (seconds) => hear(new SQSClient(aws.clientOptions), listening, seconds),
       close,
     };
   } catch (error) {
@@ -118,16 +140,13 @@ async function startCluster(aws: AwsSandbox, options: EnvironmentOptions): Promi
   return kubernetes;
 }
 
-/** EKS's way in, with the access entries that infra makes. */
+/** EKS's way in, with the access entries that were deployed. */
 export function authenticateAs(aws: AwsSandbox) {
-  const roleOf = ({ name }: FunctionSpec) => `arn:aws:iam::${aws.accountId}:role/${name}-role`;
+  const entries = aws.accessEntries.filter(({ clusterName }) => clusterName === CLUSTER);
   return createEksTokenVerifier({
     clusterName: CLUSTER,
     session: aws.sessionOf,
-    accessEntries: new Map([
-      [roleOf(SYNC), { groups: [KUBERNETES_GROUPS.sync] }],
-      [roleOf(SWEEP), { groups: [KUBERNETES_GROUPS.sweep] }],
-    ]),
+    accessEntries: new Map(entries.map(({ principalArn, groups }) => [principalArn, { groups }])),
   });
 }
 
@@ -166,68 +185,53 @@ export function listSecretsAs(aws: AwsSandbox): NonNullable<KubernetesOptions['l
   };
 }
 
-/** Deploys the bundles and wires them as infra does, through the same API calls that CloudFormation makes. */
-async function wire(aws: AwsSandbox, postgres: PostgresServer, reuse: boolean) {
+async function deployAll(
+  aws: AwsSandbox,
+  { stacks, folders }: Synthesised,
+  { caFile }: PostgresServer,
+  reuse: boolean,
+): Promise<readonly Stack[]> {
+  const deployed: Stack[] = [];
+  for (const { name: stackName, template } of stacks)
+    deployed.push(
+      await deploy(aws, template, {
+        stackName,
+        imports: new Map(deployed.flatMap(({ exports }) => [...exports])),
+        folderOf(objectKey) {
+          const folder = folders[objectKey];
+          if (folder === undefined) throw new Error(`nothing was uploaded as ${objectKey}`);
+          return join(ROOT, folder);
+        },
+        // The authority of the tests' database stands where the roots of RDS are.
+        fileOf: (path) => (path === LAMBDA_CA_FILE ? caFile : path),
+        variables: { REKEY_ALLOW_LOOPBACK: 'true' },
+        reuse,
+      }),
+    );
+  return deployed;
+}
+
+/** A rule and a queue of the tests' own, beside what is deployed. @returns the queue's URL */
+async function listenToTheBus(aws: AwsSandbox): Promise<string> {
   const events = new EventBridgeClient(aws.clientOptions);
   const sqs = new SQSClient(aws.clientOptions);
-  const sns = new SNSClient(aws.clientOptions);
-
-  const makeQueue = async ({ name, visibilityTimeoutSeconds, maxReceiveCount }: QueueSpec) => {
-    const dead = await queueNamed(`${name}-dead-letters`, {});
-    const redrive = JSON.stringify({ deadLetterTargetArn: dead.arn, maxReceiveCount });
-    return await queueNamed(name, { VisibilityTimeout: `${visibilityTimeoutSeconds}`, RedrivePolicy: redrive });
-  };
-  const queueNamed = async (name: string, attributes: Record<string, string>) => {
-    const { QueueUrl: url = '' } = await sqs.send(new CreateQueueCommand({ QueueName: name, Attributes: attributes }));
-    return { url, arn: `arn:aws:sqs:${aws.region}:${aws.accountId}:${name}` };
-  };
-  const rule = async (name: string, pattern: Partial<EventPattern>, targetArn: string, bus = 'default') => {
-    await events.send(new PutRuleCommand({ Name: name, EventBusName: bus, EventPattern: JSON.stringify(pattern) }));
-    await events.send(
-      new PutTargetsCommand({ Rule: name, EventBusName: bus, Targets: [{ Id: name, Arn: targetArn }] }),
-    );
-  };
-  const deploy = ({ name, memoryMb, timeoutSeconds }: FunctionSpec, environment: Record<string, string>) =>
-    aws.functions.deploy({ name, folder: join(DIST, name), memoryMb, timeoutSeconds, reuse, environment });
-
-  await events.send(new CreateEventBusCommand({ Name: EVENT_BUS }));
-  const toSync = await makeQueue(SYNC_QUEUE);
-  const toRetire = await makeQueue(RETIRE_QUEUE);
-  const toPeople = await queueNamed('people', {});
-  const { TopicArn = '' } = await sns.send(new CreateTopicCommand({ Name: 'rekey' }));
-  await sns.send(
-    new SubscribeCommand({
-      TopicArn,
-      Protocol: 'sqs',
-      Endpoint: toPeople.arn,
-      Attributes: { RawMessageDelivery: 'true' },
-    }),
-  );
-
-  const databases = { [VARIABLES.databaseCaFile]: postgres.caFile, REKEY_ALLOW_LOOPBACK: 'true' };
-  const bus = { [VARIABLES.eventBus]: EVENT_BUS };
-  const clusters = { [VARIABLES.clusters]: JSON.stringify([{ name: CLUSTER, region: aws.region }]) };
-  const rotationFunctionArn = deploy(ROTATION.postgres, { ...bus, ...databases });
-  deploy(SYNC, { ...bus, ...clusters, [VARIABLES.queueUrl]: toSync.url });
-  deploy(SWEEP, { ...bus, ...clusters, [VARIABLES.queueUrl]: toSync.url });
-  deploy(RETIRE, {
-    ...bus,
-    ...databases,
-    [VARIABLES.queueUrl]: toRetire.url,
-    [VARIABLES.rotationFunctions]: rotationFunctionArn,
+  const { EventBuses = [] } = await events.send(new ListEventBusesCommand());
+  const bus = EventBuses.find(({ Name }) => Name !== 'default')?.Name;
+  const name = 'heard-by-the-tests';
+  const { QueueUrl = '' } = await sqs.send(new CreateQueueCommand({ QueueName: name }));
+  const queueArn = `arn:aws:sqs:${aws.region}:${aws.accountId}:${name}`;
+  aws.iam.putResourcePolicy(queueArn, {
+    Statement: {
+      Effect: 'Allow',
+      Principal: { Service: 'events.amazonaws.com' },
+      Action: 'sqs:SendMessage',
+      Resource: queueArn,
+    },
   });
-  const map = (queueArn: string, { batchSize }: QueueSpec, { name, concurrency }: FunctionSpec) =>
-    aws.mapQueueToFunction(queueArn, name, {
-      batchSize,
-      maximumConcurrency: concurrency,
-      reportBatchItemFailures: FUNCTION_RESPONSE_TYPES.includes('ReportBatchItemFailures'),
-    });
-  map(toSync.arn, SYNC_QUEUE, SYNC);
-  map(toRetire.arn, RETIRE_QUEUE, RETIRE);
-  await rule('label-updated', SECRET_LABEL_UPDATED, toSync.arn);
-  await rule('converged', SECRET_CONVERGED, toRetire.arn, EVENT_BUS);
-  await rule('people', EVERY_EVENT, TopicArn, EVENT_BUS);
-  return { rotationFunctionArn, peopleQueueUrl: toPeople.url };
+  const EventPattern = JSON.stringify({ source: [EVENT_SOURCE] });
+  await events.send(new PutRuleCommand({ Name: name, EventBusName: bus, EventPattern }));
+  await events.send(new PutTargetsCommand({ Rule: name, EventBusName: bus, Targets: [{ Id: name, Arn: queueArn }] }));
+  return QueueUrl;
 }
 
 async function hear(sqs: SQSClient, queueUrl: string, seconds: number): Promise<readonly Announcement[]> {

@@ -9,7 +9,7 @@ export interface Eks extends AwsService {
 }
 
 /** Simulated EKS: says where the clusters are that it was told of. */
-export function createEks(clusters: readonly Cluster[] = []): Eks {
+export function createEks(clusters: readonly Cluster[], { region }: { readonly region: string }): Eks {
   let known = byName(clusters);
 
   const operations = {
@@ -46,6 +46,12 @@ export function createEks(clusters: readonly Cluster[] = []): Eks {
       },
     ],
     handle: handleWith(operations),
+    denial: { code: 'AccessDeniedException', status: 403 },
+    needs(name, input, { accountId }) {
+      const cluster = (input as { name?: string } | undefined)?.name;
+      const resource = cluster === undefined ? '*' : `arn:aws:eks:${region}:${accountId}:cluster/${cluster}`;
+      return [{ action: `eks:${name}`, resource }];
+    },
     setClusters(next) {
       known = byName(next);
     },

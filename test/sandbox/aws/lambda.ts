@@ -80,6 +80,12 @@ export function createLambda(functions: Functions): AwsService {
       },
     ],
     handle: handleWith(operations),
+    denial: { code: 'AccessDeniedException', status: 403 },
+    needs(name, input) {
+      const { FunctionName } = (input ?? {}) as { readonly FunctionName?: string };
+      const action = name === 'Invoke' ? 'lambda:InvokeFunction' : `lambda:${name}`;
+      return [{ action, resource: FunctionName ? functions.arnOf(FunctionName) : '*' }];
+    },
   };
 }
 

@@ -52,9 +52,16 @@ const CLUSTER_FILTERS: Filterable<DBCluster> = {
   engine: (cluster) => [cluster.Engine],
 };
 
+const HERE = { accountId: '111122223333', region: 'eu-west-1' };
+
 /** Simulated RDS: describes the databases it is given and changes none. */
-export function createRds(data: RdsData = {}): AwsService {
+export function createRds(
+  data: RdsData = {},
+  { accountId, region }: { readonly accountId: string; readonly region: string } = HERE,
+): AwsService {
   const { instances = [], clusters = [] } = data;
+  const arnOf = (kind: 'db' | 'cluster', wanted = '*') =>
+    wanted.startsWith('arn:') ? wanted : `arn:aws:rds:${region}:${accountId}:${kind}:${wanted}`;
 
   const operations = {
     DescribeDBInstances: operation(
@@ -87,6 +94,13 @@ export function createRds(data: RdsData = {}): AwsService {
     name: 'rds',
     protocols: [{ kind: 'query', xmlNamespace: 'http://rds.amazonaws.com/doc/2014-10-31/' }],
     handle: handleWith(operations),
+    denial: { code: 'AccessDenied', status: 403 },
+    needs(name, input) {
+      const { DBInstanceIdentifier: instance, DBClusterIdentifier: cluster } = (input ??
+        {}) as Partial<DescribeRequest>;
+      const resource = name === 'DescribeDBInstances' ? arnOf('db', instance) : arnOf('cluster', cluster);
+      return [{ action: `rds:${name}`, resource }];
+    },
   };
 }
 

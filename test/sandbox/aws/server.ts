@@ -23,11 +23,15 @@ export interface AwsServer {
 
 /**
  * Simulated AWS: one HTTP endpoint for all services, told apart by the credential scope of the signature, as a
- * request to AWS carries it. Any SDK and the AWS CLI can use it. Signatures are required but not verified.
+ * request to AWS carries it. Any SDK and the AWS CLI can use it.
  */
 export async function startAwsServer(options: {
   readonly services: readonly AwsService[];
   readonly accountId: string;
+  /** The account of whoever signs with this access key. @default the one of the sandbox */
+  readonly accountIdOf?: (accessKeyId: string) => string;
+  /** Asked before a call takes effect. @throws AwsError for a caller who is not known or may not @default anybody may */
+  readonly authorize?: (service: AwsService, call: Call, request: HttpRequest) => void;
   readonly region: string;
   /** A free one when absent. */
   readonly port?: number;
@@ -52,8 +56,10 @@ export async function startAwsServer(options: {
       const protocol = service.protocols.find(({ kind }) => kind === shape);
       if (!protocol) throw new AwsError('UnknownOperationException', `${service.name} does not speak ${shape}`, 404);
       const { operation, input } = decode(request, protocol);
-      const caller = { accountId: options.accountId, region: options.region, accessKeyId: scope.accessKeyId };
-      const output = await perform(service, operation, input, caller);
+      const { accessKeyId } = scope;
+      const accountId = options.accountIdOf?.(accessKeyId) ?? options.accountId;
+      const caller = { accountId, region: options.region, accessKeyId };
+      const output = await perform(service, operation, input, caller, request);
       return output === 'cut' ? 'cut' : withRequestId(encode(operation, output, protocol, requestId), requestId);
     } catch (thrown) {
       const error = thrown instanceof AwsError ? thrown : defect(thrown);
@@ -67,11 +73,15 @@ export async function startAwsServer(options: {
     operation: string,
     input: unknown,
     caller: Caller,
+    request: HttpRequest,
   ): Promise<object | 'cut'> {
     const call: Call = { service: service.name, operation, input, caller, sequence: calls.length + 1 };
     calls.push(call);
     const fault = injector?.(call);
-    const effect = () => service.handle(operation, input, caller);
+    const effect = async () => {
+      options.authorize?.(service, call, request);
+      return await service.handle(operation, input, caller);
+    };
     switch (fault?.kind) {
       case undefined:
         return effect();

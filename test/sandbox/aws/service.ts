@@ -9,11 +9,37 @@ export interface AwsService {
    * @throws AwsError
    */
   handle(operation: string, input: unknown, caller: Caller): Promise<object>;
+  /**
+   * What IAM asks of the caller before the operation takes effect; an empty list: everybody may. A service without it
+   * cannot be used where IAM is enforced.
+   */
+  needs?(operation: string, input: unknown, caller: Pick<Caller, 'accountId'>): readonly Need[];
+  /** How the service says no. @default AccessDeniedException, 400 */
+  readonly denial?: Denial;
   /** Answers a read from the state before the last write; a write takes effect as in `handle`. For the fault `stale`. */
   handleStale?(operation: string, input: unknown, caller: Caller): Promise<object>;
 }
 
+/** An error code and an HTTP status. */
+export interface Denial {
+  readonly code: string;
+  readonly status: number;
+}
+
+/** A right that a call needs: Service Authorization Reference, "Actions, resources, and condition keys". */
+export interface Need {
+  /** `service:Operation` */
+  readonly action: string;
+  /** ARN, or `*` where the action knows no resources. */
+  readonly resource: string;
+  /** Condition keys of the service itself. */
+  readonly context?: Readonly<Record<string, string | readonly string[] | undefined>>;
+  /** What is answered instead of the service's own words. */
+  readonly refusal?: string;
+}
+
 export interface Caller {
+  /** Of whoever signed. */
   readonly accountId: string;
   readonly region: string;
   /** Of the credentials that signed the request. */

@@ -8,6 +8,8 @@ import type { MessageAttributes } from './sqs/message.ts';
 export interface Sns extends AwsService {
   /** What another service publishes. @throws AwsError NotFound */
   publish(topicArn: string, message: string): void;
+  /** The customer key that encrypts the topic. @throws AwsError NotFound */
+  keyOf(topicArn: string): string | undefined;
 }
 
 interface Topic {
@@ -19,9 +21,10 @@ interface Topic {
 interface Subscription {
   readonly arn: string;
   readonly topicArn: string;
-  readonly protocol: 'sqs' | 'lambda' | 'http';
+  readonly protocol: 'sqs' | 'lambda' | 'http' | 'email';
   readonly endpoint: string;
   readonly rawMessageDelivery: boolean;
+  readonly deadLetterArn: string | undefined;
   /** An HTTP endpoint must prove with it that it wants the messages. */
   readonly token: string;
   confirmed: boolean;
@@ -56,8 +59,8 @@ const messageAttributesSchema = mapSchema(
 );
 
 /**
- * Simulated SNS: standard topics. Signatures of messages, filter policies, retries of HTTP endpoints and e-mail are
- * not simulated; HTTP endpoints must be on the loopback interface.
+ * Simulated SNS: standard topics. Signatures of messages, filter policies and retries of HTTP endpoints are not
+ * simulated; an address can be subscribed, and gets no mail; HTTP endpoints must be on the loopback interface.
  */
 export function createSns(options: {
   readonly accountId: string;
@@ -106,6 +109,8 @@ export function createSns(options: {
         case 'lambda':
           options.toFunction(subscription.endpoint, lambdaEvent(subscription, notification));
           return;
+        case 'email':
+          return;
         case 'http':
           await post(
             subscription,
@@ -118,7 +123,17 @@ export function createSns(options: {
           return;
       }
     } catch (thrown) {
-      // An endpoint that is gone loses its messages, as on AWS without a dead-letter queue.
+      if (!(thrown instanceof AwsError)) throw thrown;
+      deadLetter(subscription, notification);
+    }
+  }
+
+  /** An endpoint that is gone loses its messages where there is no such queue, or where it takes nothing from SNS. */
+  function deadLetter({ deadLetterArn }: Subscription, { message, attributes }: Notification): void {
+    if (deadLetterArn === undefined) return;
+    try {
+      options.toQueue(deadLetterArn, message, attributes);
+    } catch (thrown) {
       if (!(thrown instanceof AwsError)) throw thrown;
     }
   }
@@ -242,7 +257,7 @@ export function createSns(options: {
         );
         const subscription = existing ?? newSubscription(topic.arn, input);
         topic.subscriptions.set(subscription.arn, subscription);
-        if (!subscription.confirmed) work.run(() => askToConfirm(subscription));
+        if (subscription.protocol === 'http' && !subscription.confirmed) work.run(() => askToConfirm(subscription));
         const isKnown = subscription.confirmed || input.ReturnSubscriptionArn === 'true';
         return { SubscriptionArn: isKnown ? subscription.arn : 'pending confirmation' };
       },
@@ -293,9 +308,17 @@ export function createSns(options: {
     name: 'sns',
     protocols: [{ kind: 'query', xmlNamespace: 'http://sns.amazonaws.com/doc/2010-03-31/' }],
     handle: handleWith(operations),
+    keyOf: (topicArn) => find(topicArn).attributes.get('KmsMasterKeyId'),
+    denial: { code: 'AuthorizationError', status: 403 },
+    needs(name, input) {
+      const { TopicArn, TargetArn } = (input ?? {}) as { readonly TopicArn?: string; readonly TargetArn?: string };
+      return [{ action: `sns:${name}`, resource: TopicArn ?? TargetArn ?? '*' }];
+    },
     publish,
   };
 }
+
+const redriveSchema = z.object({ deadLetterTargetArn: z.string().optional() });
 
 function newSubscription(
   topicArn: string,
@@ -306,11 +329,16 @@ function newSubscription(
   },
 ): Subscription {
   const protocol = input.Protocol;
-  if (protocol !== 'sqs' && protocol !== 'lambda' && protocol !== 'http')
+  if (protocol !== 'sqs' && protocol !== 'lambda' && protocol !== 'http' && protocol !== 'email')
     throw new AwsError(INVALID, `Invalid parameter: ${protocol} is not simulated here`);
-  if (protocol === 'http' ? !isLoopback(input.Endpoint) : !input.Endpoint.startsWith(`arn:aws:${protocol}:`))
-    throw new AwsError(INVALID, `Invalid parameter: ${protocol} endpoint`);
-  const { RawMessageDelivery = 'false', ...others } = input.Attributes;
+  const isRight = {
+    email: /^[^\s@]+@[^\s@]+$/.test(input.Endpoint),
+    http: isLoopback(input.Endpoint),
+    lambda: input.Endpoint.startsWith('arn:aws:lambda:'),
+    sqs: input.Endpoint.startsWith('arn:aws:sqs:'),
+  }[protocol];
+  if (!isRight) throw new AwsError(INVALID, `Invalid parameter: ${protocol} endpoint`);
+  const { RawMessageDelivery = 'false', RedrivePolicy = '{}', ...others } = input.Attributes;
   const [other] = Object.keys(others);
   if (other) throw new AwsError(INVALID, `Invalid parameter: Attributes Reason: ${other} is not simulated here`);
   return {
@@ -319,8 +347,9 @@ function newSubscription(
     protocol,
     endpoint: input.Endpoint,
     rawMessageDelivery: RawMessageDelivery === 'true',
+    deadLetterArn: redriveSchema.parse(JSON.parse(RedrivePolicy)).deadLetterTargetArn,
     token: randomBytes(32).toString('hex'),
-    confirmed: protocol !== 'http',
+    confirmed: protocol !== 'http' && protocol !== 'email',
   };
 }
 

@@ -12,6 +12,9 @@ export interface Credentials {
 
 export interface RoleSession {
   readonly credentials: Credentials;
+  /** Of the function whose code got them, if that is who got them. */
+  readonly functionArn: string | undefined;
+  readonly accountId: string;
   readonly roleName: string;
   readonly roleArn: string;
   /** `arn:aws:sts::…:assumed-role/ROLE/SESSION` */
@@ -22,30 +25,46 @@ export interface RoleSession {
 }
 
 export interface Sts extends AwsService {
-  /** A new session of the role, which exists as soon as it is named: trust policies are not simulated. */
-  assume(roleName: string, sessionName: string): RoleSession;
+  /** A new session of the role, without asking anybody. @param functionArn whose code gets the credentials */
+  assume(roleArn: string, sessionName: string, functionArn?: string): RoleSession;
   /** Who signs with this access key, if the sandbox gave it out. */
   session(accessKeyId: string): RoleSession | undefined;
 }
 
 const DEFAULT_SECONDS = 3_600;
+/** The account, and the name behind any path. */
+const ROLE_ARN = /^arn:aws:iam::(\d{12}):role\/(?:.*\/)?([^/]+)$/;
 
-/** Simulated STS: every role of any account can be assumed, and only credentials from here are known. */
-export function createSts(options: { readonly accountId: string; readonly now: () => number }): Sts {
-  const { accountId, now } = options;
+/** What IAM asks about. Anything may be missing: the operation itself says what is wrong. */
+const assumeSchema = z.object({
+  RoleArn: z.string().default('*'),
+  ExternalId: z.string().optional(),
+  RoleSessionName: z.string().optional(),
+});
+
+/** Simulated STS: only credentials from here are known. Who may assume a role, IAM says where it is enforced. */
+export function createSts({ now }: { readonly now: () => number }): Sts {
   const sessions = new Map<string, RoleSession>();
 
-  function assume(roleName: string, sessionName: string, seconds = DEFAULT_SECONDS, account = accountId): RoleSession {
+  function assume(
+    roleArn: string,
+    sessionName: string,
+    functionArn: string | undefined,
+    seconds = DEFAULT_SECONDS,
+  ): RoleSession {
     const credentials = {
       accessKeyId: `ASIA${randomId()}`,
       secretAccessKey: randomBytes(30).toString('base64'),
       sessionToken: randomBytes(96).toString('base64'),
     };
+    const [, accountId = '', roleName = ''] = ROLE_ARN.exec(roleArn) ?? [];
     const session = {
       credentials,
+      functionArn,
+      accountId,
       roleName,
-      roleArn: `arn:aws:iam::${account}:role/${roleName}`,
-      arn: `arn:aws:sts::${account}:assumed-role/${roleName}/${sessionName}`,
+      roleArn,
+      arn: `arn:aws:sts::${accountId}:assumed-role/${roleName}/${sessionName}`,
       userId: `AROA${randomId()}:${sessionName}`,
       expiresAt: new Date(now() + seconds * 1_000),
     };
@@ -58,19 +77,17 @@ export function createSts(options: { readonly accountId: string; readonly now: (
       const session = sessions.get(accessKeyId);
       if (!session)
         throw new AwsError('InvalidClientTokenId', 'The security token included in the request is invalid.', 403);
-      return { UserId: session.userId, Account: accountId, Arn: session.arn };
+      return { UserId: session.userId, Account: session.accountId, Arn: session.arn };
     }),
     AssumeRole: operation(
       z.object({
-        RoleArn: z.string().regex(/^arn:aws:iam::\d{12}:role\/.+$/),
+        RoleArn: z.string().regex(ROLE_ARN),
         RoleSessionName: z.string().regex(/^[\w+=,.@-]{2,64}$/),
         ExternalId: z.string().optional(),
         DurationSeconds: z.coerce.number().int().min(900).max(43_200).default(DEFAULT_SECONDS),
       }),
       ({ RoleArn, RoleSessionName, DurationSeconds }) => {
-        const roleName = RoleArn.split('/').at(-1) ?? '';
-        const account = RoleArn.split(':')[4];
-        const { credentials, arn, userId, expiresAt } = assume(roleName, RoleSessionName, DurationSeconds, account);
+        const { credentials, arn, userId, expiresAt } = assume(RoleArn, RoleSessionName, undefined, DurationSeconds);
         return {
           Credentials: {
             AccessKeyId: credentials.accessKeyId,
@@ -89,7 +106,15 @@ export function createSts(options: { readonly accountId: string; readonly now: (
     name: 'sts',
     protocols: [{ kind: 'query', xmlNamespace: 'https://sts.amazonaws.com/doc/2011-06-15/' }],
     handle: handleWith(operations),
-    assume,
+    denial: { code: 'AccessDenied', status: 403 },
+    needs(name, input) {
+      // GetCallerIdentity API: "No permissions are required", not even an explicit Deny keeps from it.
+      if (name === 'GetCallerIdentity') return [];
+      const { RoleArn, ExternalId, RoleSessionName } = assumeSchema.parse(input ?? {});
+      const context = { 'sts:ExternalId': ExternalId, 'sts:RoleSessionName': RoleSessionName };
+      return [{ action: `sts:${name}`, resource: RoleArn, context }];
+    },
+    assume: (roleArn, sessionName, functionArn) => assume(roleArn, sessionName, functionArn),
     session: (accessKeyId) => sessions.get(accessKeyId),
   };
 }

@@ -60,7 +60,7 @@ try {
     'real: PostgreSQL, its users, TLS and logins; the bundles, each in a process of its own; every wire protocol',
   );
   narrator.say(
-    'simulated: Secrets Manager, EventBridge, SQS, SNS, STS, EKS, Lambda; the Kubernetes API, its controllers,',
+    'simulated: Secrets Manager, IAM, EventBridge, SQS, SNS, EKS, Lambda; the Kubernetes API, its controllers,',
   );
   narrator.say('the node and the CSI driver. docs/sandbox.md says how closely.');
   if (options.keep) await keepOpen(environment, narrator);

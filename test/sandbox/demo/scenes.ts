@@ -159,7 +159,7 @@ export async function showBadRelease(estate: Estate): Promise<boolean> {
   ].every(Boolean);
 }
 
-const FOLLOWED = [ROTATION.postgres.name, SYNC.name];
+const FOLLOWED = [ROTATION.postgres, SYNC];
 
 /**
  * Prints what people hear and how far the functions are, until one of `last` comes.
@@ -167,7 +167,7 @@ const FOLLOWED = [ROTATION.postgres.name, SYNC.name];
  */
 async function follow({ environment, narrator }: Estate, secretArn: string, before: string, last: readonly string[]) {
   const { logs } = environment.aws.functions;
-  const seen = new Map(FOLLOWED.map((name) => [name, logs(name).length]));
+  const seen = new Map(FOLLOWED.map(environment.nameOf).map((name) => [name, logs(name).length]));
   const heard: Announcement[] = [];
   const endsAtMs = Date.now() + PATIENCE_MS;
   while (Date.now() < endsAtMs) {
@@ -187,7 +187,7 @@ async function follow({ environment, narrator }: Estate, secretArn: string, befo
     await delay(100);
   }
   narrator.say(`nothing more within ${PATIENCE_MS / 1_000} s; the last lines of sync and retire:`);
-  for (const { name } of [SYNC, RETIRE]) for (const line of logs(name).slice(-8)) narrator.say(line);
+  for (const spec of [SYNC, RETIRE]) for (const line of logs(environment.nameOf(spec)).slice(-8)) narrator.say(line);
   return heard;
 }
 

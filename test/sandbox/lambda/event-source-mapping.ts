@@ -41,11 +41,15 @@ export function startEventSourceMapping(
     readonly functions: Functions;
     readonly functionName: string;
     readonly region: string;
+    /** Whether the function's role may do this to the queue: Lambda polls in its name. */
+    readonly allows: (action: `sqs:${string}`) => boolean;
+    /** Called when that may have changed. */
+    readonly onChange: (listener: () => void) => void;
   },
   work: BackgroundWork,
   options: MappingOptions = {},
 ): EventSourceMapping {
-  const { queue, functions, functionName, region } = source;
+  const { queue, functions, functionName, region, allows } = source;
   const { batchSize = 10, reportBatchItemFailures = false, maximumConcurrency = CONCURRENT_BATCHES } = options;
   const { timeoutSeconds } = functions.find(functionName);
   // CreateEventSourceMapping refuses it, because a message would come back while the function still works on it.
@@ -55,15 +59,26 @@ export function startEventSourceMapping(
       `Queue visibility timeout: ${queue.settings.VisibilityTimeout} seconds is less than Function timeout: ${timeoutSeconds} seconds`,
     );
   const closing = new AbortController();
+  let change = new AbortController();
+  source.onChange(() => {
+    change.abort();
+    change = new AbortController();
+  });
   let batches = 0;
 
   async function poll(): Promise<void> {
     while (!closing.signal.aborted && !queue.closed) {
+      const signal = AbortSignal.any([closing.signal, change.signal]);
+      // Lambda Developer Guide, "Using Lambda with Amazon SQS": what the execution role needs to poll.
+      if (!POLLING.every(allows)) {
+        await aborted(signal);
+        continue;
+      }
       const messages = await queue.receive({
         max: batchSize,
         waitSeconds: POLL_SECONDS,
         visibilitySeconds: undefined,
-        signal: closing.signal,
+        signal,
       });
       if (messages.length === 0) continue;
       batches += 1;
@@ -81,7 +96,10 @@ export function startEventSourceMapping(
     const result = await functions.invoke(functionName, event);
     if (!result.ok) return;
     const failed = reportBatchItemFailures ? failedItems(result.payload, messages) : new Set<string>();
-    for (const { id, receiptHandle } of messages) if (receiptHandle && !failed.has(id)) queue.delete(receiptHandle);
+    const done = messages.filter(({ id }) => !failed.has(id));
+    // Without the right to delete, what was handled comes back.
+    if (done.length > 0 && !allows('sqs:DeleteMessage')) return;
+    for (const { receiptHandle } of done) if (receiptHandle) queue.delete(receiptHandle);
   }
 
   for (let poller = 0; poller < maximumConcurrency; poller += 1) void poll();
@@ -92,6 +110,15 @@ export function startEventSourceMapping(
     },
     close: () => closing.abort(),
   };
+}
+
+const POLLING = ['sqs:ReceiveMessage', 'sqs:GetQueueAttributes'] as const;
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 /**

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BackgroundWork } from '../aws/background-work.ts';
-import { AwsError } from '../aws/service.ts';
+import { AwsError, type Need } from '../aws/service.ts';
 import type { Credentials } from '../aws/sts.ts';
 import { type Environment, type Outcome, startEnvironment } from './environment.ts';
 
@@ -28,6 +28,10 @@ export interface Deployment {
   readonly reuse?: boolean;
   /** The execution role. @default the function's name with `-role` */
   readonly roleName?: string;
+  /** @default `/aws/lambda/` and the name */
+  readonly logGroup?: string;
+  /** Of an asynchronous invocation that ends in a function error, 0 to 2. @default 2 */
+  readonly retryAttempts?: number;
 }
 
 export interface DeployedFunction extends Required<Deployment> {
@@ -50,7 +54,11 @@ export interface Functions {
   deploy(deployment: Deployment): string;
   /** @throws AwsError ResourceNotFoundException */
   find(nameOrArn: string): DeployedFunction;
+  /** Whether or not there is such a function. */
+  arnOf(nameOrArn: string): string;
   list(): readonly DeployedFunction[];
+  /** PutFunctionEventInvokeConfig. @throws AwsError ResourceNotFoundException */
+  configureAsync(nameOrArn: string, config: { readonly retryAttempts: number }): void;
   /** Synchronous invocation. @throws AwsError ResourceNotFoundException */
   invoke(nameOrArn: string, event: unknown): Promise<InvocationResult>;
   /** Asynchronous invocation: returns at once, retries a function error twice. @throws AwsError ResourceNotFoundException */
@@ -64,7 +72,7 @@ export interface Functions {
 }
 
 interface State {
-  readonly deployed: DeployedFunction;
+  deployed: DeployedFunction;
   readonly lines: string[];
   readonly idle: Environment[];
   readonly busy: Set<Environment>;
@@ -73,13 +81,15 @@ interface State {
 /**
  * Simulated Lambda control plane over real processes. Not simulated: throttling, versions and aliases, layers, VPC.
  * @param endpoint what the functions get as AWS_ENDPOINT_URL
+ * @param allows whether the function's role may do what Lambda itself does in its name
  */
 export function createFunctions(options: {
   readonly accountId: string;
   readonly region: string;
   readonly work: BackgroundWork;
   readonly endpoint: () => string;
-  readonly credentialsFor: (roleName: string, sessionName: string) => Credentials;
+  readonly credentialsFor: (deployed: DeployedFunction) => Credentials;
+  readonly allows: (deployed: DeployedFunction, need: Need) => boolean;
 }): Functions {
   const { accountId, region, work } = options;
   if (!process.version.startsWith('v24.'))
@@ -87,10 +97,15 @@ export function createFunctions(options: {
   const arnPrefix = `arn:aws:lambda:${region}:${accountId}:function:`;
   const states = new Map<string, State>();
   const environments = new Set<Environment>();
+  /** Without the right to write its log, a function runs all the same, and nobody reads what it says. */
+  const loggers = new WeakMap<Environment, () => boolean>();
   const closing = new AbortController();
 
+  const nameIn = (nameOrArn: string) =>
+    nameOrArn.replace(/^(arn:aws:lambda:[^:]*:)?(\d{12}:)?(function:)?/, '').replace(/:\$LATEST$/, '');
+
   function stateOf(nameOrArn: string): State {
-    const name = nameOrArn.replace(/^(arn:aws:lambda:[^:]*:)?(\d{12}:)?(function:)?/, '').replace(/:\$LATEST$/, '');
+    const name = nameIn(nameOrArn);
     const state = states.get(name);
     if (!state) throw new AwsError('ResourceNotFoundException', `Function not found: ${arnPrefix}${name}`, 404);
     return state;
@@ -98,12 +113,17 @@ export function createFunctions(options: {
 
   async function start({ deployed, lines }: State): Promise<Environment> {
     const stream = `${new Date().toISOString().slice(0, 10).replaceAll('-', '/')}/[$LATEST]${randomBytes(16).toString('hex')}`;
-    const credentials = options.credentialsFor(deployed.roleName, deployed.name);
+    const credentials = options.credentialsFor(deployed);
+    const streamArn = `arn:aws:logs:${region}:${accountId}:log-group:${deployed.logGroup}:log-stream:${stream}`;
+    const hasStream = options.allows(deployed, { action: 'logs:CreateLogStream', resource: streamArn });
+    const mayLog = () => hasStream && options.allows(deployed, { action: 'logs:PutLogEvents', resource: streamArn });
     const environment = await startEnvironment({
       folder: deployed.folder,
       memoryMb: deployed.memoryMb,
       timeoutMs: deployed.timeoutSeconds * 1_000,
-      logIdle: (line) => lines.push(line),
+      logIdle: (line) => {
+        if (mayLog()) lines.push(line);
+      },
       variables: {
         ...deployed.environment,
         AWS_ENDPOINT_URL: deployed.environment['AWS_ENDPOINT_URL'] ?? options.endpoint(),
@@ -117,7 +137,7 @@ export function createFunctions(options: {
         AWS_LAMBDA_FUNCTION_MEMORY_SIZE: String(deployed.memoryMb),
         AWS_LAMBDA_FUNCTION_VERSION: '$LATEST',
         AWS_LAMBDA_INITIALIZATION_TYPE: 'on-demand',
-        AWS_LAMBDA_LOG_GROUP_NAME: `/aws/lambda/${deployed.name}`,
+        AWS_LAMBDA_LOG_GROUP_NAME: deployed.logGroup,
         AWS_LAMBDA_LOG_STREAM_NAME: stream,
         LAMBDA_TASK_ROOT: deployed.folder,
         LAMBDA_RUNTIME_DIR: '/var/runtime',
@@ -127,6 +147,7 @@ export function createFunctions(options: {
       },
     });
     environments.add(environment);
+    loggers.set(environment, mayLog);
     if (closing.signal.aborted) await environment.end();
     return environment;
   }
@@ -153,13 +174,14 @@ export function createFunctions(options: {
 
   async function invokeOnce(state: State, payload: string, requestId: string): Promise<InvocationResult> {
     const { deployed } = state;
-    const logs: string[] = [];
-    const log = (line: string) => {
-      logs.push(line);
-      state.lines.push(line);
-    };
     const beganAt = performance.now();
     const { environment, cold } = await acquire(state);
+    const logs: string[] = [];
+    const isLogged = loggers.get(environment)?.() ?? true;
+    const log = (line: string) => {
+      logs.push(line);
+      if (isLogged) state.lines.push(line);
+    };
     state.busy.add(environment);
     log(`START RequestId: ${requestId} Version: $LATEST`);
     const outcome = await environment.run({ requestId, functionArn: deployed.arn, payload }, log);
@@ -197,6 +219,11 @@ export function createFunctions(options: {
       return deployed.arn;
     },
     find: (nameOrArn) => stateOf(nameOrArn).deployed,
+    arnOf: (nameOrArn) => `${arnPrefix}${nameIn(nameOrArn)}`,
+    configureAsync(nameOrArn, config) {
+      const state = stateOf(nameOrArn);
+      state.deployed = { ...state.deployed, ...config };
+    },
     list: () => [...states.values()].map(({ deployed }) => deployed),
     invoke: async (nameOrArn, event) => invokeOnce(stateOf(nameOrArn), toPayload(event), randomUUID()),
     invokeLater(nameOrArn, event) {
@@ -204,7 +231,7 @@ export function createFunctions(options: {
       const payload = toPayload(event);
       const requestId = randomUUID();
       work.run(async () => {
-        for (const milliseconds of [0, ...ASYNC_RETRY_DELAYS_MS]) {
+        for (const milliseconds of [0, ...ASYNC_RETRY_DELAYS_MS.slice(0, state.deployed.retryAttempts)]) {
           if (milliseconds > 0) await delay(milliseconds, undefined, { signal: closing.signal }).catch(() => undefined);
           if (closing.signal.aborted || (await invokeOnce(state, payload, requestId)).ok) return;
         }
@@ -226,6 +253,7 @@ export function createFunctions(options: {
 /** @throws AwsError InvalidParameterValueException */
 function complete(deployment: Deployment, accountId: string, arn: string): DeployedFunction {
   const { name, folder, environment = {}, memoryMb = 128, timeoutSeconds = 3, reuse = true } = deployment;
+  const { logGroup = `/aws/lambda/${name}`, retryAttempts = ASYNC_RETRY_DELAYS_MS.length } = deployment;
   const invalid = (message: string) => new AwsError('InvalidParameterValueException', message);
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(name)) throw invalid(`the function name ${name} is not valid`);
   if (!existsSync(join(folder, 'index.mjs'))) throw invalid(`${folder} has no index.mjs`);
@@ -242,7 +270,8 @@ function complete(deployment: Deployment, accountId: string, arn: string): Deplo
     throw invalid('Lambda was unable to configure your environment variables because they exceeded the 4KB limit.');
   const roleName = deployment.roleName ?? `${name}-role`;
   const roleArn = `arn:aws:iam::${accountId}:role/${roleName}`;
-  return { name, folder, environment, memoryMb, timeoutSeconds, reuse, roleName, roleArn, arn, deployedAt: new Date() };
+  const limits = { memoryMb, timeoutSeconds, reuse, retryAttempts };
+  return { name, folder, environment, ...limits, logGroup, roleName, roleArn, arn, deployedAt: new Date() };
 }
 
 /** The payload of a function error as Lambda words it, or undefined when there was none. */

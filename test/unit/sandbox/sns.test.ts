@@ -194,7 +194,7 @@ describe('bad input is refused:', () => {
     [
       'a protocol that is not simulated',
       'InvalidParameterException',
-      () => sns.send(new SubscribeCommand({ TopicArn, Protocol: 'email', Endpoint: 'a@example.com' })),
+      () => sns.send(new SubscribeCommand({ TopicArn, Protocol: 'sms', Endpoint: '+441234567890' })),
     ],
     [
       'an invented token',

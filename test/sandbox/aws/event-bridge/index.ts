@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import type { BackgroundWork } from '../background-work.ts';
 import { handleWith, operation } from '../operation.ts';
-import { AwsError, type AwsService } from '../service.ts';
+import { AwsError, type AwsService, type Need } from '../service.ts';
 import { type EventEnvelope, formatEventTime } from './event.ts';
 import { type EventPattern, matchesPattern, parsePattern } from './pattern.ts';
 import { inputFor, targetInputSchema } from './target-input.ts';
@@ -25,6 +25,8 @@ export interface EventBridge extends AwsService {
   publish(event: Pick<EventEnvelope, 'source' | 'detail-type' | 'detail'> & Partial<EventEnvelope>): void;
   /** Undefined goes back to once, at once. */
   disturb(plan: DeliveryPlan | undefined): void;
+  /** The moment of a schedule of the default bus: its targets get the event. @throws AwsError for a rule that has none */
+  fire(ruleName: string): void;
 }
 
 interface Bus {
@@ -78,8 +80,7 @@ const entrySchema = z.object({
 type Entry = z.infer<typeof entrySchema>;
 
 /**
- * Simulated EventBridge: buses, rules and targets. Schedules are stored but never fire, and neither IAM nor a
- * target's resource policy is looked at.
+ * Simulated EventBridge: buses, rules and targets. A schedule fires when it is told to.
  * @param deliver hands the text to what the ARN names; an AwsError sends the event to the target's dead-letter queue
  */
 export function createEventBridge(options: {
@@ -87,7 +88,7 @@ export function createEventBridge(options: {
   readonly region: string;
   readonly now: () => number;
   readonly work: BackgroundWork;
-  readonly deliver: (arn: string, text: string) => Promise<void>;
+  readonly deliver: (arn: string, text: string, ruleArn: string) => Promise<void>;
 }): EventBridge {
   const { accountId, region, now, work } = options;
   const arnOf = (resource: string) => `arn:aws:events:${region}:${accountId}:${resource}`;
@@ -127,11 +128,12 @@ export function createEventBridge(options: {
     if (milliseconds > 0) await delay(milliseconds);
     try {
       if (target.Arn.includes(':event-bus/')) dispatch(findBus(target.Arn), event);
-      else await options.deliver(target.Arn, inputFor(target, event, rule.Name, rule.Arn));
+      else await options.deliver(target.Arn, inputFor(target, event, rule.Name, rule.Arn), rule.Arn);
     } catch (thrown) {
       // A target that does not exist is not retried but dead-lettered: User Guide, "Using dead-letter queues".
       if (!(thrown instanceof AwsError)) throw thrown;
-      if (target.DeadLetterConfig?.Arn) await options.deliver(target.DeadLetterConfig.Arn, JSON.stringify(event));
+      if (target.DeadLetterConfig?.Arn)
+        await options.deliver(target.DeadLetterConfig.Arn, JSON.stringify(event), rule.Arn).catch(onlyOfAws);
     }
   }
 
@@ -305,15 +307,59 @@ export function createEventBridge(options: {
     }),
   };
 
+  function needs(name: string, input: unknown): readonly Need[] {
+    const request = (input ?? {}) as {
+      readonly Entries?: readonly Entry[];
+      readonly EventBusName?: string;
+      readonly Name?: string;
+      readonly Rule?: string;
+    };
+    const busArn = (nameOrArn: string = DEFAULT_BUS) =>
+      nameOrArn.startsWith('arn:') ? nameOrArn : arnOf(`event-bus/${nameOrArn}`);
+    if (name === 'PutEvents')
+      return (request.Entries ?? []).map(({ EventBusName, Source, DetailType }) => ({
+        action: 'events:PutEvents',
+        resource: busArn(EventBusName),
+        context: { 'events:source': Source, 'events:detail-type': DetailType },
+      }));
+    if (/EventBus$/.test(name)) return [{ action: `events:${name}`, resource: busArn(request.Name) }];
+    const rule = request.Rule ?? (name === 'ListRules' ? undefined : request.Name);
+    if (rule === undefined) return [{ action: `events:${name}`, resource: '*' }];
+    const bus = request.EventBusName ?? DEFAULT_BUS;
+    return [
+      { action: `events:${name}`, resource: arnOf(bus === DEFAULT_BUS ? `rule/${rule}` : `rule/${bus}/${rule}`) },
+    ];
+  }
+
   return {
     name: 'events',
     protocols: [{ kind: 'json', version: '1.1', targetPrefix: 'AWSEvents' }],
     handle: handleWith(operations),
+    denial: { code: 'AccessDeniedException', status: 400 },
+    needs,
     publish: (event) => dispatch(findBus(), envelope(event)),
     disturb(next) {
       plan = next ?? (() => [0]);
     },
+    fire(ruleName) {
+      const rule = findRule(ruleName, findBus());
+      if (!rule.ScheduleExpression) throw new AwsError('ValidationException', `Rule ${ruleName} has no schedule.`);
+      if (rule.State !== 'ENABLED') return;
+      // EventBridge User Guide, "Creating a rule that runs on a schedule": what a target gets.
+      const event = envelope({
+        source: 'aws.events',
+        'detail-type': 'Scheduled Event',
+        resources: [rule.Arn],
+        detail: {},
+      });
+      for (const target of rule.targets.values()) work.run(() => deliverLater(0, rule, target, event));
+    },
   };
+}
+
+/** An event that its dead-letter queue refuses as well is lost. */
+function onlyOfAws(thrown: unknown): void {
+  if (!(thrown instanceof AwsError)) throw thrown;
 }
 
 function busAnswer({ name: Name, arn: Arn, createdAt: CreationTime }: Bus): object {

@@ -3,6 +3,7 @@ import type { EventEnvelope } from '../event-bridge/event.ts';
 import { handleWith } from '../operation.ts';
 import type { AwsService } from '../service.ts';
 import { eventsOfChange, type Occurrence, rotationEvent } from './events.ts';
+import { needsOf } from './needs.ts';
 import { type AccessDates, readOperations } from './reads.ts';
 import {
   type InvokeRotation,
@@ -33,8 +34,8 @@ export interface SecretsManager extends AwsService {
 
 /**
  * Simulated Secrets Manager, as strict as the documentation. Values are kept in memory in plain text. Not simulated:
- * encryption with KMS, IAM and the effect of resource policies, replicas, managed external secrets, and the schedule,
- * which is checked and reported but rotates nothing by itself.
+ * encryption itself (who may use the key is), replicas, managed external secrets, and the schedule, which is checked
+ * and reported but rotates nothing by itself.
  *
  * @param invokeRotation runs a step of a rotation function; rejects when the function failed
  * @param publish takes what Secrets Manager emits onto the default event bus, in order
@@ -98,6 +99,8 @@ export function createSecretsManager(options: {
     protocols: [{ kind: 'json', version: '1.1', targetPrefix: 'secretsmanager' }],
     handle: handleWith({ ...reads(present), ...writes }),
     handleStale: handleWith({ ...reads(store.stale), ...writes }),
+    denial: { code: 'AccessDeniedException', status: 400 },
+    needs: (operation, input) => needsOf(operation, input, { lookUp: present.lookUp, accountId, region }),
     idle: () => background.settled(),
     close: () => closing.abort(),
     inspect: (secretId) => present.find(secretId),

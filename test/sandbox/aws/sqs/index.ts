@@ -246,6 +246,14 @@ export function createSqs(options: {
       },
     ],
     handle: handleWith(operations),
+    denial: { code: 'AccessDenied', status: 403 },
+    needs(operationName, input) {
+      const { QueueUrl, QueueName } = (input ?? {}) as { readonly QueueUrl?: string; readonly QueueName?: string };
+      const queueName = QueueUrl?.split('/').at(-1) ?? QueueName;
+      // A batch needs the right to what it is a batch of.
+      const action = `sqs:${operationName.replace(/Batch$/, '')}`;
+      return [{ action, resource: queueName === undefined ? '*' : arnOf(queueName) }];
+    },
     send(queueArn, body, attributes = {}) {
       send(queueOf(queueArn), { MessageBody: body, MessageAttributes: attributes });
     },
