@@ -23,6 +23,7 @@ export class Sync extends Construct {
       },
     });
     this.work.handledBy(this.function, foundation.concurrencyOf(SYNC));
+    this.function.allow('BringBackSooner', ['sqs:ChangeMessageVisibility'], [this.work.queue.queueArn]);
     allowClusters(this.function, foundation, KUBERNETES_GROUPS.sync);
   }
 }

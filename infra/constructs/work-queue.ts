@@ -54,13 +54,7 @@ export class WorkQueue extends Construct {
   handledBy(handler: ServiceFunction, concurrency: number): void {
     handler.allow(
       'WorkOffItsQueue',
-      [
-        'sqs:ReceiveMessage',
-        'sqs:DeleteMessage',
-        'sqs:ChangeMessageVisibility',
-        'sqs:GetQueueAttributes',
-        'sqs:SendMessage',
-      ],
+      ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:SendMessage'],
       [this.queue.queueArn],
     );
     const mapping = new EventSourceMapping(this, 'Mapping', {

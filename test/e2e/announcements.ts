@@ -1,6 +1,9 @@
 import type { Announcement, Environment } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
 
+/** A rotation and a roll-out take seconds; on a machine that does ten other things, a minute. */
+const LONG_MS = 60_000;
+
 /** Everything that people heard, kept: the queue that they listen at gives each announcement once. */
 export class Announcements {
   readonly all: Announcement[] = [];
@@ -21,7 +24,7 @@ export class Announcements {
   }
 
   /** Waits for an announcement. @throws Error with the types that were heard instead */
-  async first(type: string, secretArn: string, versionId?: string, withinMs?: number): Promise<Announcement> {
+  async first(type: string, secretArn: string, versionId?: string, withinMs = LONG_MS): Promise<Announcement> {
     let heard: readonly Announcement[] = [];
     try {
       return await eventually(

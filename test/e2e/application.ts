@@ -66,16 +66,25 @@ export interface ApplicationOptions {
   /** @default alternating-users */
   readonly strategy?: 'single-user' | 'alternating-users';
   readonly tags?: Readonly<Record<string, string>>;
-  /** What the secret names as the server's port, e.g. a proxy's. @default the server's own */
+  /** What the secret names as the server's address, e.g. a proxy's. @default the server's own */
+  readonly host?: string;
   readonly port?: number;
+  /** @default the name and `/database` */
+  readonly secretName?: string;
+  /** ARN of an administrator's secret that is there already. @default one of its own, the name and `/admin` */
+  readonly administrator?: string;
+  /** @default the account's own key */
+  readonly kmsKeyId?: string;
 }
 
 /** @param name also of the user: letters, digits and underscores */
 export async function createApplication(
   environment: Environment,
   name: string,
-  { strategy = 'alternating-users', tags = {}, port = environment.postgres.port }: ApplicationOptions = {},
+  options: ApplicationOptions = {},
 ): Promise<Application> {
+  const { strategy = 'alternating-users', tags = {}, secretName = `${name}/database`, kmsKeyId } = options;
+  const { host = environment.postgres.host, port = environment.postgres.port } = options;
   const { aws, postgres, secretsManager } = environment;
   const password = `first-${randomBytes(9).toString('hex')}`;
   await postgres.run(
@@ -89,20 +98,21 @@ export async function createApplication(
     const { ARN = '' } = await secretsManager.send(
       new CreateSecretCommand({
         Name: secretName,
-        SecretString: JSON.stringify({ engine: 'postgres', host: postgres.host, port, dbname: 'postgres', ...value }),
+        SecretString: JSON.stringify({ engine: 'postgres', host, port, dbname: 'postgres', ...value }),
+        KmsKeyId: kmsKeyId,
         Tags: Object.entries(of).map(([Key, Value]) => ({ Key, Value })),
       }),
     );
     return ARN;
   };
-  const secretName = `${name}/database`;
   const first = { username: name, password };
   const secretArn =
     strategy === 'single-user'
       ? await create(secretName, first)
       : await create(secretName, {
           ...first,
-          masterarn: await create(`${name}/admin`, postgres.admin, { 'rekey:admin-for': secretName }),
+          masterarn:
+            options.administrator ?? (await create(`${name}/admin`, postgres.admin, { 'rekey:admin-for': secretName })),
         });
 
   const versions = () => aws.secretsManager.inspect(secretArn).versions;

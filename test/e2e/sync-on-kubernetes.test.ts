@@ -14,7 +14,7 @@ import { startTokenReview, type TokenReviewServer } from '../sandbox/control-pla
 import {
   authenticateAs,
   CLUSTER,
-  describeCluster,
+  describeClusters,
   type Environment,
   listSecretsAs,
   RBAC,
@@ -54,7 +54,7 @@ onRealKubernetes('sync on a real control plane', () =>
       stops.push(() => cluster.stop());
       await writeFile(join(folder, 'kubeconfig'), cluster.kubeconfig, { mode: 0o600 });
       await kubectl('apply', '-f', RBAC);
-      describeCluster(aws, cluster);
+      describeClusters(aws, [cluster]);
     }, START_MS);
 
     afterAll(async () => {

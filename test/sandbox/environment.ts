@@ -13,8 +13,9 @@ import { type FunctionSpec, LAMBDA_CA_FILE, ROTATION } from '../../infra/wiring.
 import { EVENT_SOURCE } from '../../shared/operations/events.ts';
 import { deploy, type Stack } from './aws/cloud-formation/deploy.ts';
 import { type AwsSandbox, type AwsSandboxOptions, startAws } from './aws/index.ts';
+import type { RdsData } from './aws/rds.ts';
 import type { Call } from './aws/service.ts';
-import { CLUSTER, configurationOf, type Rotated } from './deployment/configuration.ts';
+import { CLUSTER, configurationOf, FOREIGN_CLUSTER, REGION, type Rotated } from './deployment/configuration.ts';
 import { ROOT, type Synthesised, synthesise } from './deployment/synthesise.ts';
 import { createEksTokenVerifier } from './kubernetes/eks-token-verifier.ts';
 import { type KubernetesOptions, type KubernetesSandbox, startKubernetes } from './kubernetes/index.ts';
@@ -35,6 +36,10 @@ export interface EnvironmentOptions
   readonly rotated?: readonly Rotated[];
   /** False starts each invocation in a new process. */
   readonly reuse?: boolean;
+  /** A second cluster, of another account. @default false */
+  readonly foreignCluster?: boolean;
+  /** What RDS says of the server. @default that it is none of RDS's */
+  readonly rds?: (server: PostgresServer) => RdsData;
 }
 
 /** What an application's secrets are called: its own, and its administrator's. */
@@ -49,11 +54,15 @@ export function secretsOf(application: string): Rotated {
 export interface Environment {
   readonly aws: AwsSandbox;
   readonly kubernetes: KubernetesSandbox;
+  /** Of the other account, if there is one. */
+  readonly foreignKubernetes: KubernetesSandbox | undefined;
   readonly postgres: PostgresServer;
   readonly secretsManager: SecretsManagerClient;
   readonly rotationFunctionArn: string;
   readonly synthesised: Synthesised;
   readonly stacks: readonly Stack[];
+  /** Deploys the same templates, or others of the same names, into an account of which nothing else is known. */
+  deployTo(aws: AwsSandbox, stacks?: Synthesised['stacks']): Promise<readonly Stack[]>;
   /** What the function is called that was deployed from this bundle. */
   nameOf(spec: Pick<FunctionSpec, 'name'>): string;
   /** The bundle whose code made the call; undefined when it was none. */
@@ -84,12 +93,19 @@ export async function startEnvironment(options: EnvironmentOptions = {}): Promis
       access: 'enforced',
       ...(queueSecondMs === undefined ? {} : { queueSecondMs }),
       ...(retry && { retry }),
+      ...(options.rds && { rds: options.rds(postgres) }),
     });
     started.push(() => aws.close());
-    const synthesised = await synthesise(configurationOf(options.rotated ?? [secretsOf('shop')]));
-    const stacks = await deployAll(aws, synthesised, postgres, options.reuse ?? true);
-    const kubernetes = await startCluster(aws, options);
+    const elsewhere = options.foreignCluster ? [{ ...FOREIGN_CLUSTER, region: REGION, createAccessEntries: true }] : [];
+    const synthesised = await synthesise(configurationOf(options.rotated ?? [secretsOf('shop')], elsewhere));
+    const deployTo: Environment['deployTo'] = (to, stacks = synthesised.stacks) =>
+      deployAll(to, { ...synthesised, stacks }, postgres, options.reuse ?? true);
+    const stacks = await deployTo(aws);
+    const kubernetes = await startCluster(aws, CLUSTER, options);
     started.push(() => kubernetes.close());
+    const foreignKubernetes = options.foreignCluster && (await startCluster(aws, FOREIGN_CLUSTER.name, options));
+    if (foreignKubernetes) started.push(() => foreignKubernetes.close());
+    describeClusters(aws, [kubernetes, ...(foreignKubernetes ? [foreignKubernetes] : [])]);
     const nameOf: Environment['nameOf'] = ({ name }) => {
       const deployed = aws.functions.list().find(({ folder }) => basename(folder) === name);
       if (deployed === undefined) throw new Error(`no function was deployed from ${name}`);
@@ -99,9 +115,11 @@ export async function startEnvironment(options: EnvironmentOptions = {}): Promis
     return {
       aws,
       kubernetes,
+      foreignKubernetes: foreignKubernetes || undefined,
       postgres,
       synthesised,
       stacks,
+      deployTo,
       secretsManager: new SecretsManagerClient(aws.clientOptions),
       rotationFunctionArn: aws.functions.arnOf(nameOf(ROTATION.postgres)),
       nameOf,
@@ -125,41 +143,47 @@ export async function startEnvironment(options: EnvironmentOptions = {}): Promis
 }
 
 /** The cluster, with exactly the rights that infra ships, entered by the tokens that EKS would take. */
-async function startCluster(aws: AwsSandbox, options: EnvironmentOptions): Promise<KubernetesSandbox> {
+async function startCluster(
+  aws: AwsSandbox,
+  clusterName: string,
+  options: EnvironmentOptions,
+): Promise<KubernetesSandbox> {
   const kubernetes = await startKubernetes({
-    clusterName: CLUSTER,
+    clusterName,
     readSecret: readSecretAs(aws),
     listSecrets: listSecretsAs(aws),
-    authenticate: authenticateAs(aws),
+    authenticate: authenticateAs(aws, clusterName),
     ...(options.timing && { timing: options.timing }),
     ...(options.servedVersions && { servedVersions: options.servedVersions }),
     ...(options.rotation && { rotation: options.rotation }),
   });
   kubernetes.apply(await readFile(RBAC, 'utf8'));
-  describeCluster(aws, kubernetes);
   return kubernetes;
 }
 
 /** EKS's way in, with the access entries that were deployed. */
-export function authenticateAs(aws: AwsSandbox) {
-  const entries = aws.accessEntries.filter(({ clusterName }) => clusterName === CLUSTER);
+export function authenticateAs(aws: AwsSandbox, clusterName = CLUSTER) {
+  const entries = aws.accessEntries.filter((entry) => entry.clusterName === clusterName);
   return createEksTokenVerifier({
-    clusterName: CLUSTER,
+    clusterName,
     session: aws.sessionOf,
     accessEntries: new Map(entries.map(({ principalArn, groups }) => [principalArn, { groups }])),
   });
 }
 
-/** From now on EKS's DescribeCluster tells of this one. */
-export function describeCluster(aws: AwsSandbox, cluster: { readonly endpoint: string; readonly caPem: string }): void {
-  aws.setClusters([
-    {
-      name: CLUSTER,
+/** From now on EKS's DescribeCluster tells of these, in the order of the configuration, and of no others. */
+export function describeClusters(
+  aws: AwsSandbox,
+  clusters: readonly { readonly endpoint: string; readonly caPem: string }[],
+): void {
+  aws.setClusters(
+    clusters.map(({ endpoint, caPem }, at) => ({
+      name: [CLUSTER, FOREIGN_CLUSTER.name][at] ?? '',
       status: 'ACTIVE',
-      endpoint: cluster.endpoint,
-      certificateAuthority: { data: Buffer.from(cluster.caPem).toString('base64') },
-    },
-  ]);
+      endpoint,
+      certificateAuthority: { data: Buffer.from(caPem).toString('base64') },
+    })),
+  );
 }
 
 /** What the CSI driver's AWS provider does with the identity of a pod. */
@@ -192,10 +216,11 @@ async function deployAll(
   reuse: boolean,
 ): Promise<readonly Stack[]> {
   const deployed: Stack[] = [];
-  for (const { name: stackName, template } of stacks)
+  for (const { name: stackName, account: accountId, template } of stacks)
     deployed.push(
       await deploy(aws, template, {
         stackName,
+        accountId,
         imports: new Map(deployed.flatMap(({ exports }) => [...exports])),
         folderOf(objectKey) {
           const folder = folders[objectKey];

@@ -55,13 +55,21 @@ export interface AwsSandbox extends Pick<AwsServer, 'endpoint' | 'calls' | 'inje
     readonly region: string;
     readonly credentials: Credentials;
   };
-  readonly functions: Pick<Functions, 'arnOf' | 'configureAsync' | 'deploy' | 'invoke' | 'kill' | 'list' | 'logs'>;
+  readonly functions: Pick<
+    Functions,
+    'arnOf' | 'configureAsync' | 'deploy' | 'invoke' | 'kill' | 'list' | 'logs' | 'recycle'
+  >;
   /** Roles, policies, and which of them were used. */
   readonly iam: Iam;
   /** As an administrator and past the wire: no fault meets it, and it is no call of anybody. @throws AwsError */
   act(service: string, operation: string, input: object): Promise<Readonly<Record<string, unknown>>>;
-  /** A customer key. @param policy the account's own policies decide when absent, as with a key made by hand @returns its ARN */
-  createKey(policy?: unknown): string;
+  /**
+   * A customer key.
+   * @param policy the account's own policies decide when absent, as with a key made by hand
+   * @param id @default a new one
+   * @returns its ARN
+   */
+  createKey(policy?: unknown, id?: string): string;
   /** An event-source mapping: polls until the sandbox closes. @throws AwsError when they do not fit */
   mapQueueToFunction(queueArn: string, functionName: string, options?: MappingOptions): void;
   /** Lets the schedule of this rule of the default bus come due. */
@@ -236,8 +244,11 @@ export async function startAws(options: AwsSandboxOptions = {}): Promise<AwsSand
       const caller = { accountId, region, accessKeyId: 'the sandbox itself' };
       return { ...(await service.handle(operation, input, caller)) };
     },
-    createKey(policy = statementOf({ Principal: { AWS: accountId }, Action: 'kms:*', Resource: '*' })) {
-      const arn = `arn:aws:kms:${region}:${accountId}:key/${randomUUID()}`;
+    createKey(
+      policy = statementOf({ Principal: { AWS: accountId }, Action: 'kms:*', Resource: '*' }),
+      id = randomUUID(),
+    ) {
+      const arn = `arn:aws:kms:${region}:${accountId}:key/${id}`;
       iam.putResourcePolicy(arn, policy);
       return arn;
     },

@@ -19,7 +19,9 @@ try {
   const environment = checked(JSON.parse(await text(process.stdin)));
   new RekeyStack(app, environment);
   clusterStacks(app, environment);
-  const stacks = app.synth().stacksRecursively.map(({ stackName: name, template }) => ({ name, template }));
+  const stacks = app
+    .synth()
+    .stacksRecursively.map(({ stackName: name, environment: { account }, template }) => ({ name, account, template }));
   process.stdout.write(JSON.stringify({ stacks, folders: foldersIn(outdir) } satisfies Synthesised));
 } finally {
   rmSync(outdir, { recursive: true });

@@ -27,7 +27,7 @@ const SOURCES = ['infra/**/*.ts', 'shared/**/*.ts', 'test/sandbox/deployment/*.t
 /** What `cdk synth` writes. */
 export interface Synthesised {
   /** CloudFormation templates, in the order of their deployment. */
-  readonly stacks: readonly { readonly name: string; readonly template: unknown }[];
+  readonly stacks: readonly { readonly name: string; readonly account: string; readonly template: unknown }[];
   /** Object key in the bucket of assets → the folder that it holds, from the project's root. */
   readonly folders: Readonly<Record<string, string>>;
 }

@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { AwsSandbox } from '../index.ts';
 import { referencesIn, resolve, type Scope } from './intrinsics.ts';
-import { type Made, makerOf, POLICY_TYPES, type Site } from './resource-types.ts';
+import { type Made, makerOf, OWN_POLICIES, POLICY_TYPES, type Site } from './resource-types.ts';
 import { parseTemplate, type Template } from './template.ts';
 
 export interface DeployOptions extends Pick<Site, 'folderOf' | 'fileOf' | 'reuse' | 'variables'> {
   readonly stackName: string;
+  /** @default the sandbox's own */
+  readonly accountId?: string;
   /** The exports of stacks that were deployed before. */
   readonly imports?: ReadonlyMap<string, string>;
 }
@@ -26,11 +28,12 @@ export async function deploy(aws: AwsSandbox, json: unknown, options: DeployOpti
   const template = parseTemplate(json);
   const made = new Map<string, Made>();
   const imports = options.imports ?? new Map<string, string>();
+  const { accountId = aws.accountId } = options;
 
   const scopeOf = ({ Parameters }: Template): Scope => ({
     ref(name) {
       if (name === 'AWS::NoValue') return undefined;
-      const pseudo = pseudoParameters(aws, options.stackName)[name];
+      const pseudo = pseudoParameters(aws.region, accountId, options.stackName)[name];
       if (pseudo !== undefined) return pseudo;
       const parameter = Parameters[name];
       if (parameter) return parameter.Default;
@@ -45,7 +48,7 @@ export async function deploy(aws: AwsSandbox, json: unknown, options: DeployOpti
 
   async function make(from: Template, logicalId: string): Promise<void> {
     const resource = found(from.Resources[logicalId], `there is no resource ${logicalId}`);
-    const site = { ...options, aws, logicalId, generatedName: generatedName(options.stackName, logicalId) };
+    const site = { ...options, aws, accountId, logicalId, generatedName: generatedName(options.stackName, logicalId) };
     try {
       made.set(logicalId, await makerOf(resource.Type)(resolve(resource.Properties, scopeOf(from)), site));
     } catch (failure) {
@@ -64,13 +67,20 @@ export async function deploy(aws: AwsSandbox, json: unknown, options: DeployOpti
     exports: new Map(exports),
     async updatePolicies(next) {
       const parsed = parseTemplate(next);
-      for (const logicalId of inOrder(parsed))
-        if (POLICY_TYPES.includes(parsed.Resources[logicalId]?.Type ?? '')) await make(parsed, logicalId);
+      for (const logicalId of inOrder(parsed)) {
+        const { Type = '', Properties = {} } = parsed.Resources[logicalId] ?? {};
+        if (POLICY_TYPES.includes(Type)) await make(parsed, logicalId);
+        // The resource stays as it is, and has another policy.
+        const property = OWN_POLICIES[Type];
+        if (property === undefined) continue;
+        const { [property]: document } = resolve(Properties, scopeOf(parsed)) as Record<string, unknown>;
+        aws.iam.putResourcePolicy(String(scopeOf(parsed).attribute(logicalId, 'Arn')), document);
+      }
     },
   };
 }
 
-function pseudoParameters({ accountId, region }: AwsSandbox, stackName: string): Readonly<Record<string, string>> {
+function pseudoParameters(region: string, accountId: string, stackName: string): Readonly<Record<string, string>> {
   return {
     'AWS::AccountId': accountId,
     'AWS::Partition': 'aws',

@@ -4,6 +4,8 @@ import type { AwsSandbox } from '../index.ts';
 /** Where a resource is made, and what it is called there. */
 export interface Site {
   readonly aws: AwsSandbox;
+  /** Of the stack. */
+  readonly accountId: string;
   readonly stackName: string;
   readonly logicalId: string;
   /** `<stack>-<logical id>-<twelve characters>`, as CloudFormation names what the template does not. */
@@ -44,7 +46,7 @@ const text = z.string();
 const number = z.coerce.number();
 const optional = z.unknown().optional();
 const policy = z.record(text, z.unknown());
-const arn = ({ aws: { region, accountId } }: Site, service: string, resource: string) =>
+const arn = ({ aws: { region }, accountId }: Site, service: string, resource: string) =>
   `arn:aws:${service}:${region}:${accountId}:${resource}`;
 const nameIn = (arnOrName: string) => arnOrName.split(/[:/]/).at(-1) ?? '';
 
@@ -53,22 +55,25 @@ const MAKERS: Readonly<Record<string, Make>> = {
     { AssumeRolePolicyDocument: policy, RoleName: text.optional(), Policies: z.array(z.never()).optional() },
     ({ AssumeRolePolicyDocument, RoleName }, site) => {
       const name = RoleName ?? site.generatedName;
-      return { ref: name, attributes: { Arn: site.aws.iam.createRole(name, AssumeRolePolicyDocument) } };
+      return {
+        ref: name,
+        attributes: { Arn: site.aws.iam.createRole(name, AssumeRolePolicyDocument, site.accountId) },
+      };
     },
   ),
   'AWS::IAM::Policy': type(
     { PolicyDocument: policy, PolicyName: text, Roles: z.array(text) },
-    ({ PolicyDocument, PolicyName, Roles }, { aws }) => {
-      for (const role of Roles) aws.iam.putRolePolicy(role, PolicyName, PolicyDocument);
+    ({ PolicyDocument, PolicyName, Roles }, { aws, accountId }) => {
+      for (const role of Roles) aws.iam.putRolePolicy(role, PolicyName, PolicyDocument, accountId);
       return { ref: PolicyName };
     },
   ),
   // Where a role's statements are too long for its inline policy, the CDK puts the rest into one of these.
   'AWS::IAM::ManagedPolicy': type(
     { PolicyDocument: policy, Roles: z.array(text), Path: z.literal('/').optional() },
-    ({ PolicyDocument, Roles }, { aws, generatedName }) => {
-      for (const role of Roles) aws.iam.putRolePolicy(role, generatedName, PolicyDocument);
-      return { ref: `arn:aws:iam::${aws.accountId}:policy/${generatedName}` };
+    ({ PolicyDocument, Roles }, { aws, accountId, generatedName }) => {
+      for (const role of Roles) aws.iam.putRolePolicy(role, generatedName, PolicyDocument, accountId);
+      return { ref: `arn:aws:iam::${accountId}:policy/${generatedName}` };
     },
   ),
   'AWS::KMS::Key': type(
@@ -118,6 +123,11 @@ const MAKERS: Readonly<Record<string, Make>> = {
     (properties, site) => {
       const { aws } = site;
       const roleName = nameIn(properties.Role);
+      // CreateFunction API: "The role defined for the function cannot be assumed by Lambda."
+      aws.iam.authorize(
+        { kind: 'service', name: 'lambda.amazonaws.com' },
+        { action: 'sts:AssumeRole', resource: properties.Role },
+      );
       if (properties.VpcConfig !== undefined) attachToVpc(site, properties.Role);
       const variables = Object.entries(properties.Environment.Variables);
       const ref = properties.FunctionName ?? site.generatedName;
@@ -340,6 +350,12 @@ export function makerOf(typeName: string): Make {
     attributes: { GroupId: `sg-${site.generatedName}`, Arn: arn(site, 'simulated', site.generatedName) },
   });
 }
+
+/** Resources with a policy among their properties: type → property. */
+export const OWN_POLICIES: Readonly<Record<string, string>> = {
+  'AWS::IAM::Role': 'AssumeRolePolicyDocument',
+  'AWS::KMS::Key': 'KeyPolicy',
+};
 
 /** Resources that are nothing but who may do what: they can be put again while everything runs. */
 export const POLICY_TYPES: readonly string[] = [

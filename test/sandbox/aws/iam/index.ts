@@ -31,11 +31,11 @@ export class AccessDenied extends Error {
 }
 
 export interface Iam {
-  /** @param trustPolicy who may assume it @returns its ARN */
-  createRole(name: string, trustPolicy: unknown): string;
+  /** @param trustPolicy who may assume it @param account @default the sandbox's own @returns its ARN */
+  createRole(name: string, trustPolicy: unknown, account?: string): string;
   hasRole(name: string): boolean;
   /** An inline policy; one of the same name is replaced. @throws Error for what is not understood in it */
-  putRolePolicy(roleName: string, policyName: string, document: unknown): void;
+  putRolePolicy(roleName: string, policyName: string, document: unknown, account?: string): void;
   /** @param document undefined takes the policy away */
   putResourcePolicy(resourceArn: string, document: unknown): void;
   /** Adds a statement, or replaces the one that was added under this id (Lambda's AddPermission). */
@@ -45,6 +45,8 @@ export interface Iam {
   isAllowed(requester: Requester, need: Need, via?: Need['context']): boolean;
   /** Of every statement that allows something. */
   rights(): readonly Right[];
+  /** What was asked for in vain, in the order of time. */
+  readonly refusals: readonly Need[];
   /** Called after each change of a policy. */
   onChange(listener: () => void): void;
 }
@@ -62,8 +64,9 @@ export function createIam({ accountId, region }: { readonly accountId: string; r
   const resources = new Map<string, Source>();
   const added = new Map<string, Map<string, object>>();
   const uses = new Map<string, number>();
+  const refusals: Need[] = [];
   const listeners: (() => void)[] = [];
-  const arnOfRole = (name: string) => `arn:aws:iam::${accountId}:role/${name}`;
+  const arnOfRole = (name: string, account = accountId) => `arn:aws:iam::${account}:role/${name}`;
   const changed = () => {
     for (const listener of listeners) listener();
   };
@@ -78,7 +81,8 @@ export function createIam({ accountId, region }: { readonly accountId: string; r
     add({ 'aws:SecureTransport': 'true', 'aws:RequestedRegion': region });
     if (requester.kind === 'role')
       add({ 'aws:PrincipalArn': requester.roleArn, 'aws:PrincipalAccount': requester.accountId });
-    const resourceAccount = /^arn:[^:]*:[^:]*:[^:]*:(\d{12}):/.exec(need.resource)?.[1] ?? accountId;
+    const own = requester.kind === 'role' ? requester.accountId : accountId;
+    const resourceAccount = /^arn:[^:]*:[^:]*:[^:]*:(\d{12}):/.exec(need.resource)?.[1] ?? own;
     add({ 'aws:ResourceAccount': resourceAccount, ...via, ...need.context });
     const identity = requester.kind === 'role' ? [...(roles.get(requester.roleArn)?.values() ?? [])] : [];
     const decision = evaluate(
@@ -98,6 +102,7 @@ export function createIam({ accountId, region }: { readonly accountId: string; r
   function authorize(requester: Requester, need: Need, via?: Need['context']): void {
     const decision = decide(requester, need, via);
     if (!decision.allowed) {
+      refusals.push(need);
       const who = requester.kind === 'role' ? `User: ${requester.sessionArn}` : requester.name;
       throw new AccessDenied(who, need, decision);
     }
@@ -121,15 +126,15 @@ export function createIam({ accountId, region }: { readonly accountId: string; r
   }
 
   return {
-    createRole(name, trustPolicy) {
-      const arn = arnOfRole(name);
+    createRole(name, trustPolicy, account) {
+      const arn = arnOfRole(name, account);
       roles.set(arn, new Map());
-      resources.set(arn, { name: `trust of ${name}`, policy: parsePolicy(trustPolicy) });
+      resources.set(arn, { name: `policy of ${arn}`, policy: parsePolicy(trustPolicy) });
       return arn;
     },
     hasRole: (name) => roles.has(arnOfRole(name)),
-    putRolePolicy(roleName, policyName, document) {
-      const role = roles.get(arnOfRole(roleName));
+    putRolePolicy(roleName, policyName, document, account) {
+      const role = roles.get(arnOfRole(roleName, account));
       if (!role) throw new Error(`there is no role ${roleName}`);
       role.set(policyName, { name: policyName, policy: parsePolicy(document) });
       changed();
@@ -163,6 +168,7 @@ export function createIam({ accountId, region }: { readonly accountId: string; r
         .flatMap((role) => [...role.values()])
         .concat([...resources.values()])
         .flatMap(rightsOf),
+    refusals,
     onChange(listener) {
       listeners.push(listener);
     },
