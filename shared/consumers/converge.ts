@@ -217,8 +217,10 @@ async function act(
       },
     });
     if (!heard) return untold();
+    // At once: what was seen of the workload is the precondition of writing to it.
+    const recorded = await recordTold(found, marker, deps, deadline);
     await writeNotes(notesOf(plan, found, [], { secretName: look.secretName, marker }), deps, deadline);
-    return (await recordTold(found, marker, deps, deadline)) === 'moved' ? untold() : { kind: 'converged' };
+    return recorded === 'moved' ? untold() : { kind: 'converged' };
   }
   if (plan.verdict === 'held') {
     const late = windowTooLate(findings, deps.clock.now());
