@@ -1,7 +1,7 @@
 import type { ExternalSecret, Marker, Pod, Workload } from '../cluster/port.ts';
 import type { Cause, ConsumerProof, ConsumerRef, Unproved } from '../operations/events.ts';
 import type { SecretOptions, Window } from '../secrets/tags.ts';
-import { type Consumer, EVICT, ON_DELETE } from './consumers.ts';
+import { type Consumer, EVICT, type JudgedPod, ON_DELETE } from './consumers.ts';
 import { againOf, has, rolledOf } from './marker.ts';
 import { crashOf, type Failure, failureOf } from './proof.ts';
 
@@ -97,7 +97,7 @@ export function planSync(situation: Situation): Plan {
   const { consumers, syncs = [], marker, options, unseen, behind, rolled, nowMs } = situation;
   const standings = consumers.map((consumer) => ({
     consumer,
-    state: onceThere(stateOf(consumer, marker, rolled), behind?.get(consumer.ref.cluster)),
+    state: onceThere(stateOf(consumer, marker, rolled, nowMs), behind?.get(consumer.ref.cluster)),
   }));
   const failed = standings.filter(({ state }) => state.kind === 'failing').map(unprovedOf);
   const unproved = [...standings.filter(({ state }) => state.kind !== 'proved').map(unprovedOf), ...unseen];
@@ -243,7 +243,7 @@ function markOf({ consumer: { ref }, workload, again }: Due, where: Mark['where'
   return { cluster: ref.cluster, workload, where, again };
 }
 
-function stateOf(consumer: Consumer, marker: Marker, rolled: ReadonlySet<string> | undefined): State {
+function stateOf(consumer: Consumer, marker: Marker, rolled: ReadonlySet<string> | undefined, nowMs: number): State {
   const { workload, mode, ref, unprovable, leftAlone, source } = consumer;
   const doubt = source.kind === 'fresh' ? doubtOf(consumer) : source.why;
   if (source.kind === 'stale') return { kind: 'left-alone', why: source.why };
@@ -272,7 +272,7 @@ function stateOf(consumer: Consumer, marker: Marker, rolled: ReadonlySet<string>
     if (asksForEvictions(workload)) return { kind: 'marked', why: `${why}; its old pods are evicted one by one` };
     if (stopped !== undefined)
       return { kind: 'marked', why: `${why}; its old pods stay because ${stopped}`, cause: 'stopped' };
-    if (!startedOnAnother(consumer, workload, marker)) return { kind: 'marked', why };
+    if (!startedOnAnother(consumer, workload, marker, nowMs)) return { kind: 'marked', why };
     return has(workload.templateAnnotations, againOf(marker))
       ? { kind: 'left-alone', why: `${why}; it was rolled twice for this version` }
       : { kind: 'due', workload, why: `${why}; it is rolled once more`, again: true };
@@ -315,16 +315,21 @@ function doubtOf({ workload, pods }: Consumer): string | undefined {
   return staying < wanted ? `${wanted - staying} of its ${wanted} pods are not there` : undefined;
 }
 
+/** A pod this young may be missing from records that were read a moment before. */
+const RECORDED_WITHIN_MS = 2 * 60_000;
+
 /**
  * Whether its rollout is over, and yet a pod that was made for this version came up with another one: Secrets Manager
  * and its replicas are eventually consistent, and a first mount may be interrupted. Only a new pod cures that.
  */
-function startedOnAnother({ pods }: Consumer, workload: Workload, marker: Marker): boolean {
+function startedOnAnother({ pods }: Consumer, workload: Workload, marker: Marker, nowMs: number): boolean {
   const staying = pods.filter(({ pod }) => !pod.terminating);
+  const mayBeOld = ({ pod, verdict }: JudgedPod) =>
+    verdict.kind === 'unproved' && verdict.unrecorded === true && nowMs - pod.createdAtMs < RECORDED_WITHIN_MS;
   return (
     !isUnderWay(workload) &&
     staying.every(({ pod }) => has(pod.annotations, marker)) &&
-    staying.some(({ pod, verdict }) => verdict.kind === 'unproved' && pod.ready)
+    staying.some((one) => one.verdict.kind === 'unproved' && one.pod.ready && !mayBeOld(one))
   );
 }
 

@@ -49,8 +49,11 @@ export type Verdict =
   | { readonly kind: 'starting'; readonly why: string }
   /** All that is recorded is right, but not all is recorded: neither time nor another roll proves more. */
   | { readonly kind: 'unprovable'; readonly why: string }
-  /** In all, `why` is a sentence for a person that starts with the pod. */
-  | { readonly kind: 'unproved'; readonly why: string };
+  /**
+   * In all, `why` is a sentence for a person that starts with the pod.
+   * `unrecorded`: the driver says nothing of it, as in a look at its records that is older than the pod.
+   */
+  | { readonly kind: 'unproved'; readonly why: string; readonly unrecorded?: boolean };
 
 /**
  * How far the node's clock (containers) may be behind the API server's (records) at a pod's first mount. Kubernetes
@@ -72,7 +75,7 @@ const SAME_WRITE_MS = 1_000;
  */
 export function judgePod(pod: Pod, mounts: readonly Mount[], claim: Claim): Verdict {
   const doubt = doubtOf(pod, mounts, claim);
-  if (doubt !== undefined) return { kind: doubt.kind, why: `pod ${pod.name} ${doubt.why}` };
+  if (doubt !== undefined) return { ...doubt, why: `pod ${pod.name} ${doubt.why}` };
   if (claim.unprovable.length > 0)
     return { kind: 'unprovable', why: `pod ${pod.name} ${claim.unprovable.join(', and ')}` };
   const startedAtMs = Math.max(
@@ -198,7 +201,7 @@ function doubtOfMount(
   const mount = mountOf(pod, spc, mounts);
   if (mount === undefined || !mount.mounted) {
     const why = `has no record of what it mounts from ${spc}${claim.driver ?? ''}`;
-    return pod.phase === 'Pending' ? starting(why) : unproved(why);
+    return pod.phase === 'Pending' ? starting(why) : { kind: 'unproved', why, unrecorded: true };
   }
   for (const id of ids) {
     const version = mount.versions.get(id);

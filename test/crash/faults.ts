@@ -48,6 +48,17 @@ const DATABASE_WRITE = [
 ];
 const PASSWORD = [...DATABASE_WRITE, LATE, ...before('PASSWORD_REJECTED', 'USERNAME_INVALID')];
 
+/** `CLUSTER_BUSY`: throttled, or the server is overloaded. */
+const CLUSTER = [...DIE, SLOW, ...before('CLUSTER_UNREACHABLE', 'CLUSTER_BUSY', 'CLUSTER_ACCESS_DENIED')];
+const CLUSTER_READ = [...CLUSTER, STALE];
+const CLUSTER_WRITE = [
+  ...CLUSTER,
+  LATE,
+  ...before('CLUSTER_REJECTED'),
+  ...after('CLUSTER_UNREACHABLE', 'CLUSTER_BUSY'),
+];
+const QUEUE = [...DIE, SLOW, LATE, ...before('QUEUE_UNAVAILABLE'), ...after('QUEUE_UNAVAILABLE')];
+
 /** Port and method → the faults that this call can meet. A method without an entry is a mistake in this table. */
 const FAULTS: Readonly<Record<string, readonly Fault[]>> = {
   'store.describe': [...STORE, STALE, ...before('SECRET_NOT_FOUND')],
@@ -77,6 +88,20 @@ const FAULTS: Readonly<Record<string, readonly Fault[]>> = {
   'dualPassword.mayKeepOld': DATABASE,
   'dualPassword.addPassword': [...PASSWORD, ...before('DATABASE_UNSUPPORTED')],
   'dualPassword.discardOld': DATABASE_WRITE,
+
+  'cluster.secretProviderClasses': CLUSTER_READ,
+  'cluster.workloads': CLUSTER_READ,
+  'cluster.cronJobs': CLUSTER_READ,
+  'cluster.externalSecrets': CLUSTER_READ,
+  'cluster.externalStores': CLUSTER_READ,
+  'cluster.pods': CLUSTER_READ,
+  'cluster.mounts': CLUSTER_READ,
+  'cluster.mark': CLUSTER_WRITE,
+  'cluster.forceSync': CLUSTER_WRITE,
+  'cluster.evict': CLUSTER_WRITE,
+  'cluster.note': CLUSTER_WRITE,
+  'queue.send': QUEUE,
+  'queue.bringBack': QUEUE,
 
   'topology.describe': [...DIE, SLOW, ...before('RDS_UNAVAILABLE', 'RDS_ACCESS_DENIED', 'RDS_REJECTED')],
   // It answers false instead of throwing: what happened is lost to whoever listens, and to nobody else.

@@ -1,7 +1,7 @@
 import type { Credentials } from '../../shared/engines/port.ts';
 import type { Clock } from '../../shared/operations/clock.ts';
 import type { Deadline } from '../../shared/operations/deadline.ts';
-import { RekeyError } from '../../shared/operations/errors.ts';
+import { type ErrorCode, RekeyError } from '../../shared/operations/errors.ts';
 import type { RotationDeps } from '../../shared/rotation/steps.ts';
 import type { Fault } from './faults.ts';
 
@@ -68,8 +68,8 @@ type Ports = Pick<RotationDeps, 'store' | 'engine' | 'topology' | 'announcer' | 
 /** The least time that an adapter wants left before it connects. */
 const CONNECT_MS = 1_000;
 
-/** The ports of one process, each call of which the conductor sees. */
-export function faultyPorts(ports: Ports, process: Process, conductor: Conductor, afterDeath: AfterDeath): Ports {
+/** Makes ports those of one process, each call of which the conductor sees. @returns how one is made so */
+export function faultyIn(process: Process, conductor: Conductor, afterDeath: AfterDeath) {
   const never = (): Promise<never> => {
     if (afterDeath === 'throw') throw new Death('this process is dead');
     return new Promise(() => {});
@@ -134,6 +134,12 @@ export function faultyPorts(ports: Ports, process: Process, conductor: Conductor
     return wrapped as Port;
   }
 
+  return wrap;
+}
+
+/** The ports of one process of the rotation function. */
+export function faultyPorts(ports: Ports, process: Process, conductor: Conductor, afterDeath: AfterDeath): Ports {
+  const wrap = faultyIn(process, conductor, afterDeath);
   const { store, engine, announcer, clock, topology } = ports;
   return {
     store: wrap(store, 'store'),
@@ -144,11 +150,16 @@ export function faultyPorts(ports: Ports, process: Process, conductor: Conductor
   };
 }
 
-const unreachable = ({ name }: Call) =>
-  new RekeyError(
-    name.startsWith('store.') ? 'SECRETS_MANAGER_UNAVAILABLE' : 'DATABASE_UNREACHABLE',
-    `the connection of ${name} was cut`,
-  );
+const UNREACHABLE: Readonly<Record<string, ErrorCode>> = {
+  store: 'SECRETS_MANAGER_UNAVAILABLE',
+  cluster: 'CLUSTER_UNREACHABLE',
+  queue: 'QUEUE_UNAVAILABLE',
+};
+
+const unreachable = ({ name }: Call) => {
+  const [port = ''] = name.split('.');
+  return new RekeyError(UNREACHABLE[port] ?? 'DATABASE_UNREACHABLE', `the connection of ${name} was cut`);
+};
 
 const isDeadline = (arg: unknown): arg is Deadline => typeof arg === 'object' && arg !== null && 'remainingMs' in arg;
 

@@ -318,6 +318,20 @@ describe('a pod that was made for the version and came up with another one', () 
   });
 });
 
+test('a pod that no record tells of yet is replaced once more only when the driver has had its time', () => {
+  const workload = workloadOf({ templateAnnotations: markedWith(2) });
+  const { consumers } = consumersOf(
+    SECRET,
+    AT_2,
+    snapshotOf({ workloads: [workload], pods: [podOf({ annotations: markedWith(2) })] }),
+  );
+  const marksAt = (nowMs: number) =>
+    planSync({ consumers, marker: AT_2, options: DEFAULT_OPTIONS, unseen: [], nowMs }).marks.length;
+
+  expect(marksAt(T0 + 2 * 60_000 - 1)).toBe(0);
+  expect(marksAt(T0 + 2 * 60_000)).toBe(1);
+});
+
 describe('93: a template from which another hand took the marker', () => {
   const rolled = new Map([[`rolled.${MARKER}`, versionOf(2)]]);
   const left = expect.stringContaining('another hand took the marker');

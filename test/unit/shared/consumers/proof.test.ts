@@ -150,7 +150,7 @@ describe('a pod is not proved', () => {
     ],
     ['on its way out with an older version', podOf({ terminating: true }), [mountOf(podOf(), 1)], /mounts version/],
   ])('%s', (_name, pod, mounts, why) => {
-    expect(judge(pod, mounts)).toEqual({ kind: 'unproved', why: expect.stringMatching(why) });
+    expect(judge(pod, mounts)).toMatchObject({ kind: 'unproved', why: expect.stringMatching(why) });
   });
 
   test('when only some of its files have the version', () => {
