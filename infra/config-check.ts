@@ -110,14 +110,14 @@ function* faultsOfCluster(cluster: EksCluster, where: string, home: Home, hasNet
     ['name', name],
     ['eksName', eksName],
   ] as const)
-    if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/.test(value)) {
+    if (!isOpen(value) && !/^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$/.test(value)) {
       yield `${where}.${field}: "${value}" is not the name of an EKS cluster: letters, digits, hyphens and underscores`;
       break;
     }
   if (!isRegion(region)) yield `${where}.region: "${region}" is not a Region such as eu-west-1`;
   if (account !== undefined && !isAccount(account)) yield `${where}.account: "${account}" is not twelve digits`;
   if (securityGroupId === undefined) return;
-  if (!SECURITY_GROUP.test(securityGroupId))
+  if (!isOpen(securityGroupId) && !SECURITY_GROUP.test(securityGroupId))
     yield `${where}.securityGroupId: "${securityGroupId}" is not a security group's id such as sg-0123456789abcdef0`;
   if (!hasNetwork)
     yield `${where}.securityGroupId: only a function in a VPC can be let in; set network, or leave it out`;
@@ -128,7 +128,8 @@ function* faultsOfCluster(cluster: EksCluster, where: string, home: Home, hasNet
 function* faultsOfTold({ emails = [], topicArns = [], busArn }: Told, home: Home): Faults {
   if (emails.length === 0 && topicArns.length === 0 && busArn === undefined)
     yield 'told: nobody would hear of a failure; name emails, topicArns or a busArn';
-  for (const email of emails) if (!/^[^\s@]+@[^\s@]+$/.test(email)) yield `told.emails: "${email}" is not an address`;
+  for (const email of emails)
+    if (!isOpen(email) && !/^[^\s@]+@[^\s@]+$/.test(email)) yield `told.emails: "${email}" is not an address`;
   for (const twice of repeated(emails)) yield `told.emails: ${twice} is there twice; keep one of them`;
   for (const arn of topicArns) yield* faultsOfArn(arn, TOPIC_ARN, 'told.topicArns', home);
   if (topicArns.length > 4)
@@ -211,7 +212,7 @@ function* faultsOfDatabases({ caFile, namedCaFiles = {}, hosts = [] }: Databases
     yield* faultsOfCaFile(file, `databases.namedCaFiles["${name}"]`);
   }
   for (const suffix of hosts)
-    if (!/^(\.[a-z0-9-]+)+$/.test(suffix))
+    if (!isOpen(suffix) && !/^(\.[a-z0-9-]+)+$/.test(suffix))
       yield `databases.hosts: "${suffix}" is not the end of a host name, such as .eu-west-1.rds.amazonaws.com`;
 }
 

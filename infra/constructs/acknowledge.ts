@@ -9,7 +9,9 @@ const PACKS = ['AwsSolutions', 'Serverless', 'NIST.800.53.R5', 'HIPAA.Security',
  * @param finding without its pack, e.g. `LambdaDLQ` or `IAM5[Resource::*]`
  */
 export function acknowledge(construct: IConstruct, finding: string, reason: string): void {
-  for (const pack of PACKS) Validations.of(construct).acknowledge({ id: `${pack}::${pack}-${finding}`, reason });
+  // cdk-nag's spelling of what CloudFormation fills in.
+  const spelt = finding.replaceAll(/\$\{Token\[AWS\.(\w+)[^\]]*\]\}/g, '<AWS::$1>');
+  for (const pack of PACKS) Validations.of(construct).acknowledge({ id: `${pack}::${pack}-${spelt}`, reason });
 }
 
 /** A policy that belongs to one role alone. */

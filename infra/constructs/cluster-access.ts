@@ -28,7 +28,7 @@ export function allowClusters(to: ServiceFunction, foundation: Foundation, group
   to.allow('SeeLabelsAndTagsOfSecrets', ['secretsmanager:DescribeSecret'], [anySecret]);
   acknowledge(
     to.role,
-    `IAM5[Resource::arn:<AWS::Partition>:secretsmanager:${region}:${account}:secret:*]`,
+    `IAM5[Resource::${anySecret}]`,
     'Sync serves every secret of this account and Region, whoever rotates it. DescribeSecret shows labels and tags, never a value.',
   );
 

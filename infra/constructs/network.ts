@@ -1,4 +1,4 @@
-import { Stack } from 'aws-cdk-lib';
+import { Stack, Token } from 'aws-cdk-lib';
 import {
   InterfaceVpcEndpoint,
   InterfaceVpcEndpointAwsService,
@@ -66,7 +66,8 @@ export class Network extends Construct {
 
   /** A security group that is there already. */
   existing(id: string): ISecurityGroup {
-    const known = this.#groups.get(id) ?? SecurityGroup.fromSecurityGroupId(this, `Group ${id}`, id);
+    const name = Token.isUnresolved(id) ? this.#groups.size + 1 : id;
+    const known = this.#groups.get(id) ?? SecurityGroup.fromSecurityGroupId(this, `Group ${name}`, id);
     this.#groups.set(id, known);
     return known;
   }

@@ -47,7 +47,7 @@ export class SecretRights {
     if (condition !== undefined)
       acknowledge(
         this.#to.role,
-        `IAM5[Resource::${pattern.replace(/\$\{Token\[AWS\.Partition[^\]]*\]\}/, '<AWS::Partition>')}]`,
+        `IAM5[Resource::${pattern}]`,
         'IAM names secrets by a tag in a condition alone. The statement holds for those with the tag, and only while this function rotates them.',
       );
 
