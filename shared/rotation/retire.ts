@@ -1,5 +1,5 @@
 import type { Deadline } from '../operations/deadline.ts';
-import { RekeyError } from '../operations/errors.ts';
+import { asRekeyError, RekeyError } from '../operations/errors.ts';
 import { engineOf } from '../secrets/database-secret.ts';
 import { CURRENT, PENDING, PREVIOUS, type SecretDescription, versionWithStage } from '../secrets/port.ts';
 import { parseTags } from '../secrets/tags.ts';
@@ -43,7 +43,8 @@ const RETIRE_MS = 3_000;
 export async function retire(request: RetireRequest, deps: RetireDeps, deadline: Deadline): Promise<RetireOutcome> {
   deadline.require(RETIRE_MS, 'retire');
   const { store, databases } = deps;
-  const secret = await store.describe(request.secretArn);
+  const secret = await describe(request.secretArn, store);
+  if (secret === undefined) return { kind: 'nothingToRetire', why: 'no rotation function of Rekey has this secret' };
   const verdict = judge(request, secret, deps);
   if (verdict.kind !== 'proceed') return verdict;
 
@@ -67,6 +68,19 @@ export async function retire(request: RetireRequest, deps: RetireDeps, deadline:
   const stillWanted = async () => judge(request, await store.describe(secret.arn), deps).kind === 'proceed';
   const retirement = await strategy.retire(rotation, previous, stillWanted);
   return retirement.kind === 'retired' ? { ...retirement, engine: database.engine.name } : retirement;
+}
+
+/**
+ * The right to look at a secret ends where none of Rekey's functions rotates it, and sync tells of every secret.
+ * @returns undefined where it may not be looked at
+ */
+async function describe(secretArn: string, store: RetireDeps['store']): Promise<SecretDescription | undefined> {
+  try {
+    return await store.describe(secretArn);
+  } catch (thrown) {
+    if (asRekeyError(thrown).code === 'ACCESS_DENIED') return undefined;
+    throw thrown;
+  }
 }
 
 /** What the labels and tags say. */

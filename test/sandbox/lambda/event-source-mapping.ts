@@ -21,7 +21,7 @@ export interface MappingOptions {
 
 /** Lambda's poller between one queue and one function. */
 export interface EventSourceMapping {
-  /** A batch is with the function, or a message is there to be taken. */
+  /** A batch is with the function, or a message is there that it may take. */
   readonly busy: boolean;
   /** Takes no more messages; a batch under way ends by itself. */
   close(): void;
@@ -65,12 +65,14 @@ export function startEventSourceMapping(
     change = new AbortController();
   });
   let batches = 0;
+  let mayPoll = true;
 
   async function poll(): Promise<void> {
     while (!closing.signal.aborted && !queue.closed) {
       const signal = AbortSignal.any([closing.signal, change.signal]);
       // Lambda Developer Guide, "Using Lambda with Amazon SQS": what the execution role needs to poll.
-      if (!POLLING.every(allows)) {
+      mayPoll = POLLING.every(allows);
+      if (!mayPoll) {
         await aborted(signal);
         continue;
       }
@@ -106,7 +108,7 @@ export function startEventSourceMapping(
 
   return {
     get busy() {
-      return batches > 0 || queue.count().visible > 0;
+      return batches > 0 || (mayPoll && queue.count().visible > 0);
     },
     close: () => closing.abort(),
   };

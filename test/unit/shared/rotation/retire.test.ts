@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test } from '@jest/globals';
 import type { DatabaseEngine } from '../../../../shared/engines/port.ts';
 import { type Clock, systemClock } from '../../../../shared/operations/clock.ts';
 import { deadlineIn } from '../../../../shared/operations/deadline.ts';
+import { RekeyError } from '../../../../shared/operations/errors.ts';
 import { STEPS } from '../../../../shared/rotation/plan.ts';
 import { type RetireDeps, type RetireRequest, retire } from '../../../../shared/rotation/retire.ts';
 import { ROTATION_FUNCTION } from '../../../contract/fakes/secret-store.ts';
@@ -136,6 +137,13 @@ describe('the previous user, once its consumers have converged', () => {
     expect(await ask()).toMatchObject({ kind: 'nothingToRetire' });
     rig.secrets.secret(arn).rotationFunction = undefined;
     expect(await ask()).toMatchObject({ kind: 'nothingToRetire' });
+    expect(database.calls).toEqual([]);
+  });
+
+  test('lives in a secret that may not be looked at, as none is that Rekey does not rotate', async () => {
+    const store: RetireDeps['store'] = Object.create(rig.deps.store);
+    store.describe = async () => Promise.reject(new RekeyError('ACCESS_DENIED', 'not authorized'));
+    expect(await ask({}, { store })).toMatchObject({ kind: 'nothingToRetire' });
     expect(database.calls).toEqual([]);
   });
 

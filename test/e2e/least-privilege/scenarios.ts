@@ -1,0 +1,156 @@
+import { TagResourceCommand } from '@aws-sdk/client-secrets-manager';
+import { type FunctionSpec, RETIRE, ROTATION, SWEEP, SYNC, WATCH } from '../../../infra/wiring.ts';
+import { AwsError } from '../../sandbox/aws/service.ts';
+import { type ApplicationOptions, createApplication, rotate } from '../application.ts';
+import { createPlainSecret, Team } from '../team.ts';
+import { ALTERNATING, KEY_ARN, PAIRED, type World } from './world.ts';
+
+/** Something that Rekey is for, as small as it can be. */
+export interface Scenario {
+  readonly name: string;
+  /** Actions that are refused, and that this is right. */
+  readonly refused?: readonly string[];
+  /** Sets it going. @returns whether all that was promised is so by now */
+  start(world: World): Promise<() => Promise<boolean>>;
+}
+
+/** Retired at once, though no workload is known to use it. */
+const ALONE = { 'rekey:retire': 'converged', 'rekey:retire-after': '0s' };
+
+async function createRotated(world: World, options: ApplicationOptions) {
+  const name = world.fresh();
+  const at = { host: 'localhost', administrator: world.administrator, kmsKeyId: KEY_ARN };
+  return await createApplication(world, name, { ...at, ...options });
+}
+
+const isTold = async ({ announcements }: World, type: string, secretArn: string, versionId: string) =>
+  (await announcements.of(secretArn, versionId)).some((one) => one.type === type);
+
+const isLogged = ({ aws, nameOf }: World, spec: FunctionSpec, ...texts: string[]) =>
+  aws.functions.logs(nameOf(spec)).some((line) => texts.every((text) => line.includes(text)));
+
+const isDone = async ({ waitingFor }: World) => (await waitingFor(SYNC)) + (await waitingFor(RETIRE)) === 0;
+
+/** The whole loop, with tags of one's own. */
+function loop(name: string, tags: Readonly<Record<string, string>>): Scenario {
+  return {
+    name,
+    async start(world) {
+      const application = await createRotated(world, { tags: { ...ALTERNATING, ...ALONE, ...tags } });
+      const { secretArn } = application;
+      const versionId = await rotate(world, application);
+      return async () =>
+        application.version('AWSCURRENT') === versionId &&
+        isLogged(world, ROTATION.postgres, 'step finished', versionId) &&
+        isLogged(world, SYNC, 'sync finished', versionId) &&
+        isLogged(world, RETIRE, 'looked at the previous', versionId) &&
+        (await isTold(world, 'Rotation Succeeded', secretArn, versionId)) &&
+        (await isTold(world, 'Secret Retired', secretArn, versionId)) &&
+        (await world.toldOf(secretArn)).some((message) => message.includes('Secret Retired')) &&
+        (await isDone(world));
+    },
+  };
+}
+
+/** In both clusters. */
+async function deploy(world: World, secretName: string): Promise<readonly Team[]> {
+  const clusters = [world.kubernetes, ...(world.foreignKubernetes ? [world.foreignKubernetes] : [])];
+  const teams = clusters.map((kubernetes) => new Team({ ...world, kubernetes }, secretName).mounts(secretName));
+  for (const team of teams) await team.runs('web').ready();
+  return teams;
+}
+
+/** Retire hears of every secret that has converged, and may not look at one that Rekey does not rotate. */
+const NOT_ROTATED = ['secretsmanager:DescribeSecret'];
+
+const ruleOf = (spec: FunctionSpec) => `rekey-sandbox-${spec.name}`;
+
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'watch measures rotations',
+    async start(world) {
+      const { aws, nameOf } = world;
+      const before = aws.functions.logs(nameOf(WATCH)).length;
+      aws.fireSchedule(ruleOf(WATCH));
+      return async () =>
+        aws.functions
+          .logs(nameOf(WATCH))
+          .slice(before)
+          .some((line) => line.includes('DaysWithoutRotation'));
+    },
+  },
+  loop('a password is rotated, and the user before it retired', {}),
+  {
+    name: 'what failed for a moment comes back in seconds',
+    async start(world) {
+      const secret = await createPlainSecret(world, world.fresh());
+      const isBroughtBack = () =>
+        world.aws.calls.some(({ operation, sequence }) => sequence > from && operation === 'ChangeMessageVisibility');
+      const from = world.aws.calls.length;
+      world.aws.inject((call) =>
+        world.callerOf(call) === SYNC.name && call.operation === 'DescribeSecret' && !isBroughtBack()
+          ? { kind: 'refuse', error: new AwsError('ThrottlingException', 'Rate exceeded') }
+          : undefined,
+      );
+      const versionId = await secret.put();
+      return async () => isBroughtBack() && isLogged(world, SYNC, 'sync finished', versionId) && (await isDone(world));
+    },
+  },
+  {
+    name: 'a new value is rolled out in the clusters of both accounts',
+    refused: NOT_ROTATED,
+    async start(world) {
+      const secret = await createPlainSecret(world, world.fresh());
+      const teams = await deploy(world, secret.name);
+      const versionId = await secret.put();
+      return async () =>
+        teams.every((team) => team.marker('web') === versionId) &&
+        (await isTold(world, 'Secret Converged', secret.arn, versionId)) &&
+        (await isDone(world));
+    },
+  },
+  {
+    name: 'sweep brings back what a lost event left behind, in the clusters of both accounts',
+    refused: NOT_ROTATED,
+    async start(world) {
+      const { aws, nameOf } = world;
+      const secret = await createPlainSecret(world, world.fresh());
+      const teams = await deploy(world, secret.name);
+      aws.disturbEvents(({ source }) => (source === 'aws.secretsmanager' ? [] : [0]));
+      const versionId = await secret.put();
+      const before = aws.functions.logs(nameOf(SWEEP)).length;
+      aws.fireSchedule(ruleOf(SWEEP));
+      return async () =>
+        teams.every((team) => team.marker('web') === versionId) &&
+        aws.functions.logs(nameOf(SWEEP)).length > before &&
+        (await isTold(world, 'Secret Converged', secret.arn, versionId));
+    },
+  },
+  {
+    name: 'two users take turns, and the one before gets a password that nobody has read',
+    async start(world) {
+      const { aws, nameOf, secretsManager } = world;
+      const application = await createRotated(world, { tags: { ...PAIRED, ...ALONE } });
+      const { secretArn } = application;
+      // Gives the right to read it: the function is then the one that rotates it.
+      await aws.act('secretsmanager', 'RotateSecret', {
+        SecretId: secretArn,
+        RotationLambdaARN: world.rotationFunctionArn,
+        RotationRules: { AutomaticallyAfterDays: 30 },
+        RotateImmediately: false,
+        ClientRequestToken: crypto.randomUUID(),
+      });
+      await aws.idle();
+      await aws.functions.invoke(nameOf(ROTATION.postgres), { createPeer: secretArn });
+      await secretsManager.send(
+        new TagResourceCommand({ SecretId: secretArn, Tags: [{ Key: 'rekey:strategy', Value: 'user-pair' }] }),
+      );
+      const versionId = await rotate(world, application);
+      return async () =>
+        application.version('AWSCURRENT') === versionId &&
+        (await isTold(world, 'Secret Retired', secretArn, versionId)) &&
+        application.version('REKEYSTANDBY') !== undefined;
+    },
+  },
+  loop('retire waits for the grace that the tag gives', { 'rekey:retire-after': '1s' }),
+];
