@@ -8,14 +8,28 @@ const run = promisify(execFile);
 /** Runs one command. @returns its JSON output, {} when there is none. @throws Error with what it printed */
 export type AwsCli = (...args: readonly string[]) => Promise<Record<string, unknown>>;
 
+interface Account {
+  readonly endpoint: string;
+  readonly region: string;
+  /** @default those of somebody, for a service that asks nobody who they are */
+  readonly credentials?: {
+    readonly accessKeyId: string;
+    readonly secretAccessKey: string;
+    readonly sessionToken?: string | undefined;
+  };
+}
+
+const ANYBODY = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'example', sessionToken: undefined };
+
 /** The real `aws` of the PATH against the sandbox, untouched by the configuration of whoever runs the tests. */
-export function awsCli({ endpoint, region }: { readonly endpoint: string; readonly region: string }): AwsCli {
+export function awsCli({ endpoint, region, credentials = ANYBODY }: Account): AwsCli {
   const env = {
     PATH: process.env['PATH'],
     HOME: process.env['HOME'],
     LC_ALL: 'C.UTF-8',
-    AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE',
-    AWS_SECRET_ACCESS_KEY: 'example',
+    AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+    ...(credentials.sessionToken === undefined ? {} : { AWS_SESSION_TOKEN: credentials.sessionToken }),
     AWS_DEFAULT_REGION: region,
     AWS_CONFIG_FILE: devNull,
     AWS_SHARED_CREDENTIALS_FILE: devNull,

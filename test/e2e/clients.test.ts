@@ -43,7 +43,7 @@ function describeClients(): void {
       await rm(folder, { recursive: true });
     });
 
-    const aws = (...args: string[]) => awsCli(environment.aws)('secretsmanager', ...args);
+    const aws = (...args: string[]) => awsCli(environment.aws.clientOptions)('secretsmanager', ...args);
 
     async function kubectl(...args: string[]): Promise<string> {
       const access = ['--kubeconfig', join(folder, 'kubeconfig'), '--context', CLUSTER, '--cache-dir', folder];
