@@ -22,7 +22,7 @@ async function redeliver(application: Application, token: string): Promise<strin
   return outcomes;
 }
 
-for (const { name, isInstalled, strategies, start } of ONE_OF_EACH)
+for (const { name, isInstalled, strategies, endedBy, start } of ONE_OF_EACH)
   describeOnServer(isInstalled, `an outage of ${name}`, () => {
     let server: RealServer;
     let way: TcpProxy;
@@ -74,7 +74,7 @@ for (const { name, isInstalled, strategies, start } of ONE_OF_EACH)
 
     test('72: one that starts again between two steps changes nothing, and while it is down each step says so', async () => {
       const { application, token } = await begun('testSecret');
-      kill(server.pid, 'SIGTERM');
+      kill(server.pid, endedBy);
       await eventually('the server is gone', () => isDown(server.port));
 
       for (const step of ['setSecret', 'testSecret', 'finishSecret'] as const)
@@ -118,7 +118,8 @@ describe('72: PostgreSQL that is shutting down, and starts again', () => {
       await application.run('createSecret', token);
       // It lets nobody in while a session that is open keeps it from ending.
       const session = await server.connect(server.superuser);
-      kill(await postmasterOf(server), 'SIGTERM');
+      const postmaster = await postmasterOf(server);
+      kill(postmaster, 'SIGTERM');
       await eventually('it lets nobody in', () =>
         server.connect(server.superuser).then(
           (client) => client.end().then(() => false),
@@ -130,6 +131,8 @@ describe('72: PostgreSQL that is shutting down, and starts again', () => {
         waits.push(milliseconds);
         if (waits.length < 3) return;
         await session.end();
+        // Nor does it wait for sessions that the application keeps.
+        kill(postmaster, 'SIGINT');
         await server.startAgain();
       };
 
