@@ -1,17 +1,23 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Right } from '../../sandbox/aws/iam/index.ts';
+import { startAws } from '../../sandbox/aws/index.ts';
 import { START_MS } from '../../sandbox/environment.ts';
 import { eventually } from '../../sandbox/eventually.ts';
 import { UNUSED } from './explained.ts';
+import { type Removal, removals } from './removals.ts';
 import { SCENARIOS, type Scenario } from './scenarios.ts';
 import { KEY_ARN, startWorld, type World } from './world.ts';
 
+/** All of them take minutes, for CI: REKEY_RIGHTS=all. Else every so many. */
+const SAMPLE = process.env['CI'] === 'true' || process.env['REKEY_RIGHTS'] === 'all' ? 1 : 8;
 const SCENARIO_MS = 90_000;
+/** How long after a refusal, when nothing is under way any more, the outcome may still come. */
+const GRACE_MS = 1_000;
 
 type Key = string;
 const keyOf = ({ source, sid, action, resource }: Right): Key => JSON.stringify([source, sid, action, resource]);
 
-/** Exactly the rights that Rekey is deployed with, at work: none is missing, and none is unused without a reason. */
+/** Exactly the rights that Rekey is deployed with, at work: none is missing, and none is there for nothing. */
 describe('the rights that Rekey is deployed with', () => {
   let world: World;
   /** Right → the scenarios that used it; `undefined` for what the deployment itself did. */
@@ -51,6 +57,66 @@ describe('the rights that Rekey is deployed with', () => {
     const unused = rights().filter((right) => !usedBy.has(keyOf(right)));
     expect([...new Set(unused.map(nameOf))].sort()).toEqual(Object.keys(UNUSED).sort());
   });
+
+  test('are all needed: without any one of them something fails', async () => {
+    const survived: string[] = [];
+    let at = 0;
+    for (const [index, { name, template }] of world.synthesised.stacks.entries())
+      for (const removal of removals(template)) {
+        at += 1;
+        if (at % SAMPLE === 0 && (await survives(index, removal)))
+          survived.push(`${name}: ${removal.from} ${removal.sid} ${removal.action}`);
+      }
+    expect(at).toBeGreaterThan(80);
+    expect(survived).toEqual([]);
+  }, 1_800_000);
+
+  /** True where everything works without it, and it has not been explained. */
+  async function survives(index: number, removal: Removal): Promise<boolean> {
+    const [stack, synthesised] = [world.stacks[index], world.synthesised.stacks[index]];
+    if (!stack || !synthesised) throw new Error(`there is no stack ${index}`);
+    await world.clear();
+    const before = rights().map(keyOf);
+    // Lambda's pollers notice at once what they may not do any more.
+    const refused = world.aws.iam.refusals.length;
+    await stack.updatePolicies(removal.template);
+    const after = new Set(rights().map(keyOf));
+    const users = before.filter((key) => !after.has(key)).flatMap((key) => usedBy.get(key) ?? []);
+    try {
+      // Lambda's pollers use theirs all the time, so that some scenarios have nothing to do with them.
+      const scenarios = [...new Set(users.filter((user) => user !== undefined))];
+      for (const scenario of scenarios) if (!(await holds(scenario, refused))) return false;
+      if (scenarios.length > 0) return true;
+      return users.length > 0 && (await deploys(index, removal.template));
+    } finally {
+      await stack.updatePolicies(synthesised.template);
+    }
+  }
+
+  /** False once it was refused something, nothing is under way, and what was promised has still not come. */
+  async function holds(scenario: Scenario, refused: number): Promise<boolean> {
+    const { refusals } = world.aws.iam;
+    const isSo = await scenario.start(world);
+    const isSoBy = async (what: string, end: () => boolean, withinMs: number) =>
+      eventually(what, async () => (await isSo()) || end(), withinMs).catch(() => undefined);
+    await isSoBy(scenario.name, () => refusals.length > refused, SCENARIO_MS);
+    await world.aws.idle();
+    await isSoBy('another way', () => false, GRACE_MS);
+    return await isSo();
+  }
+
+  async function deploys(index: number, template: unknown): Promise<boolean> {
+    const aws = await startAws({ access: 'enforced' });
+    try {
+      const stacks = world.synthesised.stacks.map((stack, at) => (at === index ? { ...stack, template } : stack));
+      return await world.deployTo(aws, stacks).then(
+        () => true,
+        () => false,
+      );
+    } finally {
+      await aws.close();
+    }
+  }
 });
 
 /** Those of the tests' own hands and ears are none of Rekey's. */
