@@ -1,6 +1,6 @@
 import { Duration } from 'aws-cdk-lib';
 import { type EventBus, Rule } from 'aws-cdk-lib/aws-events';
-import { SqsQueue } from 'aws-cdk-lib/aws-events-targets';
+import { PolicyStatement, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
 import { EventSourceMapping } from 'aws-cdk-lib/aws-lambda';
 import { Queue, QueueEncryption } from 'aws-cdk-lib/aws-sqs';
 import { Construct } from 'constructs';
@@ -45,9 +45,32 @@ export class WorkQueue extends Construct {
       ruleName: foundation.resourceName(spec.name),
       ...(bus && { eventBus: bus }),
       eventPattern: asCdk(pattern),
-      // An event that EventBridge could not deliver within a day waits beside the messages that failed.
-      targets: [new SqsQueue(this.queue, { deadLetterQueue: this.deadLetters })],
+      targets: [
+        {
+          bind: () => ({
+            arn: this.queue.queueArn,
+            targetResource: this.queue,
+            // An event that EventBridge could not deliver within a day waits beside the messages that failed.
+            deadLetterConfig: { arn: this.deadLetters.queueArn },
+          }),
+        },
+      ],
     });
+    this.#lettingIn('PutByItsRule', this.queue);
+    this.#lettingIn('PutWhenUndelivered', this.deadLetters);
+  }
+
+  /** CDK's own target of SQS would let the rule read the queue's settings as well. */
+  #lettingIn(sid: string, queue: Queue): void {
+    queue.addToResourcePolicy(
+      new PolicyStatement({
+        sid,
+        principals: [new ServicePrincipal('events.amazonaws.com')],
+        actions: ['sqs:SendMessage'],
+        resources: [queue.queueArn],
+        conditions: { ArnEquals: { 'aws:SourceArn': this.rule.ruleArn } },
+      }),
+    );
   }
 
   /** Has the function called with what is in the queue, and lets it put messages back for later. */

@@ -1,5 +1,3 @@
-const BY_CDK =
-  'CDK’s target gives EventBridge these two beside sqs:SendMessage; they show settings of the queue, no message.';
 const UNDELIVERED = 'Used when EventBridge cannot deliver: the event waits in the dead-letter queue for a person.';
 
 /** Rights that no scenario uses, and why they stay. */
@@ -11,12 +9,6 @@ export const UNUSED: Readonly<Record<string, string>> = {
   'policy of sqs:rekey-sandbox-notifications-dead-letters : sqs:SendMessage':
     'SNS puts there what an e-mail subscription did not take; the sandbox sends no mail.',
   'policy of sqs:rekey-sandbox-notifications-dead-letters WhatCouldNotBeTold: sqs:SendMessage': UNDELIVERED,
-  'policy of sqs:rekey-sandbox-retire : sqs:GetQueueAttributes': BY_CDK,
-  'policy of sqs:rekey-sandbox-retire : sqs:GetQueueUrl': BY_CDK,
-  'policy of sqs:rekey-sandbox-retire-dead-letters AllowEventRulerekeysandboxRekeyRetireWorkRule: sqs:SendMessage':
-    UNDELIVERED,
-  'policy of sqs:rekey-sandbox-sync : sqs:GetQueueAttributes': BY_CDK,
-  'policy of sqs:rekey-sandbox-sync : sqs:GetQueueUrl': BY_CDK,
-  'policy of sqs:rekey-sandbox-sync-dead-letters AllowEventRulerekeysandboxRekeySyncWorkRule: sqs:SendMessage':
-    UNDELIVERED,
+  'policy of sqs:rekey-sandbox-retire-dead-letters PutWhenUndelivered: sqs:SendMessage': UNDELIVERED,
+  'policy of sqs:rekey-sandbox-sync-dead-letters PutWhenUndelivered: sqs:SendMessage': UNDELIVERED,
 };

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Right } from '../../sandbox/aws/iam/index.ts';
 import { startAws } from '../../sandbox/aws/index.ts';
@@ -12,7 +13,7 @@ import { KEY_ARN, startWorld, type World } from './world.ts';
 const SAMPLE = process.env['CI'] === 'true' || process.env['REKEY_RIGHTS'] === 'all' ? 1 : 8;
 const SCENARIO_MS = 90_000;
 /** How long after a refusal, when nothing is under way any more, the outcome may still come. */
-const GRACE_MS = 1_000;
+const GRACE_MS = 500;
 
 type Key = string;
 const keyOf = ({ source, sid, action, resource }: Right): Key => JSON.stringify([source, sid, action, resource]);
@@ -30,6 +31,7 @@ describe('the rights that Rekey is deployed with', () => {
   beforeEach(() => world.clear());
 
   const rights = () => world.aws.iam.rights().filter(({ source }) => isOfRekey(source));
+  const unusedRights = () => rights().filter((right) => !usedBy.has(keyOf(right)));
   const usesNow = () => new Map(rights().map((right) => [keyOf(right), right.uses]));
 
   async function measure(by: Scenario | undefined, run: () => Promise<unknown>): Promise<void> {
@@ -54,8 +56,16 @@ describe('the rights that Rekey is deployed with', () => {
   );
 
   test('are all used, but for those with a reason', () => {
-    const unused = rights().filter((right) => !usedBy.has(keyOf(right)));
-    expect([...new Set(unused.map(nameOf))].sort()).toEqual(Object.keys(UNUSED).sort());
+    expect(namesOf(unusedRights())).toEqual(Object.keys(UNUSED).sort());
+  });
+
+  test('are counted in docs/permissions.md', () => {
+    const unused = namesOf(unusedRights()).length;
+    const all = namesOf(rights()).length;
+    const said = /(\d+) allowed actions: (\d+) are used, and (\d+) have/.exec(
+      readFileSync('docs/permissions.md', 'utf8'),
+    );
+    expect(said?.slice(1).map(Number)).toEqual([all, all - unused, unused]);
   });
 
   test('are all needed: without any one of them something fails', async () => {
@@ -75,7 +85,7 @@ describe('the rights that Rekey is deployed with', () => {
   async function survives(index: number, removal: Removal): Promise<boolean> {
     const [stack, synthesised] = [world.stacks[index], world.synthesised.stacks[index]];
     if (!stack || !synthesised) throw new Error(`there is no stack ${index}`);
-    await world.clear();
+    await world.clear(removal.functions);
     const before = rights().map(keyOf);
     // Lambda's pollers notice at once what they may not do any more.
     const refused = world.aws.iam.refusals.length;
@@ -122,6 +132,8 @@ describe('the rights that Rekey is deployed with', () => {
 /** Those of the tests' own hands and ears are none of Rekey's. */
 const isOfRekey = (source: string) =>
   !/AdministratorAccess|role\/sandbox$|heard-by-the-tests$|:people$/.test(source) && !source.endsWith(KEY_ARN);
+
+const namesOf = (rights: readonly Right[]) => [...new Set(rights.map(nameOf))].sort();
 
 /** The same on every machine: without the ids that CDK and KMS add. */
 const nameOf = ({ source, sid, action }: Right) =>

@@ -5,6 +5,8 @@ export interface Removal {
   readonly sid: string;
   readonly action: string;
   readonly template: unknown;
+  /** Names of the functions that keep what they were allowed for a while; undefined: any may. */
+  readonly functions: readonly string[] | undefined;
 }
 
 interface Template {
@@ -48,6 +50,7 @@ export function removals(json: unknown): readonly Removal[] {
         sid: from,
         action: String(Properties['Action']),
         template: replaced(from, 'Action', 'lambda:None'),
+        functions: [],
       };
     const property = POLICIES[Type];
     if (property === undefined) return [];
@@ -60,9 +63,21 @@ export function removals(json: unknown): readonly Removal[] {
             sid: statement.Sid ?? '',
             action,
             template: replaced(from, property, without(document, at, action)),
+            functions: Type === 'AWS::IAM::Policy' ? functionsOf(template, Properties['Roles']) : [],
           })),
     );
   });
+}
+
+/** Undefined for a role that none of these functions runs with: of another account, say, which they assume. */
+function functionsOf({ Resources }: Template, roles: unknown): readonly string[] | undefined {
+  const ids = (roles as readonly { readonly Ref: string }[]).map(({ Ref }) => Ref);
+  const names = Object.values(Resources).flatMap(({ Type, Properties = {} }) =>
+    Type === 'AWS::Lambda::Function' && ids.some((id) => JSON.stringify(Properties['Role']).includes(`"${id}"`))
+      ? [String(Properties['FunctionName'])]
+      : [],
+  );
+  return names.length > 0 ? names : undefined;
 }
 
 function without(document: Document, at: number, action: string): Document {

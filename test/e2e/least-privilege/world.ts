@@ -41,8 +41,8 @@ export interface World extends Environment {
   waitingFor(spec: typeof SYNC | typeof RETIRE): Promise<number>;
   /** What people have got about this secret from the topic. */
   toldOf(secretArn: string): Promise<readonly string[]>;
-  /** Nothing is left of what happened before. */
-  clear(): Promise<void>;
+  /** Nothing is left of what happened before, in these functions or in all. */
+  clear(functions?: readonly string[]): Promise<void>;
 }
 
 export async function startWorld(): Promise<World> {
@@ -103,12 +103,12 @@ export async function startWorld(): Promise<World> {
       for (const { Body } of (answer['Messages'] ?? []) as { Body: string }[]) told.push(Body);
       return told.filter((message) => message.includes(secretArn));
     },
-    async clear() {
+    async clear(functions) {
       aws.inject(undefined);
       aws.disturbEvents(undefined);
       await aws.idle();
       for (const spec of [SYNC, RETIRE]) await aws.act('sqs', 'PurgeQueue', { QueueUrl: queueUrlOf(spec) });
-      aws.functions.recycle();
+      aws.functions.recycle(functions);
     },
   };
 }

@@ -65,8 +65,8 @@ export interface Functions {
   invokeLater(nameOrArn: string, event: unknown): void;
   /** Ends the processes with an invocation under way, without warning. @returns how many */
   kill(nameOrArn: string): number;
-  /** Ends the processes that wait for work: the next invocation of any function is a cold start. */
-  recycle(): void;
+  /** Ends the processes that wait for work, of these functions or of all: their next invocation is a cold start. */
+  recycle(names?: readonly string[]): void;
   /** Everything that the function has logged, of all its environments. */
   logs(nameOrArn: string): readonly string[];
   /** Ends every process and waits for that. */
@@ -244,8 +244,8 @@ export function createFunctions(options: {
       for (const environment of busy) environment.kill();
       return busy.size;
     },
-    recycle() {
-      for (const environment of [...states.values()].flatMap(({ idle }) => idle.splice(0)))
+    recycle(names = [...states.keys()]) {
+      for (const environment of names.flatMap((name) => stateOf(name).idle.splice(0)))
         work.run(async () => {
           await environment.end();
           environments.delete(environment);
