@@ -6,7 +6,7 @@ import { createExploration, type Exploration, type Scenario, scenariosOf } from 
 
 /** How many cases with as many faults are drawn by lot for each scenario. */
 const DRAWN = ALL ? 1_000 : 100;
-const LIMIT_MS = 15 * 60_000;
+const LIMIT_MS = 30 * 60_000;
 
 /** Every estate of a strategy in memory, against faults at its calls. */
 export function describeModel(strategy: StrategyName): void {

@@ -116,5 +116,6 @@ export async function runKilled(
   } finally {
     aws.inject(undefined);
     proxy.onChunk(undefined);
+    await server.dropUsers(application.username);
   }
 }

@@ -46,6 +46,19 @@ export async function run(
   planned?: PlannedFault,
 ): Promise<readonly PlannedFault[]> {
   const application = await createApplication(server, strategy);
+  try {
+    return await rotateAndRetire(server, strategy, application, planned);
+  } finally {
+    await server.dropUsers(application.username);
+  }
+}
+
+async function rotateAndRetire(
+  server: RealServer,
+  strategy: StrategyName,
+  application: Application,
+  planned: PlannedFault | undefined,
+): Promise<readonly PlannedFault[]> {
   const { rig, arn, works } = application;
   const possible: PlannedFault[] = [];
   const thrown: unknown[] = [];

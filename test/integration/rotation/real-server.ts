@@ -38,6 +38,8 @@ export interface RealServer {
   tagsFor(strategy: StrategyName): Readonly<Record<string, string>>;
   /** A user that may read what the application reads, and has what the strategy needs. Its password is in no log. */
   createUser(account: Account, strategy: StrategyName): Promise<void>;
+  /** Takes away the user, and those that a strategy named after it: the more a server has, the longer it looks for one. */
+  dropUsers(name: string): Promise<void>;
   /** Whether the server lets it in, to read. @throws what is not the server's refusal of the login */
   canRead(account: Account): Promise<boolean>;
   /** Behind Rekey's back: this is the user's one password from now on. */
@@ -96,6 +98,17 @@ export async function startRealPostgres(
          ALTER TABLE public.orders OWNER TO ${server.admin.username};
          GRANT SELECT ON public.orders TO ${quoted}`,
       );
+    },
+    async dropUsers(name) {
+      const client = await superuser();
+      const { rows } = await client.query<{ role: string }>(
+        'SELECT quote_ident(rolname) AS role FROM pg_roles WHERE rolname = ANY ($1)',
+        [namedAfter(name)],
+      );
+      const roles = rows.map(({ role }) => role);
+      // One by one: PostgreSQL 18 stumbles over default privileges that two of them gave each other.
+      const owned = roles.map((role) => `DROP OWNED BY ${role};`);
+      if (roles.length > 0) await client.query(`${owned.join(' ')} DROP ROLE ${roles.join(', ')}`);
     },
     give: ({ username, password }) =>
       server.run(`ALTER ROLE "${username.replaceAll('"', '""')}" PASSWORD '${password}'`),
@@ -225,6 +238,10 @@ function asRealServer<Server extends MysqlFamilyServer>(
       ];
       await (await superuser()).query(`CREATE USER ${name} IDENTIFIED BY '${password}'; ${rights.join('; ')}`);
     },
+    async dropUsers(name) {
+      const names = namedAfter(name).map((each) => `\`${each.replaceAll('`', '``')}\``);
+      await (await superuser()).query(`DROP USER IF EXISTS ${names.join(', ')}`);
+    },
     give: ({ username, password }) =>
       server.run(
         `ALTER USER ${username} IDENTIFIED BY '${password}'${engine === 'mysql' ? `; ALTER USER ${username} DISCARD OLD PASSWORD` : ''}`,
@@ -269,6 +286,9 @@ export async function startRealRedis(id: RedisServerId): Promise<RedisServer & R
       const rules = ['on', `>${password}`, '~orders', '+get', ...ACL_RIGHTS];
       await (await superuser()).sendCommand(['ACL', 'SETUSER', username, ...rules]);
     },
+    async dropUsers(name) {
+      await (await superuser()).sendCommand(['ACL', 'DELUSER', name]);
+    },
     give: ({ username, password }) => server.run('ACL', 'SETUSER', username, 'resetpass', `>${password}`),
     async refusals() {
       const entries = (await server.run('ACL', 'LOG', '1000')) as { reason: string; username: string; count: number }[];
@@ -288,6 +308,8 @@ export async function startRealRedis(id: RedisServerId): Promise<RedisServer & R
     },
   };
 }
+
+const namedAfter = (user: string): string[] => [user, `${user}_clone`, `${user}_owner`];
 
 const refusedIn = (log: string, refusal: RegExp): string[] =>
   [...log.matchAll(refusal)].map(([, username = '']) => username);
