@@ -166,7 +166,8 @@ function doubtOfExternal(
 ): Doubt | undefined {
   if (synced === undefined) return unproved(`${since}, before ExternalSecret ${name} was read again`);
   const fromTemplate = has(pod.annotations, marker) && startedAtMs >= synced.askedAtMs - SECONDS_MS;
-  if (fromTemplate || startedAtMs >= synced.refreshedAtMs) return undefined;
+  // Both are cut to whole seconds: within one, nobody can tell which came first.
+  if (fromTemplate || startedAtMs > synced.refreshedAtMs) return undefined;
   if (doubtfulUntilMs !== undefined && startedAtMs < doubtfulUntilMs)
     return unproved(`${since}, before ExternalSecret ${name} was read again at ${iso(synced.refreshedAtMs)}`);
   return unprovable(`${since}, and nothing tells what ExternalSecret ${name} had read by then: restart it to be sure`);
@@ -224,8 +225,11 @@ function doubtOfContainer(
   if (!reads) return undefined;
   if (state.kind === 'waiting') return starting(`has not started container ${name} (${state.reason})`);
   const remounted = mount.changedAtMs - mount.firstMountedAtMs > SAME_WRITE_MS;
-  const sinceMs = remounted ? mount.changedAtMs : mount.firstMountedAtMs - FIRST_MOUNT_SKEW_MS;
-  if (state.startedAtMs >= sinceMs) return undefined;
+  const isLater = remounted
+    ? // Both are cut to whole seconds: within one, nobody can tell which came first.
+      state.startedAtMs > mount.changedAtMs
+    : state.startedAtMs >= mount.firstMountedAtMs - FIRST_MOUNT_SKEW_MS;
+  if (isLater) return undefined;
   return unproved(
     `started container ${name} at ${iso(state.startedAtMs)}, before the version was mounted at ${iso(mount.changedAtMs)}`,
   );

@@ -1,24 +1,38 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { createKubernetesCluster } from '../../shared/cluster/kubernetes.ts';
-import type { Cluster, SecretReference, Workload } from '../../shared/cluster/port.ts';
+import type { Cluster, ExternalSecret, Pod, SecretReference, Workload } from '../../shared/cluster/port.ts';
 import { systemClock as clock } from '../../shared/operations/clock.ts';
 import { deadlineIn } from '../../shared/operations/deadline.ts';
 import { SecretValue } from '../../shared/secrets/secret-value.ts';
 import { onRealKubernetes } from '../sandbox/control-plane/describe-real.ts';
 import { type RealKubernetes, startRealKubernetes } from '../sandbox/control-plane/index.ts';
 import { eventually } from '../sandbox/eventually.ts';
-import { KubernetesClient, MERGE } from '../sandbox/kubernetes/api-client.ts';
+import { type Answer, KubernetesClient, MERGE } from '../sandbox/kubernetes/api-client.ts';
 import { startKubernetes } from '../sandbox/kubernetes/index.ts';
 import type { ObjectInput } from '../sandbox/kubernetes/objects.ts';
 import { createFakeCluster } from '../unit/shared/cluster/fake-cluster.ts';
-import { containerOf, DATABASE, FILE, mountOf, podOf, workloadOf } from '../unit/shared/consumers/observations.ts';
+import {
+  containerOf,
+  DATABASE,
+  externalSecretOf,
+  externalStoreOf,
+  FILE,
+  mountOf,
+  podOf,
+  workloadOf,
+} from '../unit/shared/consumers/observations.ts';
 
 /**
  * A cluster with shop/orders (mounts the class `database`, which is synced into the Secret `database-env`, one pod)
- * and bank/ledger (mounts nothing, takes variables and files from Secrets, one pod).
+ * and bank/ledger (mounts nothing, takes variables and files from Secrets, one pod). In shop, two ExternalSecrets read
+ * from the store `aws`: `own`, and `handed-out`, which a ClusterExternalSecret of that name made.
  */
 interface Fixture {
   readonly cluster: Cluster;
+  /** A budget forbids to evict the pod of shop/orders. */
+  protect(): void | Promise<void>;
+  /** Somebody else changes the ExternalSecret. */
+  editExternal(name: 'own'): void | Promise<void>;
   /** Somebody else changes the workload. */
   edit(name: 'orders'): void | Promise<void>;
   remove(name: 'orders'): void | Promise<void>;
@@ -147,6 +161,104 @@ function describeCluster(name: string, start: () => Promise<Fixture>): void {
       expect(await cluster.mounts(new Set(['bank']), deadline())).toEqual([]);
     });
 
+    test('shows ExternalSecrets, what each is steered by and how far it came, and where they read', async () => {
+      const found = await cluster.externalSecrets(deadline());
+
+      expect(found.map(({ namespace, name, steering: { kind } }) => [namespace, name, kind]).sort()).toEqual([
+        ['shop', 'handed-out', 'ClusterExternalSecret'],
+        ['shop', 'own', 'ExternalSecret'],
+      ]);
+      expect(found.find(({ name }) => name === 'own')).toMatchObject({
+        target: 'own',
+        sources: [{ kind: 'key', store: { kind: 'SecretStore', name: 'aws' }, key: 'shop/database', version: '' }],
+        refresh: { kind: 'periodic', everyMs: 3_600_000 },
+        ready: { is: true },
+        syncedResourceVersion: expect.stringMatching(/^1-/),
+      });
+      expect(await cluster.externalStores(deadline())).toEqual([
+        {
+          kind: 'SecretStore',
+          namespace: 'shop',
+          name: 'aws',
+          aws: { service: 'SecretsManager', region: 'eu-west-1', role: '', prefix: '' },
+        },
+      ]);
+    });
+
+    describe.each(['own', 'handed-out'])('the ExternalSecret %s', (name) => {
+      const external = async (): Promise<ExternalSecret> => {
+        const found = (await cluster.externalSecrets(deadline())).find((one) => one.name === name);
+        if (found === undefined) throw new Error(`there is no ${name}`);
+        return found;
+      };
+      const ASKED = new Map([[MARKER.annotation, 'asked']]);
+
+      test('is asked to read again on what steers it, and stays as it is otherwise', async () => {
+        const before = await external();
+
+        expect(await cluster.forceSync(before, ASKED, deadline())).toBe('forced');
+
+        const after = await external();
+        expect(after.steering.annotations.get(MARKER.annotation)).toBe('asked');
+        expect(after.steering.resourceVersion).not.toBe(before.steering.resourceVersion);
+        expect([after.sources, after.refresh, after.target]).toEqual([before.sources, before.refresh, before.target]);
+      });
+
+      test('is not asked once that has changed since it was seen', async () => {
+        const seen = await external();
+        await cluster.forceSync(seen, ASKED, deadline());
+
+        expect(await cluster.forceSync(seen, new Map([[MARKER.annotation, 'again']]), deadline())).toBe('moved');
+
+        expect((await external()).steering.annotations.get(MARKER.annotation)).toBe('asked');
+      });
+    });
+
+    test('does not ask an ExternalSecret that somebody else has changed since it was seen', async () => {
+      const seen = (await cluster.externalSecrets(deadline())).find(({ name }) => name === 'own');
+      if (seen === undefined) throw new Error('there is none');
+      await fixture.editExternal('own');
+
+      expect(await cluster.forceSync(seen, new Map([[MARKER.annotation, 'asked']]), deadline())).toBe('moved');
+    });
+
+    describe('a pod', () => {
+      const orders = async (): Promise<Pod> => {
+        const [pod] = await cluster.pods(new Set(['shop']), deadline());
+        if (pod === undefined) throw new Error('there is no pod');
+        return pod;
+      };
+
+      test('is evicted', async () => {
+        const pod = await orders();
+
+        expect(await cluster.evict(pod, deadline())).toBe('evicted');
+
+        await eventually('the pod is on its way out', async () => {
+          const pods = await cluster.pods(new Set(['shop']), deadline());
+          return pods.every(({ uid, terminating }) => uid !== pod.uid || terminating);
+        });
+      });
+
+      test('that a budget protects is not, and says so', async () => {
+        await fixture.protect();
+        const pod = await orders();
+
+        expect(await cluster.evict(pod, deadline())).toBe('refused');
+
+        expect(await orders()).toMatchObject({ uid: pod.uid, terminating: false });
+      });
+
+      test('is not evicted in the place of another one of its name, or of one that is gone', async () => {
+        const pod = await orders();
+
+        expect(await cluster.evict({ ...pod, uid: '00000000-0000-4000-8000-000000000000' }, deadline())).toBe('moved');
+        expect(await cluster.evict({ ...pod, name: 'nobody' }, deadline())).toBe('moved');
+
+        expect(await orders()).toMatchObject({ uid: pod.uid, terminating: false });
+      });
+    });
+
     test('marks the pod template and nothing else', async () => {
       const before = await workload('orders');
 
@@ -212,10 +324,22 @@ async function fake(): Promise<Fixture> {
     workloadOf(),
     workloadOf({ namespace: 'bank', name: 'ledger', secretProviderClasses: [], secrets: SECRETS }),
   ];
+  it.externalStores = [externalStoreOf()];
+  const steering = { kind: 'ClusterExternalSecret', name: 'handed-out', resourceVersion: '1' } as const;
+  it.externalSecrets = [
+    externalSecretOf({ name: 'own', target: 'own' }),
+    externalSecretOf({ name: 'handed-out', steering: { ...steering, annotations: new Map() } }),
+  ];
   it.pods = [orders, ledger];
   it.mounts = [mountOf(orders, 1)];
   return {
     cluster: it.cluster,
+    protect: () => void it.protectedPods.add(orders.name),
+    editExternal: (name) => {
+      it.externalSecrets = it.externalSecrets.map((one) =>
+        one.name === name ? { ...one, steering: { ...one.steering, resourceVersion: 'edited' } } : one,
+      );
+    },
     edit: (name) => {
       it.workloads = it.workloads.map((one) => (one.name === name ? { ...one, resourceVersion: 'edited' } : one));
     },
@@ -237,6 +361,11 @@ async function sandboxed(): Promise<Fixture> {
   await kubernetes.idle();
   return {
     cluster,
+    protect: () => void kubernetes.apply(BUDGET),
+    editExternal: (name) => {
+      const metadata = { name, namespace: 'shop', labels: { team: 'web' } };
+      kubernetes.apply({ apiVersion: 'external-secrets.io/v1', kind: 'ExternalSecret', metadata });
+    },
     edit: (name) => void kubernetes.apply(deployment('shop', name, 'database', { team: 'web' })),
     remove: () => {
       kubernetes.inject(({ method }) => (method === 'PATCH' ? { kind: 'refuse', code: 404 } : undefined));
@@ -266,9 +395,21 @@ async function onReal(kubernetes: RealKubernetes): Promise<Fixture> {
         status?.availableReplicas === 1 &&
         status.conditions.some(({ reason }: { readonly reason?: string }) => reason === 'NewReplicaSetAvailable'),
     );
+  await api.until(`${EXTERNAL}/namespaces/shop/externalsecrets`, ({ items }) => {
+    const isReady = ({ status }: Answer['body']) => status?.conditions?.[0]?.status === 'True';
+    return items.length === 2 && items.every(isReady);
+  });
   const orders = pathOf(deployment('shop', 'orders', 'database'));
   return {
     cluster,
+    async protect() {
+      await api.create(pathOf(BUDGET), BUDGET);
+      await api.until(`${pathOf(BUDGET)}/orders`, ({ status }) => status?.currentHealthy === 1);
+    },
+    async editExternal(name) {
+      const labels = { team: 'web' };
+      await api.patch(`${EXTERNAL}/namespaces/shop/externalsecrets/${name}`, MERGE, { metadata: { labels } });
+    },
     async edit(name) {
       await api.patch(`${orders}/${name}`, MERGE, { metadata: { annotations: { team: 'web' } } });
     },
@@ -281,6 +422,10 @@ async function onReal(kubernetes: RealKubernetes): Promise<Fixture> {
         await api.send('DELETE', `${pathOf(workload)}/${workload.metadata?.name}`);
       for (const path of ['/apis/apps/v1/deployments', '/api/v1/pods'])
         await api.until(path, ({ items }) => items.length === 0);
+      await api.send('DELETE', `${EXTERNAL}/clusterexternalsecrets/handed-out`);
+      for (const plural of ['externalsecrets', 'secretstores'])
+        await api.send('DELETE', `${EXTERNAL}/namespaces/shop/${plural}`);
+      await api.send('DELETE', pathOf(BUDGET));
       // Custom resources wait long for a garbage collector that has just begun.
       for (const plural of ['secretproviderclasspodstatuses', 'secretproviderclasses'])
         await api.send('DELETE', `/apis/secrets-store.csi.x-k8s.io/v1/namespaces/shop/${plural}`);
@@ -303,15 +448,50 @@ function connect({ endpoint, caPem, adminToken }: Pick<RealKubernetes, 'endpoint
 
 function pathOf({ apiVersion, kind, metadata }: ObjectInput): string {
   const plural = kind === 'SecretProviderClass' ? 'secretproviderclasses' : `${kind.toLowerCase()}s`;
-  return `/apis/${apiVersion}/namespaces/${metadata?.namespace}/${plural}`;
+  const where = kind === 'ClusterExternalSecret' ? '' : `/namespaces/${metadata?.namespace}`;
+  return `/apis/${apiVersion}${where}/${plural}`;
 }
 
 function namespaces(): ObjectInput[] {
   return ['shop', 'bank'].map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } }));
 }
 
+const EXTERNAL = '/apis/external-secrets.io/v1';
+
+const BUDGET: ObjectInput = {
+  apiVersion: 'policy/v1',
+  kind: 'PodDisruptionBudget',
+  metadata: { namespace: 'shop', name: 'orders' },
+  spec: { minAvailable: 1, selector: { matchLabels: { app: 'orders' } } },
+};
+
+function externals(): ObjectInput[] {
+  const apiVersion = 'external-secrets.io/v1';
+  const spec = {
+    secretStoreRef: { name: 'aws' },
+    data: [{ secretKey: 'all', remoteRef: { key: 'shop/database' } }],
+  };
+  const shop = { matchLabels: { 'kubernetes.io/metadata.name': 'shop' } };
+  return [
+    {
+      apiVersion,
+      kind: 'SecretStore',
+      metadata: { namespace: 'shop', name: 'aws' },
+      spec: { provider: { aws: { service: 'SecretsManager', region: 'eu-west-1' } } },
+    },
+    { apiVersion, kind: 'ExternalSecret', metadata: { namespace: 'shop', name: 'own' }, spec },
+    {
+      apiVersion,
+      kind: 'ClusterExternalSecret',
+      metadata: { name: 'handed-out' },
+      spec: { namespaceSelectors: [shop], externalSecretSpec: spec },
+    },
+  ];
+}
+
 function contents(): ObjectInput[] {
   return [
+    ...externals(),
     {
       apiVersion: 'secrets-store.csi.x-k8s.io/v1',
       kind: 'SecretProviderClass',

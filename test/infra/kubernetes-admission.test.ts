@@ -1,14 +1,9 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Marker } from '../../shared/cluster/port.ts';
 import { againOf, rolledOf, toldOf } from '../../shared/consumers/marker.ts';
 import { type ControlPlane, startControlPlane } from '../sandbox/control-plane/control-plane.ts';
 import { onRealKubernetes } from '../sandbox/control-plane/describe-real.ts';
-import { program } from '../sandbox/control-plane/programs.ts';
+import { installRekey } from '../sandbox/control-plane/install-rekey.ts';
 import { eventually } from '../sandbox/eventually.ts';
 import { type Answer, KubernetesClient, MERGE, STRATEGIC } from '../sandbox/kubernetes/api-client.ts';
 
@@ -19,24 +14,19 @@ const POD = '/api/v1/namespaces/shop/pods/bare';
 
 /** Answers of RBAC and of the policy: each says who refused. */
 const byPolicy = { code: 422, message: expect.stringContaining("ValidatingAdmissionPolicy 'rekey'") };
-const byRights = { code: 403, message: expect.stringContaining('User "sync" cannot') };
+const byRights = { code: 403, message: expect.stringMatching(/User "\w+" cannot/) };
 
 onRealKubernetes('the policy on what Rekey may change', () =>
   describe('on a real API server, Rekey’s identity, bound in one namespace,', () => {
     let plane: ControlPlane;
     let admin: KubernetesClient;
-    let folder: string;
 
     beforeAll(async () => {
       plane = await startControlPlane({ clusterName: 'rights' });
       admin = new KubernetesClient({ endpoint: plane.endpoint, ca: plane.caPem, token: plane.adminToken });
-      folder = await mkdtemp(join(tmpdir(), 'rekey-rights-'));
-      const kubeconfig = join(folder, 'kubeconfig');
-      await writeFile(kubeconfig, plane.kubeconfig, { mode: 0o600 });
       for (const name of ['shop', 'bank'])
         await admin.create('/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
-      const apply = ['--kubeconfig', kubeconfig, 'apply', '-k', 'infra/kubernetes/namespaced'];
-      await promisify(execFile)(program('kubectl'), apply, { env: { HOME: folder } });
+      await installRekey(admin, plane.kubeconfig, 'namespaced', 'shop');
       await admin.create('/api/v1/namespaces/shop/pods', bare());
       await admin.create('/api/v1/namespaces/bank/serviceaccounts', {
         apiVersion: 'v1',
@@ -49,20 +39,11 @@ onRealKubernetes('the policy on what Rekey may change', () =>
         kind: 'Secret',
         metadata: { name: 'db' },
       });
-      await admin.create('/apis/apps/v1/namespaces/shop/deployments', workload('Deployment', 'probe'));
-      // The API server learns of a policy a moment after it was stored.
-      await eventually('the policy is in force', async () => {
-        const answer = await asRekey('PATCH', '/apis/apps/v1/namespaces/shop/deployments/probe?dryRun=All', {
-          spec: { replicas: 9 },
-        });
-        return answer.code === byPolicy.code;
-      });
     });
 
     afterAll(async () => {
       admin?.close();
       await plane?.stop();
-      if (folder !== undefined) await rm(folder, { recursive: true, force: true });
     });
 
     beforeEach(async () => {
@@ -73,15 +54,15 @@ onRealKubernetes('the policy on what Rekey may change', () =>
       }
     });
 
-    function asRekey(method: string, path: string, body?: unknown, group = 'rekey'): Promise<Answer> {
-      const headers = { 'impersonate-user': 'sync', 'impersonate-group': [group, 'system:authenticated'] };
+    function asRekey(method: string, path: string, body?: unknown, group = 'rekey', user = 'sync'): Promise<Answer> {
+      const headers = { 'impersonate-user': user, 'impersonate-group': [group, 'system:authenticated'] };
       const isCustom = path.includes('argoproj.io') || path.includes('external-secrets.io');
       const contentType = method === 'PATCH' ? (isCustom ? MERGE : STRATEGIC) : 'application/json';
       return admin.send(method, path, { headers, contentType, ...(body === undefined ? {} : { body }) });
     }
 
-    async function refusal(method: string, path: string, body?: unknown, group?: string) {
-      const { code, body: status } = await asRekey(method, path, body, group);
+    async function refusal(method: string, path: string, body?: unknown, group?: string, user?: string) {
+      const { code, body: status } = await asRekey(method, path, body, group, user);
       return { code, message: status.message };
     }
 
@@ -154,6 +135,95 @@ onRealKubernetes('the policy on what Rekey may change', () =>
       expect(await refusal('PATCH', `${cluster}/db`, { metadata: { annotations: force } })).toEqual(byRights);
       expect(await refusal('PATCH', `${own}/db`, { metadata: { annotations: force } })).toEqual(byPolicy);
       expect(await refusal('PATCH', `${own}/db`, { spec: { refreshInterval: '1s' } })).toEqual(byPolicy);
+    });
+
+    describe('where it is bound for the whole cluster, of a ClusterExternalSecret', () => {
+      const path = '/apis/external-secrets.io/v1/clusterexternalsecrets/everywhere';
+      const force = { ...MARKER, 'external-secrets.io/force-sync': 'v2' };
+      const annotated = (annotations: object) => ({ metadata: { annotations } });
+      const spec = { secretStoreRef: { name: 'aws' }, data: [] };
+      const data = [{ secretKey: 'stolen', remoteRef: { key: 'bank/root' } }];
+
+      beforeAll(async () => {
+        await admin.create('/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
+          apiVersion: 'rbac.authorization.k8s.io/v1',
+          kind: 'ClusterRoleBinding',
+          metadata: { name: 'everywhere' },
+          roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'rekey-mark' },
+          subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'everywhere' }],
+        });
+        const external = externalSecret('ClusterExternalSecret', { externalSecretSpec: spec }, 'everywhere');
+        await admin.create('/apis/external-secrets.io/v1/clusterexternalsecrets', external);
+        await eventually('the binding is in force', async () => {
+          const { code } = await asRekey('PATCH', `${path}?dryRun=All`, annotated(MARKER), 'rekey', 'everywhere');
+          return code !== byRights.code;
+        });
+      });
+
+      test('asks for a sync, which its operator hands on', async () => {
+        const { code, body } = await asRekey('PATCH', path, annotated(force), 'rekey', 'everywhere');
+
+        expect({ code, annotations: body.metadata.annotations }).toEqual({ code: 200, annotations: force });
+      });
+
+      test.each<[string, object]>([
+        ['what it selects', { spec: { namespaceSelectors: [{ matchLabels: { team: 'evil' } }] } }],
+        ['what its children read', { spec: { externalSecretSpec: { ...spec, data } } }],
+        ['how its children are called', { spec: { externalSecretName: 'evil' } }],
+        ['an annotation that is not its own', annotated({ other: 'x' })],
+        ['a label', { metadata: { labels: { more: 'yes' } } }],
+        ['the request and something else at once', { ...annotated(force), spec: { refreshTime: '1s' } }],
+      ])('cannot change %s', async (_what, patch) => {
+        expect(await refusal('PATCH', path, patch, 'rekey', 'everywhere')).toEqual(byPolicy);
+      });
+
+      test('cannot delete any', async () => {
+        expect(await refusal('DELETE', path, undefined, 'rekey', 'everywhere')).toEqual(byRights);
+      });
+    });
+
+    describe('of an Argo Rollout', () => {
+      const path = '/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/web';
+      const restart = { 'restart.rekey.dev/app-db-AbCdEf': 'v2' };
+      const restartAt = '2026-01-01T00:00:00Z';
+
+      beforeAll(async () => {
+        const rollout = workload('Rollout', 'web');
+        await admin.create('/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts', {
+          ...rollout,
+          apiVersion: 'argoproj.io/v1alpha1',
+          spec: { ...rollout.spec, strategy: { canary: { steps: [{ setWeight: 20 }] } } },
+        });
+      });
+
+      test('asks for a restart, and remembers what for', async () => {
+        const { code, body } = await asRekey('PATCH', path, {
+          metadata: { annotations: restart },
+          spec: { restartAt },
+        });
+
+        expect({ code, at: body.spec?.restartAt }).toEqual({ code: 200, at: restartAt });
+        expect(body.metadata.annotations).toMatchObject(restart);
+      });
+
+      test.each<[string, object]>([
+        ['its template, marker or not', template({ metadata: { annotations: MARKER } })],
+        ['an image', template({ spec: { containers: [{ name: 'app', image: 'evil:1' }] } })],
+        ['its steps', { spec: { strategy: { canary: { steps: [] } } } }],
+        ['how many pods it has', { spec: { replicas: 9 } }],
+        ['whether it is paused', { spec: { paused: true } }],
+        ['an annotation that is not its own', { metadata: { annotations: { other: 'x' } } }],
+        ['the restart and something else at once', { spec: { restartAt: '2026-01-02T00:00:00Z', replicas: 9 } }],
+      ])('cannot change %s', async (_what, patch) => {
+        expect(await refusal('PATCH', path, patch)).toEqual(byPolicy);
+      });
+
+      test.each([
+        ['PATCH', `${path}/status`, { status: { abort: true } }],
+        ['DELETE', path, undefined],
+      ])('has no right to %s %s', async (method, at, body) => {
+        expect(await refusal(method, at, body)).toEqual(byRights);
+      });
     });
 
     test('cannot scale a workload', async () => {
@@ -242,8 +312,8 @@ onRealKubernetes('the policy on what Rekey may change', () =>
   }),
 );
 
-function externalSecret(kind: string, spec: object) {
-  return { apiVersion: 'external-secrets.io/v1', kind, metadata: { name: 'db' }, spec };
+function externalSecret(kind: string, spec: object, name = 'db') {
+  return { apiVersion: 'external-secrets.io/v1', kind, metadata: { name }, spec };
 }
 
 function template(change: object) {

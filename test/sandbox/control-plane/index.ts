@@ -15,7 +15,7 @@ import { RemoteClient } from './remote-client.ts';
 
 export { isBuilt } from './programs.ts';
 
-export interface RealKubernetesOptions extends ControlPlaneOptions {
+export interface NodesOptions {
   /** Where the AWS provider of the CSI driver reads secrets. */
   readonly readSecret: ReadSecret;
   /** All secrets of the account, for those who look for them by name or tags. Default: none. */
@@ -30,7 +30,9 @@ export interface RealKubernetesOptions extends ControlPlaneOptions {
   readonly driverVersion?: DriverOptions['version'];
 }
 
-export interface RealKubernetes extends ControlPlane {
+export interface RealKubernetesOptions extends ControlPlaneOptions, NodesOptions {}
+
+export interface Nodes {
   readonly nodes: Pick<NodeAgent, 'behave' | 'onContainerStarted' | 'onContainerStopped'>;
   /** What a test decides of the CSI driver: its time, its absence, and when it writes Secrets. */
   readonly driver: Pick<NodeAgent, 'passDriverTime' | 'takeDriverDown' | 'holdSyncedSecrets'>;
@@ -38,9 +40,28 @@ export interface RealKubernetes extends ControlPlane {
   holdExternalSecrets(): () => void;
 }
 
+export interface RealKubernetes extends ControlPlane, Nodes {}
+
 export async function startRealKubernetes(options: RealKubernetesOptions): Promise<RealKubernetes> {
   const controlPlane = await startControlPlane(options);
-  const { endpoint, caPem, adminToken } = controlPlane;
+  try {
+    const { leave, ...nodes } = await joinNodes(controlPlane, options);
+    const stop = async () => {
+      await leave();
+      await controlPlane.stop();
+    };
+    return { ...controlPlane, ...nodes, stop };
+  } catch (error) {
+    await controlPlane.stop();
+    throw error;
+  }
+}
+
+/** Others may join, with another driver for one, once these have left; pods should not be there meanwhile. */
+export async function joinNodes(
+  { endpoint, caPem, adminToken }: ControlPlane,
+  options: NodesOptions,
+): Promise<Nodes & { leave(): Promise<void> }> {
   const api = new KubernetesClient({ endpoint, ca: caPem, token: adminToken });
   const activity = new Activity();
   const failed = (error: unknown) => activity.fail(error);
@@ -63,19 +84,18 @@ export async function startRealKubernetes(options: RealKubernetesOptions): Promi
     activity,
     aws: { read: options.readSecret, list: options.listSecrets ?? (async () => []) },
   });
-  const stop = async () => {
+  const leave = async () => {
     for (const reconciler of operators.reconcilers) reconciler.stop();
     nodes.stop();
     await client.close();
     api.close();
-    await controlPlane.stop();
   };
   try {
     await client.open();
     await nodes.start();
   } catch (error) {
-    await stop();
+    await leave();
     throw error;
   }
-  return { ...controlPlane, nodes, driver: nodes, holdExternalSecrets: () => operators.holdExternalSecrets(), stop };
+  return { nodes, driver: nodes, holdExternalSecrets: () => operators.holdExternalSecrets(), leave };
 }

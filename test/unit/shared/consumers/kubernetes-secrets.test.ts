@@ -133,6 +133,11 @@ describe('a workload with a Secret of an ExternalSecret', () => {
     expect(look({ ...stale, pods, externalSecrets: [synced()] })).toMatchObject({ verdict: 'converged', marks: [] });
   });
 
+  test('is restarted when its pods started within the second in which it was read: times have no fractions', () => {
+    const pods = [podAt(MINUTE_MS + 1_000)];
+    expect(look({ ...stale, pods, externalSecrets: [synced()] }).marks).toEqual(['orders']);
+  });
+
   test('is rolled once more when the reference came into a template that was marked before', () => {
     const workload = workloadOf({ ...TAKES, templateAnnotations: markedWith(2) });
     const pods = [podAt(30_000, { annotations: markedWith(2) })];

@@ -1,0 +1,178 @@
+import { KUBERNETES_GROUPS } from '../../../infra/wiring.ts';
+import { createKubernetesCluster } from '../../../shared/cluster/kubernetes.ts';
+import type { Cluster } from '../../../shared/cluster/port.ts';
+import { systemClock } from '../../../shared/operations/clock.ts';
+import { SecretValue } from '../../../shared/secrets/secret-value.ts';
+import { type ControlPlane, startControlPlane } from '../../sandbox/control-plane/control-plane.ts';
+import { joinNodes, type Nodes, type NodesOptions } from '../../sandbox/control-plane/index.ts';
+import { installRekey } from '../../sandbox/control-plane/install-rekey.ts';
+import { startTokenReview } from '../../sandbox/control-plane/token-review.ts';
+import { type Answer, KubernetesClient } from '../../sandbox/kubernetes/api-client.ts';
+import type { RunningContainer } from '../../sandbox/kubernetes/node/pod-run.ts';
+import type { ObjectInput } from '../../sandbox/kubernetes/objects.ts';
+import { Account } from './moving-secret.ts';
+
+const TOKEN = 'of-the-sync-function';
+
+/** A real control plane, an account in memory, and Rekey's way in with the rights that are shipped and no others. */
+export interface Estate {
+  /** As the sync function sees it. */
+  readonly cluster: Cluster;
+  readonly account: Account;
+  /** An administrator's. */
+  readonly api: KubernetesClient;
+  /** Nodes join; those of before leave. */
+  join(driver?: Pick<NodesOptions, 'driverVersion' | 'rotation'>): Promise<Nodes>;
+  /** Containers that were ever started, in their order, and those that still run. */
+  readonly started: readonly RunningContainer[];
+  readonly running: ReadonlySet<RunningContainer>;
+  create(...objects: readonly ObjectInput[]): Promise<void>;
+  get(object: ObjectInput): Promise<Answer['body']>;
+  patch(object: ObjectInput, contentType: string, change: object): Promise<void>;
+  delete(object: ObjectInput): Promise<void>;
+  pathOf(object: ObjectInput): string;
+  /** All workloads of the namespace have their pods, ready and by their newest template. */
+  settled(namespace: string): Promise<void>;
+  /** What is in the namespace goes, and then the namespace. */
+  clear(namespace: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function startEstate(): Promise<Estate> {
+  const stops: (() => unknown)[] = [];
+  const close = async () => {
+    for (const stop of stops.reverse().splice(0)) await stop();
+  };
+  try {
+    const tokenReview = await startTokenReview((token) =>
+      token === TOKEN ? { username: 'sync', groups: [KUBERNETES_GROUPS.sync, 'system:authenticated'] } : undefined,
+    );
+    stops.push(() => tokenReview.close());
+    const plane = await startControlPlane({ clusterName: 'prod', tokenReview });
+    stops.push(() => plane.stop());
+    const api = new KubernetesClient({ endpoint: plane.endpoint, ca: plane.caPem, token: plane.adminToken });
+    stops.push(() => api.close());
+    await installRekey(api, plane.kubeconfig);
+    const estate = estateOn(plane, api);
+    stops.push(() => estate.close());
+    return { ...estate, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function estateOn(plane: ControlPlane, api: KubernetesClient): Estate {
+  const account = new Account();
+  const started: RunningContainer[] = [];
+  const running = new Set<RunningContainer>();
+  let leave = async () => {};
+  const cluster = createKubernetesCluster(
+    {
+      name: 'prod',
+      region: 'eu-west-1',
+      endpoint: async () => ({ url: plane.endpoint, certificateAuthority: plane.caPem }),
+      bearerToken: async () => new SecretValue(TOKEN),
+    },
+    systemClock,
+  );
+  const pathOf = (object: ObjectInput) => `${collectionOf(object)}/${object.metadata?.name}`;
+
+  return {
+    cluster,
+    account,
+    api,
+    started,
+    running,
+    pathOf,
+    async join(driver = {}) {
+      await leave();
+      const joined = await joinNodes(plane, { ...driver, readSecret: account.read, listSecrets: account.list });
+      joined.nodes.onContainerStarted((container) => {
+        started.push(container);
+        running.add(container);
+      });
+      joined.nodes.onContainerStopped((container) => running.delete(container));
+      leave = joined.leave;
+      return joined;
+    },
+    async create(...objects) {
+      for (const object of objects) {
+        const { code, body } = await api.create(collectionOf(object), object);
+        if (code !== 201) throw new Error(`creating ${object.kind} ${object.metadata?.name}: ${code} ${body.message}`);
+      }
+    },
+    async get(object) {
+      return (await api.get(pathOf(object))).body;
+    },
+    async patch(object, contentType, change) {
+      const { code, body } = await api.patch(pathOf(object), contentType, change);
+      if (code !== 200) throw new Error(`changing ${object.kind} ${object.metadata?.name}: ${code} ${body.message}`);
+    },
+    async delete(object) {
+      await api.send('DELETE', pathOf(object), { body: { propagationPolicy: 'Background' } });
+    },
+    async settled(namespace) {
+      for (const [path, isSettled] of SETTLED)
+        await api.until(`${path.replace('NAMESPACE', namespace)}`, ({ items }) => items.every(isSettled));
+    },
+    async clear(namespace) {
+      await api.send('DELETE', `/api/v1/namespaces/${namespace}`);
+      await api.until(`/api/v1/namespaces/${namespace}/pods`, ({ items }) => items.length === 0);
+    },
+    async close() {
+      await leave();
+      await cluster.close();
+    },
+  };
+}
+
+const isObserved = ({ metadata, status }: Answer['body']) =>
+  Number(status?.observedGeneration ?? 0) >= (metadata.generation ?? 0);
+
+const SETTLED: readonly (readonly [string, (object: Answer['body']) => boolean])[] = [
+  ...['apps/v1/namespaces/NAMESPACE/deployments', 'argoproj.io/v1alpha1/namespaces/NAMESPACE/rollouts'].map(
+    (path) =>
+      [
+        `/apis/${path}`,
+        (one: Answer['body']) =>
+          isObserved(one) &&
+          ['replicas', 'updatedReplicas', 'availableReplicas'].every(
+            (count) => (one.status[count] ?? 0) === one.spec.replicas,
+          ),
+      ] as const,
+  ),
+  [
+    '/apis/apps/v1/namespaces/NAMESPACE/statefulsets',
+    (one) => isObserved(one) && (one.status.availableReplicas ?? 0) === one.spec.replicas,
+  ],
+  [
+    '/apis/apps/v1/namespaces/NAMESPACE/daemonsets',
+    (one) =>
+      isObserved(one) && one.status.numberReady === one.status.desiredNumberScheduled && one.status.numberReady > 0,
+  ],
+  [
+    '/apis/external-secrets.io/v1/namespaces/NAMESPACE/externalsecrets',
+    ({ status }) =>
+      status?.conditions?.some(({ type, status: is }: Answer['body']) => type === 'Ready' && is === 'True'),
+  ],
+  [
+    '/api/v1/namespaces/NAMESPACE/pods',
+    ({ status }) =>
+      status?.conditions?.some(({ type, status: is }: Answer['body']) => type === 'Ready' && is === 'True'),
+  ],
+];
+
+const CLUSTER_WIDE = [
+  'Namespace',
+  'ClusterExternalSecret',
+  'ValidatingAdmissionPolicy',
+  'ValidatingAdmissionPolicyBinding',
+];
+
+function collectionOf({ apiVersion, kind, metadata }: ObjectInput): string {
+  const root = apiVersion === 'v1' ? '/api/v1' : `/apis/${apiVersion}`;
+  const where = CLUSTER_WIDE.includes(kind) ? '' : `/namespaces/${metadata?.namespace}`;
+  const plural = kind.toLowerCase().replace(/y$/, 'ie').replace(/s$/, 'se');
+  return `${root}${where}/${plural}s`;
+}
