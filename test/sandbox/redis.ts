@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { createClient } from '@redis/client';
+import { RedisClient as DriverClient } from '@redis/client';
 import { type Certificate, type CertificateAuthority, createAuthority } from './certificates.ts';
 import { type Account, giveAway, removedOnFailure, startServerProcess } from './server-process.ts';
 import { folderInRoot, rootIsInstalled, type ServerRoot } from './server-root.ts';
@@ -51,6 +51,9 @@ export interface RedisServer {
 }
 
 export type RedisClient = ReturnType<typeof newClient>;
+
+/** As in redis-connection.ts. */
+const createClient = DriverClient.factory();
 
 function newClient(port: number, account: Account, tls: boolean) {
   const address = { host: '127.0.0.1', port, reconnectStrategy: false } as const;
