@@ -2,7 +2,7 @@ import type { Cluster } from '../cluster/port.ts';
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { asRekeyError } from '../operations/errors.ts';
-import type { ConsumerRef } from '../operations/events.ts';
+import type { Cause, ConsumerRef } from '../operations/events.ts';
 import type { Log } from '../operations/log.ts';
 import { syncRequest } from './external-secrets.ts';
 import type { Action } from './plan.ts';
@@ -10,8 +10,19 @@ import type { Action } from './plan.ts';
 export interface CarriedOut {
   /** How many actions changed something. */
   readonly done: number;
-  /** What the cluster said to those that it refused for good, with who waits for them. */
-  readonly refused: readonly { readonly consumer: ConsumerRef; readonly why: string }[];
+  /** What the cluster refused, with who waits for it. */
+  readonly refused: readonly { readonly consumer: ConsumerRef; readonly refusal: Refusal }[];
+}
+
+/** Why something is not done for a consumer. `why` are words that follow what it waits for. */
+export interface Refusal {
+  readonly cause: Extract<Cause, 'patch-refused' | 'budget'>;
+  readonly why: string;
+}
+
+/** @param message the cluster's */
+export function patchRefused(message: string): Refusal {
+  return { cause: 'patch-refused', why: `, and may not be: ${message}` };
 }
 
 /** Carries out what a plan asks for besides marks. One that fails does not keep the others from it. Never throws. */
@@ -30,11 +41,19 @@ export async function carryOut(
       const result = await carryOutOne(action, cluster, deps.clock.now(), deadline);
       deps.log.info(result, fields);
       if (result === 'forced' || result === 'evicted') done += 1;
+      if (action.kind === 'evict' && result === 'refused')
+        refused.push({
+          consumer: action.consumer,
+          refusal: {
+            cause: 'budget',
+            why: `; a PodDisruptionBudget does not allow to evict pod ${action.pod.name} now`,
+          },
+        });
     } catch (thrown) {
       deps.log.warn('could not be carried out', { ...fields, error: thrown });
       const { code, message } = asRekeyError(thrown);
       if (code !== 'CLUSTER_ACCESS_DENIED' && code !== 'CLUSTER_REJECTED') continue;
-      for (const consumer of waitingFor(action)) refused.push({ consumer, why: message });
+      for (const consumer of waitingFor(action)) refused.push({ consumer, refusal: patchRefused(message) });
     }
   }
   return { done, refused };

@@ -6,7 +6,7 @@ import type { Announcer, ClusterProof, RekeyEvent, Unproved } from '../operation
 import type { Log } from '../operations/log.ts';
 import { CURRENT, PENDING, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
-import { carryOut } from './carry-out.ts';
+import { carryOut, patchRefused, type Refusal } from './carry-out.ts';
 import { type Consumers, consumersOf, namespacesUsing, type Snapshot, type Times } from './consumers.ts';
 import { againOf, has, markerOf, rolledOf, toldOf } from './marker.ts';
 import { notesOf, writeNotes } from './notes.ts';
@@ -256,7 +256,7 @@ async function act(
         unproved: plan.unproved.map((one) =>
           withRefusal(
             one,
-            new Map([...refused.map(({ consumer, why }) => [idOf(consumer), why] as const), ...refusals]),
+            new Map([...refused.map(({ consumer, refusal }) => [idOf(consumer), refusal] as const), ...refusals]),
           ),
         ),
         clusters: clustersIn(plan, deps.clusters),
@@ -333,8 +333,8 @@ function afterSweep({ passesLeft: _over, ...look }: Look, passesLeft: number, ma
   return { kind: 'look-again', look: { ...look, passesLeft: passesLeft - 1 }, afterSeconds: SWEEP_SECONDS };
 }
 
-/** Consumer → what the cluster said when it refused the mark. */
-type Refusals = ReadonlyMap<string, string>;
+/** By consumer ({@link idOf}). */
+type Refusals = ReadonlyMap<string, Refusal>;
 
 /**
  * A workload that the cluster refuses to have marked stays unproved and comes again, but gives its place to the next
@@ -347,7 +347,7 @@ async function markAll(
   deps: ConvergeDeps,
   deadline: Deadline,
 ): Promise<{ readonly marked: readonly string[]; readonly refusals: Refusals }> {
-  const refusals = new Map<string, string>();
+  const refusals = new Map<string, Refusal>();
   const waiting = [...substitutes];
   const queue = [...marks];
   const mayWait = Math.abs(deps.clock.now() - look.sinceMs) < SIBLING_WAIT_MS;
@@ -357,7 +357,7 @@ async function markAll(
     const result = await markOne(mark, findings.marker, await siblings(mark), deps, deadline);
     if (result === 'marked') marked.push(idOfMark(mark));
     if (typeof result === 'string') continue;
-    refusals.set(idOfMark(mark), result.refusal);
+    refusals.set(idOfMark(mark), patchRefused(result.refusal));
     const next = mark.where === 'pod-template' ? waiting.shift() : undefined;
     if (next !== undefined) queue.push(next);
   }
@@ -397,7 +397,7 @@ async function markOne(
 function withRefusal(unproved: Unproved, refusals: Refusals): Unproved {
   const refusal = refusals.get(idOf(unproved));
   if (refusal === undefined) return unproved;
-  return { ...unproved, cause: 'patch-refused', why: `${unproved.why}, and may not be: ${refusal}` };
+  return { ...unproved, cause: refusal.cause, why: unproved.why + refusal.why };
 }
 
 /** How long DescribeSecret may be behind the event: Secrets Manager is eventually consistent and gives no bound. */

@@ -67,8 +67,9 @@ export interface ClusterProof {
 /**
  * What keeps a consumer from being proved, for programs: its new pods `crash`, have no `image`, or their `container`
  * cannot be made; its controller's `progress-deadline` is over, or it may not make pods (`pods-refused`: a quota, an
- * admission webhook); the API server refused the patch (`patch-refused`); old pods stay because it is `stopped`
- * (paused, OnDelete, a partition); the marker was `reverted` by another hand.
+ * admission webhook); the API server refused the patch (`patch-refused`); a PodDisruptionBudget forbids to evict an old
+ * pod (`budget`); old pods stay because it is `stopped` (paused, OnDelete, a partition); the marker was `reverted` by
+ * another hand.
  */
 export type Cause =
   | 'crash'
@@ -77,6 +78,7 @@ export type Cause =
   | 'progress-deadline'
   | 'pods-refused'
   | 'patch-refused'
+  | 'budget'
   | 'stopped'
   | 'reverted';
 

@@ -1,0 +1,289 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { KUBERNETES_GROUPS } from '../../../infra/wiring.ts';
+import { markerOf } from '../../../shared/consumers/marker.ts';
+import type { Cause } from '../../../shared/operations/events.ts';
+import { onRealKubernetes } from '../../sandbox/control-plane/describe-real.ts';
+import type { Nodes } from '../../sandbox/control-plane/index.ts';
+import { eventually } from '../../sandbox/eventually.ts';
+import { type Answer, type KubernetesClient, MERGE } from '../../sandbox/kubernetes/api-client.ts';
+import type { PodBehaviour } from '../../sandbox/kubernetes/node/behaviour.ts';
+import type { ObjectInput } from '../../sandbox/kubernetes/objects.ts';
+import { type Estate, startEstate } from './estate.ts';
+import { mounting, namespaced, pod, secretProviderClass, type WorkloadOptions, workload } from './manifests.ts';
+import type { MovingSecret } from './moving-secret.ts';
+import { Passes } from './passes.ts';
+
+interface Site {
+  readonly estate: Estate;
+  readonly ns: string;
+  readonly secret: MovingSecret;
+  /** Of pods that are made for the version from now on. */
+  newPods(behaviour: PodBehaviour['kind']): void;
+}
+
+interface Halt {
+  readonly cause: Cause;
+  /** How people hear of it, and when: at once, or when the time to converge is over. */
+  readonly told: 'Sync Halted' | 'Secret Not Converged';
+  readonly why: RegExp;
+  readonly workload?: WorkloadOptions & { readonly kind?: 'StatefulSet'; readonly container?: object };
+  readonly objects?: (ns: string) => readonly ObjectInput[];
+  /** Before the version moves. */
+  readonly spoil: (site: Site) => Promise<void> | void;
+  /** What a person does about it; nothing else is needed. */
+  readonly mend: (site: Site) => Promise<void> | void;
+}
+
+const web = (ns: string) => workload('Deployment', ns, 'web', {});
+const failing = (kind: PodBehaviour['kind']): Pick<Halt, 'spoil' | 'mend'> => ({
+  spoil: ({ newPods }) => newPods(kind),
+  mend: ({ newPods }) => newPods('normal'),
+});
+const SETTINGS = (ns: string): ObjectInput => ({
+  apiVersion: 'v1',
+  kind: 'Secret',
+  metadata: { name: 'settings', namespace: ns },
+  data: { COLOUR: 'Ymx1ZQ==' },
+});
+const quota = (ns: string): ObjectInput => ({
+  apiVersion: 'v1',
+  kind: 'ResourceQuota',
+  metadata: { name: 'pods', namespace: ns },
+  spec: { hard: { pods: '2' } },
+});
+const budget = (ns: string): ObjectInput => ({
+  apiVersion: 'policy/v1',
+  kind: 'PodDisruptionBudget',
+  metadata: { name: 'web', namespace: ns },
+  spec: { maxUnavailable: 0, selector: { matchLabels: { app: 'web' } } },
+});
+
+const HALTS: Readonly<Record<string, Halt>> = {
+  'an image that is gone': {
+    cause: 'image',
+    told: 'Sync Halted',
+    why: /ImagePullBackOff|ErrImagePull/,
+    ...failing('image'),
+  },
+  'new pods that crash': { cause: 'crash', told: 'Sync Halted', why: /CrashLoopBackOff|crashes/, ...failing('crash') },
+  'a Secret of theirs that somebody deleted': {
+    cause: 'container',
+    told: 'Sync Halted',
+    why: /CreateContainerConfigError/,
+    workload: { container: { envFrom: [{ secretRef: { name: 'settings' } }] } },
+    objects: (ns) => [SETTINGS(ns)],
+    spoil: ({ estate, ns }) => estate.delete(SETTINGS(ns)),
+    mend: ({ estate, ns }) => estate.create(SETTINGS(ns)),
+  },
+  'a progress deadline that is over': {
+    cause: 'progress-deadline',
+    told: 'Sync Halted',
+    why: /ProgressDeadlineExceeded/,
+    workload: { spec: { progressDeadlineSeconds: 1 } },
+    ...failing('unready'),
+  },
+  'a quota that is full': {
+    cause: 'pods-refused',
+    told: 'Sync Halted',
+    why: /FailedCreate/,
+    spoil: async ({ estate, ns }) => {
+      await estate.create(quota(ns));
+      await estate.api.until(estate.pathOf(quota(ns)), ({ status }) => status?.used?.pods === '2');
+    },
+    mend: ({ estate, ns }) => estate.delete(quota(ns)),
+  },
+  'new pods that admission refuses': {
+    cause: 'pods-refused',
+    told: 'Sync Halted',
+    why: /FailedCreate/,
+    spoil: ({ estate, ns }) =>
+      refuse(estate, ns, {
+        group: '',
+        resource: 'pods',
+        operation: 'CREATE',
+        match: 'true',
+        probe: (api) =>
+          api.create(`/api/v1/namespaces/${ns}/pods?dryRun=All`, {
+            apiVersion: 'v1',
+            kind: 'Pod',
+            metadata: { name: 'probe' },
+            spec: pod(),
+          }),
+      }),
+    mend: ({ estate, ns }) => allow(estate, ns),
+  },
+  'a patch that admission refuses': {
+    cause: 'patch-refused',
+    told: 'Secret Not Converged',
+    why: /may not be: CLUSTER_REJECTED.*422/,
+    spoil: ({ estate, ns }) =>
+      refuse(estate, ns, {
+        group: 'apps',
+        resource: 'deployments',
+        operation: 'UPDATE',
+        match: `'${KUBERNETES_GROUPS.sync}' in request.userInfo.groups`,
+        probe: (api) =>
+          api.send('PATCH', `${estate.pathOf(web(ns))}?dryRun=All`, {
+            headers: { 'impersonate-user': 'somebody', 'impersonate-group': KUBERNETES_GROUPS.sync },
+            contentType: MERGE,
+            body: { metadata: { annotations: { 'rekey.dev/probe': 'x' } } },
+          }),
+      }),
+    mend: ({ estate, ns }) => allow(estate, ns),
+  },
+  'that it is paused': {
+    cause: 'stopped',
+    told: 'Secret Not Converged',
+    why: /it is paused/,
+    spoil: ({ estate, ns }) => estate.patch(web(ns), MERGE, { spec: { paused: true } }),
+    mend: ({ estate, ns }) => estate.patch(web(ns), MERGE, { spec: { paused: false } }),
+  },
+  'a budget that allows no eviction': {
+    cause: 'budget',
+    told: 'Secret Not Converged',
+    why: /a PodDisruptionBudget does not allow to evict pod web-\d now/,
+    workload: {
+      kind: 'StatefulSet',
+      annotations: { 'rekey.dev/on-delete': 'evict' },
+      spec: { updateStrategy: { type: 'OnDelete' } },
+    },
+    spoil: async ({ estate, ns }) => {
+      await estate.create(budget(ns));
+      await estate.api.until(estate.pathOf(budget(ns)), ({ status }) => status?.currentHealthy === 2);
+    },
+    mend: ({ estate, ns }) => estate.delete(budget(ns)),
+  },
+};
+
+onRealKubernetes('what halts a roll on a real control plane', () =>
+  describe('92: on a real control plane, a roll is halted, with the old pods serving, and goes on by itself after', () => {
+    let estate: Estate;
+    let nodes: Nodes;
+    const outcomes = new Map<string, ReturnType<typeof roll>>();
+    const behaviours = new Map<string, PodBehaviour['kind']>();
+
+    // All at once: each waits for its controllers most of the time.
+    beforeAll(async () => {
+      estate = await startEstate();
+      nodes = await estate.join();
+      nodes.nodes.behave(({ metadata: { namespace = '', annotations = {} } }) => {
+        const isNew = Object.keys(annotations).some((name) => name.startsWith('rekey.dev/'));
+        return isNew ? ({ kind: behaviours.get(namespace) ?? 'normal' } as PodBehaviour) : undefined;
+      });
+      for (const [n, [name, halt]] of Object.entries(HALTS).entries()) outcomes.set(name, roll(`halt-${n}`, halt));
+      await Promise.allSettled(outcomes.values());
+    });
+    afterAll(() => estate?.close());
+
+    async function roll(ns: string, { told, workload: options = {}, objects, spoil, mend }: Halt) {
+      const secret = estate.account.create(`${ns}/secret`);
+      const passes = new Passes([estate.cluster], secret);
+      const { kind = 'Deployment', container, ...rest } = options;
+      await estate.create(
+        namespaced(ns),
+        secretProviderClass(ns, 'csi', secret.name),
+        ...(objects?.(ns) ?? []),
+        workload(kind, ns, 'web', mounting('csi', container), rest),
+      );
+      await estate.settled(ns);
+      const site: Site = { estate, ns, secret, newPods: (behaviour) => void behaviours.set(ns, behaviour) };
+      const old = (await readyPods(ns)).map(({ metadata }) => metadata.name);
+
+      await spoil(site);
+      secret.move();
+      await passes.begin();
+      // Whatever its controllers do about it, they have done.
+      for (let n = 0; n < 3; n += 1) await passes.next();
+      if (told === 'Secret Not Converged') passes.later(30 * 60_000);
+      const { detail } = await passes.hears(told);
+      const serving = (await readyPods(ns)).map(({ metadata }) => metadata.name);
+
+      await mend(site);
+      // Given up, it is looked at again by the sweep, or with the next event.
+      if (told === 'Secret Not Converged') await passes.begin();
+      const { consumers } = await passes.converge();
+      const { annotation } = markerOf(secret, secret.current);
+      const versions = new Set(
+        (await readyPods(ns)).map(({ metadata }) => metadata.annotations?.[annotation] as string | undefined),
+      );
+      const halted = 'failed' in detail ? detail.failed : detail.unproved;
+      const made = new Set(estate.started.flatMap(({ pod }) => (pod.namespace === ns ? pod.uid : [])));
+      return { old, serving, halted, consumers, versions, version: secret.current, made, passes };
+    }
+
+    async function readyPods(ns: string) {
+      const { body } = await estate.api.get(`/api/v1/namespaces/${ns}/pods`);
+      return (body.items as readonly Pod[]).filter(({ metadata, status }) => {
+        const ready = status.conditions?.find(({ type }) => type === 'Ready');
+        return ready?.status === 'True' && metadata.deletionTimestamp === undefined;
+      });
+    }
+
+    test.each(Object.entries(HALTS))('%s', async (name, { cause, told, why }) => {
+      const outcome = await outcomes.get(name);
+      if (outcome === undefined) throw new Error('it was not rolled');
+      const { old, serving, halted, consumers, versions, version, made, passes } = outcome;
+
+      expect(halted).toEqual([expect.objectContaining({ name: 'web', cause, why: expect.stringMatching(why) })]);
+      expect(passes.of(told)).toHaveLength(1);
+      expect(serving).toEqual(expect.arrayContaining(old));
+      expect(old).toHaveLength(2);
+      expect(consumers).toEqual([
+        expect.objectContaining({ name: 'web', pods: [expect.anything(), expect.anything()] }),
+      ]);
+      expect([...versions]).toEqual([version]);
+      // The two of before, and one for each of them.
+      expect(made.size).toBe(4);
+    });
+  }),
+);
+
+interface Pod {
+  readonly metadata: {
+    readonly name: string;
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly deletionTimestamp?: string;
+  };
+  readonly status: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+}
+
+interface Refused {
+  readonly group: string;
+  readonly resource: string;
+  readonly operation: string;
+  /** A CEL expression: when it is refused. */
+  readonly match: string;
+  /** A request that is refused once the policy is in force: the API server learns of it a moment after it was stored. */
+  readonly probe: (api: KubernetesClient) => Promise<Answer>;
+}
+
+/** A policy of the cluster's owner, which refuses something in the namespace. */
+async function refuse({ create, api }: Estate, ns: string, refused: Refused): Promise<void> {
+  const { group, resource, operation, match, probe } = refused;
+  const namespaceSelector = { matchLabels: { 'kubernetes.io/metadata.name': ns } };
+  const rules = [{ apiGroups: [group], apiVersions: ['*'], operations: [operation], resources: [resource] }];
+  await create(
+    {
+      ...policyOf(ns),
+      spec: {
+        matchConstraints: { resourceRules: rules, namespaceSelector },
+        matchConditions: [{ name: 'asked-for', expression: match }],
+        validations: [{ expression: 'false', message: 'not here' }],
+      },
+    },
+    { ...bindingOf(ns), spec: { policyName: ns, validationActions: ['Deny'] } },
+  );
+  await eventually('the policy is in force', async () => (await probe(api)).code === 422);
+}
+
+async function allow(estate: Estate, ns: string): Promise<void> {
+  await estate.delete(bindingOf(ns));
+  await estate.delete(policyOf(ns));
+}
+
+const policyOf = (name: string): ObjectInput => ({
+  apiVersion: 'admissionregistration.k8s.io/v1',
+  kind: 'ValidatingAdmissionPolicy',
+  metadata: { name },
+});
+const bindingOf = (name: string): ObjectInput => ({ ...policyOf(name), kind: 'ValidatingAdmissionPolicyBinding' });
