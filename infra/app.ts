@@ -1,10 +1,10 @@
-import { App } from 'aws-cdk-lib';
 import { clusterStacks } from './cluster-stack.ts';
+import { createApp } from './create-app.ts';
 import { environmentNamed } from './environment.ts';
 import { reviewed } from './nag.ts';
 import { RekeyStack } from './rekey-stack.ts';
 
-const app = new App();
+const app = createApp();
 const environment = await environmentNamed(app.node.tryGetContext('env'));
 
 const home = new RekeyStack(app, environment);

@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { App } from 'aws-cdk-lib';
 import { zipSync } from 'fflate';
+import { createApp } from './create-app.ts';
 import { ROOT } from './dist.ts';
 import { PackagedStack, type Shape } from './packaged-stack.ts';
 import { type EngineName, ROTATION } from './wiring.ts';
@@ -28,7 +28,7 @@ export function writePackage(shape: Shape, to: string): readonly string[] {
   rmSync(join(to, folder), { recursive: true, force: true });
   const assembly = mkdtempSync(join(tmpdir(), 'rekey-package-'));
   try {
-    const app = new App({ outdir: assembly, analyticsReporting: false });
+    const app = createApp({ outdir: assembly, analyticsReporting: false });
     new PackagedStack(app, shape, folder);
     const [stack] = app.synth().stacks;
     if (stack === undefined) throw new Error('there is no stack to package');

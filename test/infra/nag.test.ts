@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { App } from 'aws-cdk-lib';
 import { CfnQueue } from 'aws-cdk-lib/aws-sqs';
 import { clusterStacks } from '../../infra/cluster-stack.ts';
+import { createApp } from '../../infra/create-app.ts';
 import { environmentNamed, environmentNames } from '../../infra/environment.ts';
 import { reviewed } from '../../infra/nag.ts';
 import { RekeyStack } from '../../infra/rekey-stack.ts';
@@ -19,7 +19,7 @@ interface PluginReport {
 }
 
 async function appOf(name: string) {
-  const app = new App();
+  const app = createApp();
   const environment = await environmentNamed(name);
   const stack = new RekeyStack(app, environment);
   clusterStacks(app, environment);
@@ -76,7 +76,7 @@ describe.each(environmentNames())('cdk-nag on %s', (name) => {
       .map(({ ruleName }) => /Resource::(.*)\]/.exec(ruleName)?.[1]?.replace(/[a-z-]+-\d:\d{12}/, 'here'));
 
     expect([...new Set(wildcards)].sort()).toEqual(
-      ['*', 'arn:<AWS::Partition>:secretsmanager:here:secret:*'].slice(0, new Set(wildcards).size),
+      ['*', 'arn:aws:secretsmanager:here:secret:*'].slice(0, new Set(wildcards).size),
     );
   });
 });

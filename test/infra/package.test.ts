@@ -43,6 +43,7 @@ const functionsOf = ({ Resources }: Template) =>
 
 const KEY = 'arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab';
 const PARAMETERS = {
+  'AWS::Partition': 'aws',
   'AWS::AccountId': '111122223333',
   'AWS::Region': 'eu-west-1',
   Name: 'example',

@@ -1,8 +1,8 @@
 // Removes the cloud assemblies that a test left in the temporary folder.
 import 'aws-cdk-lib/testhelpers/jest-autoclean';
 import { describe, expect, test } from '@jest/globals';
-import { App } from 'aws-cdk-lib';
 import { clusterStacks } from '../../infra/cluster-stack.ts';
+import { createApp } from '../../infra/create-app.ts';
 import { environmentNamed, environmentNames } from '../../infra/environment.ts';
 import { RekeyStack } from '../../infra/rekey-stack.ts';
 import { PROMISES, type Template } from './promises.ts';
@@ -11,7 +11,7 @@ import { PROMISES, type Template } from './promises.ts';
 const templates = new Map<string, Template>();
 for (const name of environmentNames()) {
   const environment = await environmentNamed(name);
-  const app = new App();
+  const app = createApp();
   new RekeyStack(app, environment);
   clusterStacks(app, environment);
   for (const { stackName, template } of app.synth().stacks) templates.set(stackName, template);

@@ -1,9 +1,9 @@
 // Removes the cloud assemblies that a test left in the temporary folder.
 import 'aws-cdk-lib/testhelpers/jest-autoclean';
-import { App } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 import type { Environment } from '../../infra/config.ts';
 import { checked } from '../../infra/config-check.ts';
+import { createApp } from '../../infra/create-app.ts';
 import { RekeyStack } from '../../infra/rekey-stack.ts';
 
 /** One of each: a secret with an administrator and a key, a cluster with a private API, a VPC. */
@@ -38,7 +38,7 @@ export const example = {
 
 /** The CloudFormation of that environment, with what a test wants different. */
 export function synthesised(difference: Partial<Environment> = {}) {
-  const template = Template.fromStack(new RekeyStack(new App(), checked({ ...example, ...difference })));
+  const template = Template.fromStack(new RekeyStack(createApp(), checked({ ...example, ...difference })));
 
   const resources = (type: string): readonly Resource[] =>
     Object.entries(template.findResources(type)).map(([logicalId, { Properties, DependsOn }]) => ({

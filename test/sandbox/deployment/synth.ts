@@ -2,9 +2,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { App } from 'aws-cdk-lib';
 import { clusterStacks } from '../../../infra/cluster-stack.ts';
 import { checked } from '../../../infra/config-check.ts';
+import { createApp } from '../../../infra/create-app.ts';
 import { RekeyStack } from '../../../infra/rekey-stack.ts';
 import { ROOT, type Synthesised } from './synthesise.ts';
 
@@ -15,7 +15,7 @@ import { ROOT, type Synthesised } from './synthesise.ts';
 const outdir = mkdtempSync(join(tmpdir(), 'rekey-synth-'));
 try {
   // The bundles stay where they were built.
-  const app = new App({ outdir, context: { 'aws:cdk:disable-asset-staging': true } });
+  const app = createApp({ outdir, context: { 'aws:cdk:disable-asset-staging': true } });
   const environment = checked(JSON.parse(await text(process.stdin)));
   new RekeyStack(app, environment);
   clusterStacks(app, environment);

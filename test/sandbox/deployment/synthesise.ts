@@ -22,7 +22,7 @@ const CACHE = join(ROOT, '.cache', 'synthesised');
 /** Beyond that, the oldest go. */
 const KEPT = 40;
 /** All that a template depends on, beside the configuration and the bundles, of which it has only the keys. */
-const SOURCES = ['infra/**/*.ts', 'shared/**/*.ts', 'test/sandbox/deployment/*.ts', 'package-lock.json'];
+const SOURCES = ['cdk.json', 'infra/**/*.ts', 'shared/**/*.ts', 'test/sandbox/deployment/*.ts', 'package-lock.json'];
 
 /** What `cdk synth` writes. */
 export interface Synthesised {
