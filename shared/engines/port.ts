@@ -66,9 +66,12 @@ export interface ServerFacts {
   /** Of the certificate that the server showed; undefined on a plaintext connection. */
   readonly certificate: { readonly issuer: string; readonly validUntilMs: number } | undefined;
   readonly readOnly: boolean;
-  /** Of the users asked about, as far as the observer may see them; the observer's own is left out. */
-  readonly sessions: readonly (OpenSession & { readonly user: string })[];
-  /** What the server asks of a password, one sentence each; empty where nothing is known. */
+  /**
+   * Of the users asked about, as far as the observer may see them; the observer's own is left out. Where the observer may
+   * see none at all: the statement that would let it.
+   */
+  readonly sessions: readonly (OpenSession & { readonly user: string })[] | { readonly needs: string };
+  /** What the server asks of a password, or that it asks nothing, one sentence each; empty where nothing is known. */
   readonly passwordPolicy: readonly string[];
 }
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
+import type { OpenSession } from '../operations/events.ts';
 import type { Credentials, DatabaseEngine, DualPasswordEngine, Login, RefusalReason, ServerFacts } from './port.ts';
 import { type Command, type Connection, fieldsIn, type Reply, withConnection } from './redis-connection.ts';
 import { refusalAsRekeyError, ServerRefusal } from './redis-errors.ts';
@@ -67,12 +68,11 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
           version: `${PRODUCTS[product] ?? product} ${version}`,
           certificate,
           readOnly: isReplica(greeting),
-          sessions: sessionsIn(clients, connectionId, clock.now()).filter(({ user }) => users.includes(user)),
-          passwordPolicy: keepsUsersInNoFile(info, aclFile)
-            ? [
-                'the server has no file to keep its users in: a restart brings back the passwords that it was started with',
-              ]
-            : [],
+          sessions:
+            clients instanceof ServerRefusal
+              ? { needs: `ACL SETUSER ${observer.username} +client|list` }
+              : sessionsIn(clients, connectionId, clock.now()).filter(({ user }) => users.includes(user)),
+          passwordPolicy: [...policyIn(keepsUsersInNoFile(info, aclFile))],
         };
       });
     },
@@ -198,13 +198,19 @@ function selecting({ database }: Credentials): readonly Command[] {
   return Number(database) === 0 ? [] : [['SELECT', database]];
 }
 
+function* policyIn(withoutFile: boolean): Iterable<string> {
+  yield 'Redis and Valkey have no rules for passwords: any is taken, one that was used before too';
+  if (withoutFile)
+    yield 'the server has no file to keep its users in: a restart brings back the passwords that it was started with';
+}
+
 /** False also where the server does not say. */
 function keepsUsersInNoFile(info: Reply, aclFile: Reply): boolean {
   return /^config_file:\r?$/m.test(String(info)) && fieldsIn(aclFile).get('aclfile') === '';
 }
 
 /** Lines of `name=value`; Redis has no blank in either. */
-function sessionsIn(clients: Reply, observerId: number, nowMs: number): ServerFacts['sessions'] {
+function sessionsIn(clients: Reply, observerId: number, nowMs: number): readonly (OpenSession & { user: string })[] {
   if (typeof clients !== 'string') return [];
   const lines = clients.split('\n').filter((line) => line !== '');
   return lines.flatMap((line) => {

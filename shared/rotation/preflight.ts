@@ -8,8 +8,8 @@ import type { Database, Rotation, Strategy, StrategyName, Surroundings } from '.
 import { strategyFor } from './strategy-choice.ts';
 
 export interface Check {
-  readonly what: 'secret' | 'tags' | 'server' | 'certificate' | 'strategy' | 'rights' | 'pending';
-  /** `unknown`: a check before it failed, so that this one could not be made. */
+  readonly what: 'secret' | 'tags' | 'server' | 'certificate' | 'sessions' | 'strategy' | 'rights' | 'pending';
+  /** `unknown`: this could not be looked at, as a check before it failed or the user may not. */
   readonly verdict: 'passed' | 'warning' | 'failed' | 'unknown';
   /** One sentence. */
   readonly message: string;
@@ -33,8 +33,8 @@ export interface PreflightReport {
     readonly certificate?: { readonly issuer: string; readonly daysLeft: number };
     readonly passwordPolicy: readonly string[];
   };
-  /** Who is connected now, as far as the user of the secret may see it. */
-  readonly sessions: readonly (OpenSession & { readonly user: string })[];
+  /** Who is connected now, as far as the user of the secret may see it; undefined where that is not known. */
+  readonly sessions: readonly (OpenSession & { readonly user: string })[] | undefined;
   /** What a rotation would make equal between its two users first. */
   readonly wouldReconcile: readonly string[];
 }
@@ -83,13 +83,14 @@ export async function preflightOf(rotation: Rotation): Promise<PreflightReport> 
   const { certificate, readOnly, sessions, version, passwordPolicy } = server.found;
   const daysLeft = certificate && Math.floor((certificate.validUntilMs - clock.now()) / DAY_MS);
   checks.push(certificateCheck(daysLeft));
+  if ('needs' in sessions) checks.push(sessionsUnseen(current.username, sessions.needs));
   const facts = {
     server: {
       version,
       passwordPolicy,
       ...(certificate && { certificate: { issuer: certificate.issuer, daysLeft: daysLeft ?? 0 } }),
     },
-    sessions,
+    sessions: 'needs' in sessions ? undefined : sessions,
   };
 
   // Known to log in by now: so `auto` may ask what this login's rights allow.
@@ -129,7 +130,7 @@ function reportOf(
   facts: Partial<PreflightReport> = {},
 ): PreflightReport {
   return {
-    sessions: [],
+    sessions: undefined,
     wouldReconcile: [],
     ...facts,
     secretArn,
@@ -202,6 +203,13 @@ function certificateCheck(daysLeft: number | undefined): Check {
     action: 'Renew it: connections fail from the day it ends.',
   };
 }
+
+const sessionsUnseen = (username: string, statement: string): Check => ({
+  what: 'sessions',
+  verdict: 'unknown',
+  message: `Who is connected is not known: "${username}" may not ask.`,
+  action: `A rotation does not need it. To see it here, run: ${statement}`,
+});
 
 /** The user of the secret, and the one that the next rotation would bring into use. */
 async function usersOf(rotation: Rotation, strategy: Strategy | undefined): Promise<readonly string[]> {

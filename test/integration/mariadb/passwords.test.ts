@@ -211,6 +211,26 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('a password on MariaDB 
       },
     );
 
+    test('is told before, rule by rule', async () => {
+      const user = await bench.newUser();
+      const policy = async () => (await bench.engine.inspect(bench.as(user, 'one'), [], soon())).passwordPolicy;
+      expect(await policy()).toEqual(['no plugin judges passwords: any is taken']);
+      await bench.run("INSTALL SONAME 'simple_password_check'", "INSTALL SONAME 'password_reuse_check'");
+      try {
+        expect(await policy()).toEqual([
+          expect.stringMatching(/^password_reuse_check refuses/),
+          expect.stringMatching(/^simple_password_check counts/),
+          'simple_password_check_digits is 1',
+          'simple_password_check_letters_same_case is 1',
+          'simple_password_check_minimal_length is 8',
+          'simple_password_check_other_characters is 1',
+          'strict_password_validation is ON',
+        ]);
+      } finally {
+        await bench.run("UNINSTALL SONAME 'simple_password_check'", "UNINSTALL SONAME 'password_reuse_check'");
+      }
+    });
+
     test('is one of the earlier ones, and not the one in use already: each change may be repeated', async () => {
       const pair = await bench.newPair();
       await bench.run("INSTALL SONAME 'password_reuse_check'");

@@ -110,6 +110,12 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
       });
     });
 
+    test('meets no rule of the server, and a preflight says so', async () => {
+      const { passwordPolicy } = await bench.engine.inspect(bench.admin, [], soon());
+
+      expect(passwordPolicy).toEqual([expect.stringMatching(/^Redis and Valkey have no rules for passwords/)]);
+    });
+
     test('of a user that is not there is refused, and no user is made', async () => {
       await expect(bench.setPassword('nobody', 'two')).rejects.toMatchObject({ code: 'USERNAME_INVALID' });
 

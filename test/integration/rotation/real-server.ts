@@ -48,6 +48,8 @@ export interface RealServer {
   refusals(): Promise<readonly string[]>;
   /** Undefined when there is no such user. */
   user(name: string): Promise<UserState | undefined>;
+  /** Where that takes a right of its own: the user may see who is connected from now on. */
+  letSeeSessions?(name: string): Promise<unknown>;
   /** A session, to be ended by the caller. */
   open(account: Account): Promise<() => Promise<unknown>>;
   log(): string;
@@ -289,6 +291,7 @@ export async function startRealRedis(id: RedisServerId): Promise<RedisServer & R
     async dropUsers(name) {
       await (await superuser()).sendCommand(['ACL', 'DELUSER', name]);
     },
+    letSeeSessions: (name) => server.run('ACL', 'SETUSER', name, '+client|list'),
     give: ({ username, password }) => server.run('ACL', 'SETUSER', username, 'resetpass', `>${password}`),
     async refusals() {
       const entries = (await server.run('ACL', 'LOG', '1000')) as { reason: string; username: string; count: number }[];
