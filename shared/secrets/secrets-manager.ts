@@ -198,14 +198,17 @@ async function translated<T>(operation: string, secretId: string, call: () => Pr
 }
 
 const KEY = new Set(['DecryptionFailure', 'EncryptionFailure']);
+/** KMS by name, its action or the ARN of a key: not a secret that is called after it. */
+const OF_KMS = /\bKMS\b|\bkms:/;
 
 function translate(error: unknown, call: string): RekeyError {
   const { name, kind, said: failure } = awsFailure(error);
   const text = textField(error, 'message');
   const said = `${call}: ${failure}`;
 
+  const refused = kind === 'denied' || kind === 'rejected';
+  if (KEY.has(name) || (refused && OF_KMS.test(text))) return new RekeyError('KEY_UNUSABLE', said);
   if (name === 'ResourceNotFoundException') return new RekeyError('SECRET_NOT_FOUND', said);
-  if (KEY.has(name) || (kind === 'denied' && /\bkms\b/i.test(text))) return new RekeyError('KEY_UNUSABLE', said);
   if (kind === 'denied') return new RekeyError('ACCESS_DENIED', said);
   if (/marked (for deletion|deleted)|scheduled for deletion/i.test(text)) return new RekeyError('SECRET_DELETED', said);
   if (kind === 'unavailable') return new RekeyError('SECRETS_MANAGER_UNAVAILABLE', said);

@@ -70,28 +70,36 @@ const refuse = (code: string, message: string, status = 400): Fault => ({
   error: new AwsError(code, message, status),
 });
 
+const KEY = 'arn:aws:kms:eu-central-1:123456789012:key/0f3c1d6e-8a51-4f0e-9d55-3b1f6f0a2c77';
+const MAY_NOT_DECRYPT = 'User … is not authorized to perform: kms:Decrypt on this resource';
+const KEY_TO_BE_DELETED = `${KEY} is pending deletion.`;
+const KEY_ELSEWHERE = `Secrets Manager can't find the specified KMS key ${KEY}.`;
 const DELETED = 'You can’t perform this operation on the secret because it was marked for deletion.';
 
 describe.each(OPERATIONS)('%s', (operation) => {
   test.each<[string, Fault, string, boolean]>([
-    ['throttled', refuse('ThrottlingException', 'Rate exceeded'), 'SECRETS_MANAGER_UNAVAILABLE', true],
-    ['failed inside', refuse('InternalServiceError', 'An error', 500), 'SECRETS_MANAGER_UNAVAILABLE', true],
-    ['unavailable', refuse('ServiceUnavailable', 'Later', 503), 'SECRETS_MANAGER_UNAVAILABLE', true],
-    ['cut off', { kind: 'cut' }, 'SECRETS_MANAGER_UNAVAILABLE', true],
-    ['answered too late', { kind: 'slow', milliseconds: 1_500 }, 'SECRETS_MANAGER_UNAVAILABLE', true],
+    ['42: throttled', refuse('ThrottlingException', 'Rate exceeded'), 'SECRETS_MANAGER_UNAVAILABLE', true],
+    ['43: failed inside', refuse('InternalServiceError', 'An error', 500), 'SECRETS_MANAGER_UNAVAILABLE', true],
+    ['43: unavailable', refuse('ServiceUnavailable', 'Later', 503), 'SECRETS_MANAGER_UNAVAILABLE', true],
+    ['43: cut off', { kind: 'cut' }, 'SECRETS_MANAGER_UNAVAILABLE', true],
+    ['43: answered too late', { kind: 'slow', milliseconds: 1_500 }, 'SECRETS_MANAGER_UNAVAILABLE', true],
     [
       'without the secret',
       refuse('ResourceNotFoundException', "Secrets Manager can't find the specified secret."),
       'SECRET_NOT_FOUND',
       false,
     ],
-    ['denied', refuse('AccessDeniedException', 'User … is not authorized to perform …'), 'ACCESS_DENIED', false],
-    ['denied by the key', refuse('AccessDeniedException', 'Access to KMS is not allowed'), 'KEY_UNUSABLE', false],
-    ['with a disabled key', refuse('DecryptionFailure', 'cannot decrypt'), 'KEY_UNUSABLE', false],
-    ['with expired credentials', refuse('ExpiredTokenException', 'expired'), 'ACCESS_DENIED', false],
-    ['with a wrong clock', refuse('InvalidSignatureException', 'Signature expired', 403), 'ACCESS_DENIED', false],
-    ['for a deleted secret', refuse('InvalidRequestException', DELETED), 'SECRET_DELETED', false],
-    ['at its limit', refuse('LimitExceededException', 'too many'), 'SECRETS_MANAGER_REJECTED', false],
+    ['44: denied', refuse('AccessDeniedException', 'User … is not authorized to perform …'), 'ACCESS_DENIED', false],
+    ['45: denied by the key', refuse('AccessDeniedException', 'Access to KMS is not allowed'), 'KEY_UNUSABLE', false],
+    ['45: denied the use of the key', refuse('AccessDeniedException', MAY_NOT_DECRYPT), 'KEY_UNUSABLE', false],
+    ['45: with a disabled key', refuse('DecryptionFailure', 'cannot decrypt'), 'KEY_UNUSABLE', false],
+    ['45: with a key that cannot encrypt', refuse('EncryptionFailure', 'cannot encrypt'), 'KEY_UNUSABLE', false],
+    ['45: with a key to be deleted', refuse('InvalidRequestException', KEY_TO_BE_DELETED), 'KEY_UNUSABLE', false],
+    ['45: with a key of another Region', refuse('ResourceNotFoundException', KEY_ELSEWHERE), 'KEY_UNUSABLE', false],
+    ['56: with expired credentials', refuse('ExpiredTokenException', 'expired'), 'ACCESS_DENIED', false],
+    ['55: with a wrong clock', refuse('InvalidSignatureException', 'Signature expired', 403), 'ACCESS_DENIED', false],
+    ['46: for a deleted secret', refuse('InvalidRequestException', DELETED), 'SECRET_DELETED', false],
+    ['48: at its limit of versions', refuse('LimitExceededException', 'too many'), 'SECRETS_MANAGER_REJECTED', false],
     ['with an error that is new', refuse('BrandNewException', 'new'), 'SECRETS_MANAGER_REJECTED', false],
   ])('%s', async (_, fault, code, retryable) => {
     const error = await answering(fault, calls()[operation] ?? (async () => undefined));
@@ -125,7 +133,7 @@ describe('answers that are no failure', () => {
     },
   );
 
-  test('binary data is refused as a value that is not JSON', async () => {
+  test('21: binary data is refused as a value that is not JSON', async () => {
     const binary = { send: async () => ({ SecretBinary: new Uint8Array([1]), $metadata: {} }) };
     const store = createSecretsManagerStore(binary as unknown as SecretsManagerClient);
     await expect(store.read(ARN, VERSION)).rejects.toMatchObject({ code: 'SECRET_VALUE_INVALID' });

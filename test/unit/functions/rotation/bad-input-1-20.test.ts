@@ -28,31 +28,31 @@ function refusal(event: unknown): RekeyError {
 
 describe('bad input 1 to 20: events that are not one of Secrets Manager', () => {
   test.each<[string, unknown, string]>([
-    ['1 an empty object', {}, 'Step'],
-    ['2 null', null, 'not an object'],
-    ['2 undefined', undefined, 'not an object'],
-    ['2 an array', [good], 'not an object'],
-    ['2 a text', JSON.stringify(good), 'not an object'],
-    ['3 no Step', { ...good, Step: undefined }, 'Step'],
-    ['4 Step in other letters', { ...good, Step: 'finishsecret' }, 'Step'],
-    ['4 Step as one table of the AWS guide writes it', { ...good, Step: 'create_secret' }, 'Step'],
-    ['5 Step "__proto__"', { ...good, Step: '__proto__' }, 'Step'],
-    ['5 Step inherited, not sent', Object.create(good), 'Step'],
-    ['6 a step of the future', { ...good, Step: 'retireSecret' }, 'Step'],
-    ['7 SecretId a name', { ...good, SecretId: 'app/db' }, 'SecretId'],
-    ['7 SecretId a partial ARN', { ...good, SecretId: 'arn:aws:secretsmanager:eu-central-1' }, 'SecretId'],
-    ['7 SecretId without its suffix', { ...good, SecretId: ARN.slice(0, -7) }, 'SecretId'],
-    ['7 SecretId of a replica', { ...good, SecretId: ARN.replace('eu-central-1', 'eu-west-1') }, 'Region'],
-    ['8 SecretId of another account', { ...good, SecretId: ARN.replace('123456789012', '210987654321') }, 'account'],
-    ['9 no token', { ...good, ClientRequestToken: undefined }, 'ClientRequestToken'],
-    ['9 a token of 31 characters', { ...good, ClientRequestToken: 'x'.repeat(31) }, 'ClientRequestToken'],
-    ['9 a token of 65 characters', { ...good, ClientRequestToken: 'x'.repeat(65) }, 'ClientRequestToken'],
-    ['9 a token with a newline', { ...good, ClientRequestToken: `${TOKEN}\n` }, 'ClientRequestToken'],
-    ['9 a token that is a number', { ...good, ClientRequestToken: 1e35 }, 'ClientRequestToken'],
-    ['13 a RotationToken that cannot be one', { ...good, RotationToken: 'hunter2-too-short' }, 'RotationToken'],
-    ['13 a RotationToken that is an object', { ...good, RotationToken: { token: 'hunter2' } }, 'RotationToken'],
-    ['18 an event of 256 KB', { ...good, SecretId: ARN + 'x'.repeat(256 * 1024) }, 'SecretId'],
-    ['19 an event that a person made up', { action: 'rotate', secret: 'app/db' }, 'Step'],
+    ['1: an empty object', {}, 'Step'],
+    ['2: null', null, 'not an object'],
+    ['2: undefined', undefined, 'not an object'],
+    ['2: an array', [good], 'not an object'],
+    ['2: a text', JSON.stringify(good), 'not an object'],
+    ['3: no Step', { ...good, Step: undefined }, 'Step'],
+    ['4: Step in other letters', { ...good, Step: 'finishsecret' }, 'Step'],
+    ['4: Step as one table of the AWS guide writes it', { ...good, Step: 'create_secret' }, 'Step'],
+    ['5: Step "__proto__"', { ...good, Step: '__proto__' }, 'Step'],
+    ['5: Step inherited, not sent', Object.create(good), 'Step'],
+    ['6: a step of the future', { ...good, Step: 'retireSecret' }, 'Step'],
+    ['7: SecretId a name', { ...good, SecretId: 'app/db' }, 'SecretId'],
+    ['7: SecretId a partial ARN', { ...good, SecretId: 'arn:aws:secretsmanager:eu-central-1' }, 'SecretId'],
+    ['7: SecretId without its suffix', { ...good, SecretId: ARN.slice(0, -7) }, 'SecretId'],
+    ['7: SecretId of a replica', { ...good, SecretId: ARN.replace('eu-central-1', 'eu-west-1') }, 'Region'],
+    ['8: SecretId of another account', { ...good, SecretId: ARN.replace('123456789012', '210987654321') }, 'account'],
+    ['9: no token', { ...good, ClientRequestToken: undefined }, 'ClientRequestToken'],
+    ['9: a token of 31 characters', { ...good, ClientRequestToken: 'x'.repeat(31) }, 'ClientRequestToken'],
+    ['9: a token of 65 characters', { ...good, ClientRequestToken: 'x'.repeat(65) }, 'ClientRequestToken'],
+    ['9: a token with a newline', { ...good, ClientRequestToken: `${TOKEN}\n` }, 'ClientRequestToken'],
+    ['9: a token that is a number', { ...good, ClientRequestToken: 1e35 }, 'ClientRequestToken'],
+    ['13: a RotationToken that cannot be one', { ...good, RotationToken: 'hunter2-too-short' }, 'RotationToken'],
+    ['13: a RotationToken that is an object', { ...good, RotationToken: { token: 'hunter2' } }, 'RotationToken'],
+    ['18: an event of 256 KB', { ...good, SecretId: ARN + 'x'.repeat(256 * 1024) }, 'SecretId'],
+    ['19: an event that a person made up', { action: 'rotate', secret: 'app/db' }, 'Step'],
   ])('%s is refused by key', (_, event, says) => {
     const error = refusal(event);
     expect(error).toMatchObject({ code: 'EVENT_INVALID', retryable: false });
@@ -61,7 +61,7 @@ describe('bad input 1 to 20: events that are not one of Secrets Manager', () => 
     expect(error.message.length).toBeLessThan(300);
   });
 
-  test('13 keys that are not known are ignored', () => {
+  test('13: keys that are not known are ignored', () => {
     const event = { ...good, Padding: 'x'.repeat(256 * 1024), RotationToken: undefined };
     expect(parseRotationEvent(event, FUNCTION_ARN)).toEqual({
       kind: 'step',
@@ -69,7 +69,7 @@ describe('bad input 1 to 20: events that are not one of Secrets Manager', () => 
     });
   });
 
-  test('13 a RotationToken is taken along and cannot be printed', () => {
+  test('13: a RotationToken is taken along and cannot be printed', () => {
     const token = 'a0b1c2d3-'.repeat(5);
     const event = parseRotationEvent({ ...good, RotationToken: token }, FUNCTION_ARN);
     expect(event.kind === 'step' && event.request.rotationToken?.expose()).toBe(token);
@@ -95,21 +95,21 @@ describe('bad input 1 to 20: events that come at the wrong time', () => {
     return { rig, arn, token: rig.secrets.beginRotation(arn) };
   };
 
-  test.each(STEPS)('7 %s for an ARN that Secrets Manager answers with another one is refused', async (step) => {
+  test.each(STEPS)('7: %s for an ARN that Secrets Manager answers with another one is refused', async (step) => {
     const { rig, arn, token } = begun();
     const { describe } = rig.deps.store;
     const store = { ...rig.deps.store, describe: async (id: string) => ({ ...(await describe(id)), arn: `${id}x` }) };
     await expect(rig.run(step, arn, token, { store })).rejects.toMatchObject({ code: 'EVENT_INVALID' });
   });
 
-  test.each(STEPS)('10 %s for a token that is no version changes nothing', async (step) => {
+  test.each(STEPS)('10: %s for a token that is no version changes nothing', async (step) => {
     const { rig, arn } = begun();
     const before = snapshotOf(rig.secrets, arn);
     await expect(rig.run(step, arn, newToken())).rejects.toMatchObject({ code: 'VERSION_NOT_PENDING' });
     expect(snapshotOf(rig.secrets, arn)).toEqual(before);
   });
 
-  test.each(STEPS)('11, 17 %s for a version that is current already succeeds and changes nothing', async (step) => {
+  test.each(STEPS)('11, 17: %s for a version that is current already succeeds and changes nothing', async (step) => {
     const { rig, arn, token } = begun();
     await rig.run('createSecret', arn, token);
     const { stages } = await rig.secrets.store.describe(arn);
@@ -120,7 +120,7 @@ describe('bad input 1 to 20: events that come at the wrong time', () => {
     expect(rig.events).toEqual([]);
   });
 
-  test.each(STEPS)('12 %s for a version that lost AWSPENDING changes nothing', async (step) => {
+  test.each(STEPS)('12: %s for a version that lost AWSPENDING changes nothing', async (step) => {
     const { rig, arn, token } = begun();
     await rig.run('createSecret', arn, token);
     await rig.secrets.store.withdrawLabel(arn, 'AWSPENDING', token);
@@ -129,21 +129,21 @@ describe('bad input 1 to 20: events that come at the wrong time', () => {
     expect(snapshotOf(rig.secrets, arn)).toEqual(before);
   });
 
-  test.each(['setSecret', 'finishSecret'] as const)('14 %s before createSecret changes nothing', async (step) => {
+  test.each(['setSecret', 'finishSecret'] as const)('14: %s before createSecret changes nothing', async (step) => {
     const { rig, arn, token } = begun();
     const before = snapshotOf(rig.secrets, arn);
     await expect(rig.run(step, arn, token)).rejects.toMatchObject({ code: 'STEP_OUT_OF_ORDER', retryable: true });
     expect(snapshotOf(rig.secrets, arn)).toEqual(before);
   });
 
-  test('15 createSecret several times at once stores one value', async () => {
+  test('15: createSecret several times at once stores one value', async () => {
     const { rig, arn, token } = begun();
     const outcomes = await Promise.all(Array.from({ length: 5 }, () => rig.run('createSecret', arn, token)));
     expect(outcomes.map(({ kind }) => kind).sort()).toEqual([...Array(4).fill('alreadyCreated'), 'created']);
     expect(await rig.run('createSecret', arn, token)).toEqual({ kind: 'alreadyCreated' });
   });
 
-  test('17 createSecret again keeps the value that is stored', async () => {
+  test('17: createSecret again keeps the value that is stored', async () => {
     const { rig, arn, token } = begun();
     await rig.run('createSecret', arn, token);
     const before = snapshotOf(rig.secrets, arn);
@@ -151,7 +151,7 @@ describe('bad input 1 to 20: events that come at the wrong time', () => {
     expect(snapshotOf(rig.secrets, arn)).toEqual(before);
   });
 
-  test.each(STEPS)('20 %s while rotation is switched off changes nothing', async (step) => {
+  test.each(STEPS)('20: %s while rotation is switched off changes nothing', async (step) => {
     const { rig, arn, token } = begun();
     rig.secrets.secret(arn).rotationEnabled = false;
     const before = snapshotOf(rig.secrets, arn);

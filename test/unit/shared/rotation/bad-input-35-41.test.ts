@@ -42,58 +42,58 @@ describe('bad input 35, 36 and 41: the administrator', () => {
     expect(pending.password).not.toBe('p');
   });
 
-  test('35 of another account', async () => {
+  test('35: of another account', async () => {
     const masterarn = absent.replace('123456789012', '210987654321');
     await expectRefused(pairOf({ masterarn }), 'ADMIN_SECRET_INVALID', 'another account');
   });
 
-  test('35 of another Region', async () => {
+  test('35: of another Region', async () => {
     const masterarn = absent.replace('eu-central-1', 'eu-west-1');
     await expectRefused(pairOf({ masterarn }), 'ADMIN_SECRET_INVALID', 'Region');
   });
 
-  test('35 the secret itself', async () => {
+  test('35: the secret itself', async () => {
     const pair = pairOf({});
     for (const version of pair.rig.secrets.secret(pair.appArn).versions.values())
       if (version.stages.has(CURRENT)) version.value = app({ masterarn: pair.appArn });
     await expectRefused(pair, 'ADMIN_SECRET_INVALID', 'itself');
   });
 
-  test('35 missing', async () => {
+  test('35: missing', async () => {
     await expectRefused(pairOf({ masterarn: absent }), 'SECRET_NOT_FOUND');
   });
 
-  test('35 scheduled for deletion', async () => {
+  test('35: scheduled for deletion', async () => {
     const pair = pairOf({});
     pair.rig.secrets.secret(pair.adminArn).deletedAtMs = 1;
     await expectRefused(pair, 'SECRET_DELETED');
   });
 
-  test('35 without a value', async () => {
+  test('35: without a value', async () => {
     const pair = pairOf({});
     pair.rig.secrets.secret(pair.adminArn).versions.clear();
     await expectRefused(pair, 'ADMIN_SECRET_INVALID', 'no value');
   });
 
-  test('35 circular', async () => {
+  test('35: circular', async () => {
     const pair = pairOf({});
     pair.rig.secrets.put(pair.adminArn, admin({ masterarn: pair.appArn }));
     await expectRefused(pair, 'ADMIN_SECRET_INVALID', 'points back');
   });
 
-  test('36 of another host', async () => {
+  test('36: of another host', async () => {
     await expectRefused(pairOf({ admin: { host: 'evil.example' } }), 'ADMIN_SECRET_INVALID', 'host or port');
   });
 
-  test('36 of another port', async () => {
+  test('36: of another port', async () => {
     await expectRefused(pairOf({ admin: { port: 5433 } }), 'ADMIN_SECRET_INVALID', 'host or port');
   });
 
-  test('36 that is not a database secret', async () => {
+  test('36: that is not a database secret', async () => {
     await expectRefused(pairOf({ admin: { engine: undefined } }), 'SECRET_VALUE_INVALID', 'AWSCURRENT of .*admin');
   });
 
-  test.each(['admin', 'admin_clone'])('41 that is the user %s itself or its other turn', async (username) => {
+  test.each(['admin', 'admin_clone'])('41: that is the user %s itself or its other turn', async (username) => {
     await expectRefused(pairOf({ app: { username } }), 'ADMIN_SECRET_INVALID', 'take turns');
   });
 
@@ -118,19 +118,19 @@ describe('bad input 37 to 40: the pending version', () => {
   };
   const STEPS_WITH_A_VALUE = ['createSecret', 'setSecret', 'testSecret', 'finishSecret'] as const;
 
-  test.each(STEPS_WITH_A_VALUE)('37 %s refuses another host before any connection', async (step) => {
+  test.each(STEPS_WITH_A_VALUE)('37: %s refuses another host before any connection', async (step) => {
     const state = begun();
     pendingIs(state, app({ username: 'app_clone', host: 'evil.example', password: 'n', masterarn: state.adminArn }));
     await expect(state.rig.run(step, state.arn, state.token)).rejects.toMatchObject({ code: 'PENDING_MISMATCH' });
   });
 
-  test.each(STEPS_WITH_A_VALUE)('37 %s refuses another user before any connection', async (step) => {
+  test.each(STEPS_WITH_A_VALUE)('37: %s refuses another user before any connection', async (step) => {
     const state = begun();
     pendingIs(state, app({ username: 'postgres', password: 'n', masterarn: state.adminArn }));
     await expect(state.rig.run(step, state.arn, state.token)).rejects.toMatchObject({ code: 'PENDING_MISMATCH' });
   });
 
-  test.each(STEPS_WITH_A_VALUE)('37 %s refuses a pending value that cannot be read', async (step) => {
+  test.each(STEPS_WITH_A_VALUE)('37: %s refuses a pending value that cannot be read', async (step) => {
     const state = begun();
     pendingIs(state, '{"password":"hunter2",}');
     const failure = await state.rig.run(step, state.arn, state.token).catch((error) => error);
@@ -138,13 +138,13 @@ describe('bad input 37 to 40: the pending version', () => {
     expect(failure.message).not.toContain('hunter2');
   });
 
-  test('38 a label without a value is how a rotation begins', async () => {
+  test('38: a label without a value is how a rotation begins', async () => {
     const { rig, arn, token } = begun();
     expect(await rig.run('createSecret', arn, token)).toEqual({ kind: 'created' });
   });
 
   test.each(['createSecret', 'setSecret', 'finishSecret'] as const)(
-    '39 %s refuses to rotate from a login to the same login',
+    '39: %s refuses to rotate from a login to the same login',
     async (step) => {
       const state = begun();
       pendingIs(state, app({ masterarn: state.adminArn }));
@@ -152,7 +152,7 @@ describe('bad input 37 to 40: the pending version', () => {
     },
   );
 
-  test('40 a name that gets too long with its suffix is refused before a value is stored', async () => {
+  test('40: a name that gets too long with its suffix is refused before a value is stored', async () => {
     const { rig, arn, token } = begun('u'.repeat(58));
     const before = snapshotOf(rig.secrets, arn);
     await expect(rig.run('createSecret', arn, token)).rejects.toMatchObject({
@@ -166,7 +166,7 @@ describe('bad input 37 to 40: the pending version', () => {
     ['u'.repeat(57), `${'u'.repeat(57)}_clone`],
     ['x_clone', 'x'],
     ['_clone_clone', '_clone'],
-  ])('40 the alternate of %s is %s', async (username, alternate) => {
+  ])('40: the alternate of %s is %s', async (username, alternate) => {
     const { rig, arn, token } = begun(username);
     await rig.run('createSecret', arn, token);
     const pending = await rig.secrets.store.read(arn, token);
@@ -174,7 +174,7 @@ describe('bad input 37 to 40: the pending version', () => {
   });
 
   test.each(['rds_superuser_clone', 'rdsadmin_clone'])(
-    '41 %s, whose alternate is a user of the platform, is refused before a value is stored',
+    '41: %s, whose alternate is a user of the platform, is refused before a value is stored',
     async (username) => {
       const { rig, arn, token } = begun(username);
       const before = snapshotOf(rig.secrets, arn);
@@ -183,7 +183,7 @@ describe('bad input 37 to 40: the pending version', () => {
     },
   );
 
-  test('40 a name that is nothing but the suffix is refused', async () => {
+  test('40: a name that is nothing but the suffix is refused', async () => {
     const { rig, arn, token } = begun('_clone');
     await expect(rig.run('createSecret', arn, token)).rejects.toMatchObject({ code: 'SECRET_VALUE_INVALID' });
   });
