@@ -19,7 +19,7 @@ import { stepIn } from './step-in.ts';
 
 /**
  * Secrets Manager (simulated, over the wire) runs the rotation as AWS does: its event, its order, its retries. The
- * database is in memory.
+ * database is in memory. Numbers are entries of the catalogue of bad input.
  */
 
 const PLACE = { accountId: '123456789012', region: 'eu-central-1' };
@@ -140,7 +140,7 @@ describe('a rotation that Secrets Manager runs', () => {
   });
 
   test.each(['nothing', 'current value'] as const)(
-    'bad input 16: with RotateImmediately=false and a test version that holds %s, is a preflight',
+    '16: with RotateImmediately=false and a test version that holds %s, is a preflight',
     async (holds) => {
       await start(holds);
       await rotate(false);
@@ -156,11 +156,12 @@ describe('one fault at any call to Secrets Manager', () => {
   beforeEach(() => start());
   afterEach(stop);
 
+  const STALE = '47: stale';
   const faults: Record<string, Fault> = {
-    throttled: { kind: 'refuse', error: new AwsError('ThrottlingException', 'Rate exceeded') },
-    'cut before it took effect': { kind: 'cut' },
-    'cut after it took effect': { kind: 'lose-answer' },
-    stale: { kind: 'stale' },
+    '42: throttled': { kind: 'refuse', error: new AwsError('ThrottlingException', 'Rate exceeded') },
+    '43: cut before it took effect': { kind: 'cut' },
+    '43: cut after it took effect': { kind: 'lose-answer' },
+    [STALE]: { kind: 'stale' },
   };
 
   test.each(Object.keys(faults))('%s: the rotation ends well, and AWSCURRENT logs in at every call', async (name) => {
@@ -172,7 +173,7 @@ describe('one fault at any call to Secrets Manager', () => {
       server.inject(({ caller, operation }) => {
         if (!currentLogsIn()) gaps += 1;
         if (caller.accessKeyId !== 'rekey') return undefined;
-        if (name === 'stale' && !isRead(operation)) return undefined;
+        if (name === STALE && !isRead(operation)) return undefined;
         calls += 1;
         if (calls !== k) return undefined;
         struck = true;
@@ -183,7 +184,7 @@ describe('one fault at any call to Secrets Manager', () => {
       server.inject(undefined);
       expect({ k, current: (await current()).username }).not.toEqual({ k, current: before.username });
       expect({ k, logsIn: currentLogsIn(), gaps }).toEqual({ k, logsIn: true, gaps: 0 });
-      if (!struck) expect(k).toBeGreaterThan(name === 'stale' ? 12 : 14);
+      if (!struck) expect(k).toBeGreaterThan(name === STALE ? 12 : 14);
     }
   });
 });

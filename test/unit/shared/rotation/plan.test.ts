@@ -32,10 +32,10 @@ describe('whether the labels allow a step', () => {
   test.each<[string, Partial<SecretDescription>, string]>([
     ['a pending version beside a current one is admitted', {}, 'admitted'],
     ['rotation that was never configured is no obstacle', { rotationEnabled: undefined }, 'admitted'],
-    ['rotation switched off (bad input 20)', { rotationEnabled: false }, 'ROTATION_DISABLED'],
-    ['a token without any label (10)', { stages: new Map([[OLD, ['AWSCURRENT']]]) }, 'VERSION_NOT_PENDING'],
+    ['20: rotation switched off', { rotationEnabled: false }, 'ROTATION_DISABLED'],
+    ['10: a token without any label', { stages: new Map([[OLD, ['AWSCURRENT']]]) }, 'VERSION_NOT_PENDING'],
     [
-      'a token with another label (12)',
+      '12: a token with another label',
       {
         stages: new Map([
           [OLD, ['AWSCURRENT']],
@@ -44,7 +44,7 @@ describe('whether the labels allow a step', () => {
       },
       'VERSION_NOT_PENDING',
     ],
-    ['a token that is current already (11, 17)', { stages: new Map([[TOKEN, ['AWSCURRENT']]]) }, 'alreadyCurrent'],
+    ['11, 17: a token that is current already', { stages: new Map([[TOKEN, ['AWSCURRENT']]]) }, 'alreadyCurrent'],
     [
       'a token that is current and still pending',
       { stages: new Map([[TOKEN, ['AWSPENDING', 'AWSCURRENT']]]) },
@@ -56,8 +56,8 @@ describe('whether the labels allow a step', () => {
       'alreadyCurrent',
     ],
     ['no version is current', { stages: new Map([[TOKEN, ['AWSPENDING']]]) }, 'CURRENT_MISSING'],
-    ['a secret scheduled for deletion', { deletedAtMs: 1 }, 'SECRET_DELETED'],
-    ['a secret that another service owns', { owningService: 'rds' }, 'SECRET_MANAGED'],
+    ['46: a secret scheduled for deletion', { deletedAtMs: 1 }, 'SECRET_DELETED'],
+    ['57: a secret that another service owns', { owningService: 'rds' }, 'SECRET_MANAGED'],
   ])('%s', (_, over, expected) => {
     expect(summary(admit(secret(over), TOKEN))).toBe(expected);
   });

@@ -164,7 +164,7 @@ describe('a preflight', () => {
     expect(verdicts(report).slice(0, 2)).toEqual(['secret warning', 'pending warning']);
   });
 
-  test('a secret that another service rotates fails it', async () => {
+  test('57: a secret that another service rotates fails it', async () => {
     rig.secrets.secret(arn).owningService = 'rds';
     expect(verdicts(await look())).toContain('secret failed SECRET_MANAGED');
   });
