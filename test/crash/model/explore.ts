@@ -1,12 +1,14 @@
 import type { Estate } from './estates.ts';
-import type { Act, Case, PlannedFault, Point } from './run.ts';
-import { describeCase, run } from './run.ts';
-
-export interface Scenario {
-  readonly estate: Estate;
-  readonly before: readonly Act[];
-  readonly acts: readonly Act[];
-}
+import {
+  type Act,
+  type Case,
+  createPlay,
+  describeCase,
+  type PlannedFault,
+  type Play,
+  type Point,
+  type Scenario,
+} from './run.ts';
 
 /** What happens to an estate: its first rotation; and once it has rotated, what comes next. */
 export function scenariosOf(estate: Estate): readonly Scenario[] {
@@ -33,41 +35,48 @@ export function createExploration(seed: number): Exploration {
   const random = createRandom(seed);
 
   /** @returns where the next fault may strike */
-  async function visit(each: Case, collect: boolean): Promise<readonly Point[]> {
+  async function visit(play: Play, each: Case, collect: boolean): Promise<readonly Point[]> {
     const { length } = each.faults;
     runs[length] = (runs[length] ?? 0) + 1;
     try {
-      return await run(each, collect);
+      return await play(each.faults, { collect });
     } catch (error) {
       broken.push(`${describeCase(each)}: ${error instanceof Error ? error.message : error}`);
       return [];
     }
   }
 
-  async function all(scenario: Scenario, depth: number, faults: readonly PlannedFault[] = []): Promise<void> {
-    const more = faults.length < depth;
-    const points = await visit({ ...scenario, faults }, more);
-    for (const { at, faults: possible } of points)
-      for (const fault of possible) await all(scenario, depth, [...faults, { at, fault }]);
+  async function all(
+    scenario: Scenario,
+    depth: number,
+    play: Play,
+    faults: readonly PlannedFault[] = [],
+  ): Promise<void> {
+    const points = await visit(play, { ...scenario, faults }, faults.length < depth);
+    for (const { at, faults: possible, play: later } of points)
+      for (const fault of possible) await all(scenario, depth, later, [...faults, { at, fault }]);
   }
 
-  async function draw(scenario: Scenario, depth: number): Promise<void> {
+  async function draw(scenario: Scenario, depth: number, fromStart: Play): Promise<void> {
     let faults: readonly PlannedFault[] = [];
+    let play = fromStart;
     while (true) {
-      const points = await visit({ ...scenario, faults }, faults.length < depth);
-      const possible = points.flatMap((point) => point.faults.map((fault) => ({ at: point.at, fault })));
+      const points = await visit(play, { ...scenario, faults }, faults.length < depth);
+      const possible = points.flatMap((point) => point.faults.map((fault) => ({ ...point, fault })));
       const next = possible[Math.floor(random() * possible.length)];
       if (faults.length === depth || !next) return;
-      faults = [...faults, next];
+      faults = [...faults, { at: next.at, fault: next.fault }];
+      play = next.play;
     }
   }
 
   return {
     runs,
     broken,
-    all: (scenario, depth) => all(scenario, depth),
+    all: (scenario, depth) => all(scenario, depth, createPlay(scenario)),
     async sample(scenario, depth, times) {
-      for (let time = 0; time < times; time += 1) await draw(scenario, depth);
+      const play = createPlay(scenario);
+      for (let time = 0; time < times; time += 1) await draw(scenario, depth, play);
     },
   };
 }

@@ -1,6 +1,7 @@
+import type { Credentials } from '../../../shared/engines/port.ts';
 import { CURRENT, PENDING, PREVIOUS, STANDBY } from '../../../shared/secrets/port.ts';
 import type { Call } from '../faulty-ports.ts';
-import { BYSTANDER, currentVersion, loginIn, logsIn, stagedLogin, type World } from './world.ts';
+import { BYSTANDER, currentVersion, loginIn, logsIn, refill, stagedLogin, type World } from './world.ts';
 
 /** A promise of docs/reliability.md that was broken, by its number there. */
 export class Broken extends Error {
@@ -11,13 +12,23 @@ export class Broken extends Error {
 
 /** Watches one world, and judges it after every call. */
 export interface Watch {
-  /** @throws Broken */
-  check(call: Call): void;
+  /**
+   * @param changed whether anything can be another way than before this call
+   * @throws Broken
+   */
+  check(call: Call, changed?: boolean): void;
   /** RotateSecret made a version, or retire may make one. */
   expectVersion(): void;
   /** How long AWSCURRENT was refused in all, in milliseconds. */
   refusedMs(): number;
+  /** As that of the world. */
+  save(): () => void;
 }
+
+/** Calls after which a secret or the database can be another way. Most calls only read: judging them too takes longer than they do. */
+const WRITES =
+  /^(store\.(write|withdraw|move)|engine\.set|alternatingUsers\.(prepare|disable)|userPair\.change|dualPassword\.(add|discard))/;
+export const mayChange = ({ name }: Call): boolean => WRITES.test(name);
 
 const APPLICATION = ['app', 'app_clone', 'app_peer'];
 /** Calls between the login that proves a password and the move of AWSCURRENT, when the move comes late. */
@@ -27,6 +38,7 @@ const LATE_CALLS = 4;
 export function watch(world: World, lateCalls = LATE_CALLS): Watch {
   const { estate, secrets, database, arn, clock } = world;
   const untouched = untouchedOf(world);
+  const host = stagedLogin(world, CURRENT)?.host;
   /** What users had before Rekey came, as a restored database has it. */
   const inherited = new Set(APPLICATION.flatMap((name) => database.users.get(name)?.passwords ?? []));
   let current = currentVersion(world);
@@ -53,25 +65,36 @@ export function watch(world: World, lateCalls = LATE_CALLS): Watch {
       versionsExpected += 1;
     },
     refusedMs: () => refusedMs,
+    save() {
+      const saved = { current, versionsExpected, refusedSinceMs, refusedMs, proved: [...proved] };
+      return () => {
+        ({ current, versionsExpected, refusedSinceMs, refusedMs } = saved);
+        refill(proved, saved.proved);
+      };
+    },
 
-    check({ number, name, args }) {
+    check(call, changed = mayChange(call)) {
+      const { number, name, args } = call;
+      // I8
+      for (const each of hostsIn(args)) if (each !== host) throw new Broken('I8', `${name} went to the host ${each}`);
+
+      // I2: what AWSCURRENT moves to has just logged in.
+      if (name === 'engine.login') {
+        const { username, password, host, port } = args[0] as Credentials;
+        const tried = { username, password: password.expose(), host, port };
+        if (logsIn(world, tried)) proved.set(tried.password, number);
+      }
+      if (!changed) return;
+
       const { versions } = secrets.secret(arn);
       const login = stagedLogin(world, CURRENT);
       const works = logsIn(world, login);
-
       checkWayIn(works);
       if (works) {
         if (refusedSinceMs !== undefined) refusedMs += clock.now() - refusedSinceMs;
         refusedSinceMs = undefined;
       } else refusedSinceMs ??= clock.now();
 
-      // I2: what AWSCURRENT moves to has just logged in.
-      if (name === 'engine.login') {
-        const { username, password, host, port } = args[0] as (typeof args)[0] &
-          import('../../../shared/engines/port.ts').Credentials;
-        const tried = { username, password: password.expose(), host, port };
-        if (logsIn(world, tried)) proved.set(tried.password, number);
-      }
       const now = currentVersion(world);
       if (now !== current) {
         if (!works) throw new Broken('I2', 'AWSCURRENT moved to a login that is refused');
@@ -93,11 +116,9 @@ export function watch(world: World, lateCalls = LATE_CALLS): Watch {
           if (!stored.has(password) && !inherited.has(password))
             throw new Broken('I3', `"${user}" has a password that is not stored`);
 
-      // I8, I9: no other user, host or secret is touched.
+      // I8, I9: no other user or secret is touched.
       const touched = untouched();
       if (touched !== undefined) throw new Broken(touched.invariant, touched.what);
-      for (const host of hostsIn(args))
-        if (host !== login?.host) throw new Broken('I8', `${name} went to the host ${host}`);
 
       // I10: no version but those that RotateSecret made, and one for each standby.
       if (versions.size > versionsExpected) throw new Broken('I10', `there are ${versions.size} versions`);

@@ -2,16 +2,27 @@ import type { AdministeredPair } from '../../../shared/engines/port.ts';
 import { deadlineIn } from '../../../shared/operations/deadline.ts';
 import { RekeyError } from '../../../shared/operations/errors.ts';
 import { STEPS } from '../../../shared/rotation/plan.ts';
-import { type RetireOutcome, retire } from '../../../shared/rotation/retire.ts';
-import { runStep } from '../../../shared/rotation/steps.ts';
+import { retire } from '../../../shared/rotation/retire.ts';
+import { type RotationDeps, runStep } from '../../../shared/rotation/steps.ts';
 import { CURRENT, PENDING, PREVIOUS } from '../../../shared/secrets/port.ts';
 import type { SecretValue } from '../../../shared/secrets/secret-value.ts';
 import { ROTATION_FUNCTION } from '../../contract/fakes/secret-store.ts';
 import { describeFault, type Fault, faultsOf, impliesLogin } from '../faults.ts';
-import { actingIn, type Call, type Conductor, faultyPorts, startProcess } from '../faulty-ports.ts';
+import { actingIn, type Call, type Conductor, faultyPorts, type Process, startProcess } from '../faulty-ports.ts';
 import type { Estate } from './estates.ts';
-import { Broken, type Watch, watch } from './invariants.ts';
-import { createWorld, currentVersion, loginIn, logsIn, stagedLogin, versionUnder, type World } from './world.ts';
+import { Broken, mayChange, type Watch, watch } from './invariants.ts';
+import {
+  copyOf,
+  createWorld,
+  currentVersion,
+  loginIn,
+  logsIn,
+  refill,
+  stagedLogin,
+  type Versions,
+  versionUnder,
+  type World,
+} from './world.ts';
 
 /** What happens to a secret, one after the other. */
 export type Act = 'rotate' | 'retire';
@@ -22,12 +33,15 @@ export interface PlannedFault {
   readonly fault: Fault;
 }
 
-/** One run of the model, in full: the same case runs the same way every time. */
-export interface Case {
+export interface Scenario {
   readonly estate: Estate;
   /** What happened before, without any fault. */
   readonly before: readonly Act[];
   readonly acts: readonly Act[];
+}
+
+/** One run of the model, in full: the same case runs the same way every time. */
+export interface Case extends Scenario {
   readonly faults: readonly PlannedFault[];
 }
 
@@ -41,7 +55,23 @@ export interface Point {
   readonly at: number;
   readonly name: string;
   readonly faults: readonly Fault[];
+  /** From the invocation that makes the call: for whoever adds a fault here, since until then nothing would differ. */
+  readonly play: Play;
 }
+
+export interface PlayOptions {
+  /** Whether to return the points behind the last fault. */
+  readonly collect?: boolean;
+  /** Sees every call, to look at one case. */
+  readonly trace?: (call: Call, fault: Fault | undefined) => void;
+}
+
+/**
+ * Goes on from one moment between two invocations, with these faults. May be called as often as one likes, but once at a
+ * time, and not while another play of the same scenario goes on.
+ * @throws Broken
+ */
+export type Play = (faults: readonly PlannedFault[], options?: PlayOptions) => Promise<readonly Point[]>;
 
 /** An invocation's time, and what a call to the outside takes of it. */
 const LAMBDA_MS = 30_000;
@@ -53,43 +83,62 @@ const LATE_CALLS = 2;
 /** How often all steps may have to run once nothing fails any more. */
 const MAX_CLEAN_DELIVERIES = 2;
 
-/**
- * Runs a case with real steps, as Secrets Manager and the queue deliver them, until it has converged.
- * @param collect whether to return the points behind the last fault
- * @param trace sees every call, to look at one case
- * @throws Broken
- */
-export async function run(
-  { estate, before, acts, faults }: Case,
-  collect = false,
-  trace?: (call: Call, fault: Fault | undefined) => void,
-): Promise<readonly Point[]> {
+/** What is done next; with what is in the world, all that outlives an invocation. */
+interface Cursor {
+  readonly act: number;
+  /** How often all steps have run since nothing fails any more. */
+  readonly clean: number;
+  /** What of this act has begun. */
+  readonly begun?: Rotation | 'retirement';
+}
+
+interface Rotation {
+  readonly versionId: string;
+  readonly step: number;
+  readonly eventsBefore: number;
+  readonly refusedBeforeMs: number;
+}
+
+/** Real steps, as Secrets Manager and the queue deliver them, until they have converged. @returns it from the start */
+export function createPlay({ estate, before, acts }: Scenario): Play {
   const world = createWorld(estate);
   const invariants = watch(world);
-  const points: Point[] = [];
-  const script = new Map(faults.map(({ at, fault }) => [at, fault]));
-  const lastAt = faults.at(-1)?.at ?? 0;
   const past = createPast(world);
-  // Most runs have no use for what was: it takes a tenth of their time.
-  const remembers = collect || faults.some(({ fault }) => fault.kind === 'stale');
-  let late: { readonly due: number; readonly run: () => Promise<unknown> }[] = [];
+  // Whatever happened, the next rotation finds nothing that stops it.
+  const plan: readonly Act[] = [...before, ...acts, 'rotate'];
+  let cursor: Cursor = { act: 0, clean: 0 };
+  let late: readonly { readonly due: number; readonly run: () => Promise<unknown> }[] = [];
   let calls = 0;
-  let counting = false;
   let broken: unknown;
+
+  // Of the play that goes on.
+  let script: ReadonlyMap<number, Fault> = new Map();
+  let lastAt = 0;
+  let options: PlayOptions = {};
+  let remembers = false;
+  let points: Point[] = [];
+  let moment: Play;
+
+  /** No fault strikes what happened before, nor the rotation at the end. */
+  const counting = () => cursor.act >= before.length && cursor.act < before.length + acts.length;
 
   const conductor: Conductor = {
     next(name, args) {
       world.clock.advance(CALL_MS);
-      if (counting) calls += 1;
+      const counts = counting();
+      if (counts) calls += 1;
       const call = { number: calls, name, args };
-      const fault = counting ? script.get(calls) : undefined;
-      if (collect && counting && calls > lastAt)
-        points.push({ at: calls, name, faults: faultsOf(name).filter((each) => isPossible(each, call)) });
-      trace?.(call, fault);
+      const fault = counts ? script.get(calls) : undefined;
+      if (options.collect && counts && calls > lastAt) {
+        const faults = faultsOf(name).filter((each) => isPossible(each, call));
+        points.push({ at: calls, name, faults, play: moment });
+      }
+      options.trace?.(call, fault);
+      if (remembers && mayChange(call)) past.record();
       return { call, fault };
     },
     async settled(call) {
-      if (remembers) past.record();
+      if (remembers && mayChange(call)) past.record();
       check(call);
       const due = late.filter((each) => each.due <= calls);
       if (due.length === 0) return;
@@ -97,20 +146,22 @@ export async function run(
       // Nobody waits for its answer any more.
       for (const each of due) await each.run().catch(() => {});
       if (remembers) past.record();
-      check(call);
+      check(call, true);
     },
     delay: () => world.clock.advance(DELAY_MS),
     stale: (call, read) => past.ask(call, read),
     half: ({ args }) => halfPrepared(world, args[0] as AdministeredPair, args[1] as SecretValue),
-    later: (run) => void late.push({ due: calls + LATE_CALLS, run }),
+    later(run) {
+      late = [...late, { due: calls + LATE_CALLS, run }];
+    },
   };
   function isPossible(fault: Fault, call: Call): boolean {
     const acting = impliesLogin(fault) ? actingIn(call) : undefined;
     return past.allows(fault, call) && (!acting || logsIn(world, { ...acting, password: acting.password.expose() }));
   }
-  function check(call: Call): void {
+  function check(call: Call, changed?: boolean): void {
     try {
-      invariants.check(call);
+      invariants.check(call, changed);
     } catch (error) {
       // Inside a step it could be swallowed.
       broken ??= error;
@@ -123,38 +174,56 @@ export async function run(
       broken ??= new Broken('I11', `AWSCURRENT is refused, and an event says "${detail.stillWorks}"`);
   });
   const delivery = createDelivery(world, invariants, conductor, () => calls <= lastAt);
-  for (const act of before) await delivery.act(act);
-  counting = true;
-  for (const act of acts) {
-    await delivery.act(act);
-    if (broken) throw broken;
+
+  function save(): Play {
+    const restore = [world.save(), invariants.save(), past.save(), delivery.save()];
+    const saved = { late, calls, cursor };
+    return async (faults, chosen = {}) => {
+      for (const each of restore) each();
+      ({ late, calls } = saved);
+      // The faults that are still to come are counted anew.
+      cursor = { ...saved.cursor, clean: 0 };
+      script = new Map(faults.map(({ at, fault }) => [at, fault]));
+      lastAt = faults.at(-1)?.at ?? 0;
+      options = chosen;
+      // Most runs have no use for what was: it takes a tenth of their time.
+      remembers = chosen.collect || faults.some(({ fault }) => fault.kind === 'stale');
+      points = [];
+      broken = undefined;
+      for (let act = plan[cursor.act]; act !== undefined; act = plan[cursor.act]) {
+        if (options.collect && counting()) moment = save();
+        cursor = await delivery.next(act, cursor);
+        if (broken) throw broken;
+      }
+      delivery.checkSinks();
+      return points;
+    };
   }
-  counting = false;
-  // Whatever happened, the next rotation finds nothing that stops it.
-  await delivery.act('rotate');
-  if (broken) throw broken;
-  delivery.checkSinks();
-  return points;
+  moment = save();
+  return moment;
 }
 
 /** Delivers as Secrets Manager and the queue do: whole, again after a failure, in a new process after a death. */
 function createDelivery(world: World, invariants: Watch, conductor: Conductor, faulty: () => boolean) {
   const { secrets, arn, deps, clock } = world;
-  const thrown: unknown[] = [];
-  let process = startProcess();
-  let ports = { ...deps, ...faultyPorts(deps, process, conductor, 'silence'), changedAt: new Map<string, number>() };
+  let thrown: readonly unknown[] = [];
+  let process: Process;
+  let ports: RotationDeps;
   let converged: { readonly versionId: string; readonly atMs: number } | undefined;
+
+  function start(changedAt: ReadonlyMap<string, number>): void {
+    process = startProcess();
+    ports = { ...deps, ...faultyPorts(deps, process, conductor, 'silence'), changedAt: new Map(changedAt) };
+  }
+  start(new Map());
 
   /** @returns `died`, or what the invocation came to */
   async function invoke<T>(work: () => Promise<T>): Promise<{ readonly answer: T } | 'failed' | 'died'> {
-    if (process.isDead()) {
-      process = startProcess();
-      ports = { ...deps, ...faultyPorts(deps, process, conductor, 'silence'), changedAt: new Map() };
-    }
+    if (process.isDead()) start(new Map());
     const outcome = work().then(
       (answer) => ({ answer }) as const,
       (error: unknown) => {
-        thrown.push(error);
+        thrown = [...thrown, error];
         if (!(error instanceof RekeyError)) throw error;
         return 'failed' as const;
       },
@@ -163,38 +232,40 @@ function createDelivery(world: World, invariants: Watch, conductor: Conductor, f
   }
   const deadline = () => deadlineIn(LAMBDA_MS, clock);
 
-  async function deliver(versionId: string): Promise<boolean> {
-    for (const step of STEPS) {
-      const request = { step, secretArn: arn, versionId, rotationToken: undefined };
-      const outcome = await invoke(() => runStep(request, ports, deadline()));
-      if (outcome === 'failed' || outcome === 'died') return false;
-    }
-    return true;
+  /** One more delivery of all steps. */
+  function count(clean: number, what: string): number {
+    if (faulty()) return clean;
+    if (clean === MAX_CLEAN_DELIVERIES) throw new Broken('I4', `${what} after ${last(thrown)}`);
+    return clean + 1;
   }
 
-  async function rotate(): Promise<void> {
-    const eventsBefore = world.events.length;
-    const refusedBefore = invariants.refusedMs();
-    const begin = () => {
-      const known = secrets.secret(arn).versions.size;
-      const versionId = secrets.beginRotation(arn);
-      if (secrets.secret(arn).versions.size > known) invariants.expectVersion();
-      return versionId;
-    };
-    let versionId = begin();
-    for (let clean = 0; ; ) {
-      if (!faulty()) clean += 1;
-      if (clean > MAX_CLEAN_DELIVERIES) throw new Broken('I4', `no end after ${last(thrown)}`);
+  function begin(): string {
+    const known = secrets.secret(arn).versions.size;
+    const versionId = secrets.beginRotation(arn);
+    if (secrets.secret(arn).versions.size > known) invariants.expectVersion();
+    return versionId;
+  }
+
+  async function rotate(act: number, clean: number, rotation: Rotation): Promise<Cursor> {
+    const { eventsBefore, refusedBeforeMs } = rotation;
+    let { versionId, step } = rotation;
+    if (step === 0) {
+      clean = count(clean, 'no end');
       // The same token until its label is gone: then the next rotation is another one.
       const { stages } = secrets.secret(arn).versions.get(versionId) ?? {};
       if (!stages?.size) versionId = begin();
-      if (!(await deliver(versionId))) continue;
-      if (currentVersion(world) !== versionId) throw new Broken('I4', 'all steps ran, and AWSCURRENT did not move');
-      break;
     }
-    converged = { versionId: currentVersion(world), atMs: clock.now() };
+    const name = STEPS[step] ?? 'finishSecret';
+    const request = { step: name, secretArn: arn, versionId, rotationToken: undefined };
+    const outcome = await invoke(() => runStep(request, ports, deadline()));
+    step = outcome === 'failed' || outcome === 'died' ? 0 : step + 1;
+    if (step < STEPS.length) return { act, clean, begun: { ...rotation, versionId, step } };
+
+    if (currentVersion(world) !== versionId) throw new Broken('I4', 'all steps ran, and AWSCURRENT did not move');
+    converged = { versionId, atMs: clock.now() };
     if (!logsIn(world, stagedLogin(world, CURRENT))) throw new Broken('I1', 'AWSCURRENT does not log in at the end');
-    checkGap(world.events.slice(eventsBefore), invariants.refusedMs() - refusedBefore);
+    checkGap(world.events.slice(eventsBefore), invariants.refusedMs() - refusedBeforeMs);
+    return { act: act + 1, clean: 0 };
   }
 
   function checkGap(events: World['events'], refusedMs: number): void {
@@ -208,28 +279,43 @@ function createDelivery(world: World, invariants: Watch, conductor: Conductor, f
     }
   }
 
-  async function retirePrevious(): Promise<void> {
+  async function retirePrevious(act: number, clean: number): Promise<Cursor> {
     if (!converged) throw new Error('there is nothing to retire before a rotation');
     const { versionId, atMs } = converged;
-    clock.advance(10 * 60_000);
-    if (world.estate.strategy === 'user-pair') invariants.expectVersion();
+    clean = count(clean, 'retire finds no end');
     const request = { secretArn: arn, versionId, consumersProved: true, pinnedUses: false, convergedAtMs: atMs };
-    let outcome: RetireOutcome | undefined;
-    for (let clean = 0; outcome === undefined; ) {
-      if (!faulty()) clean += 1;
-      if (clean > MAX_CLEAN_DELIVERIES) throw new Broken('I4', `retire finds no end after ${last(thrown)}`);
-      const invoked = await invoke(() =>
-        retire(request, { ...ports, databases: [ports], rotationFunctions: [ROTATION_FUNCTION] }, deadline()),
-      );
-      if (invoked !== 'failed' && invoked !== 'died') outcome = invoked.answer;
-    }
+    const outcome = await invoke(() =>
+      retire(request, { ...ports, databases: [ports], rotationFunctions: [ROTATION_FUNCTION] }, deadline()),
+    );
+    if (outcome === 'failed' || outcome === 'died') return { act, clean, begun: 'retirement' };
     // A stale look may say that there is nothing to do: then the old one lives until the next rotation, which is safe.
-    if (outcome.kind === 'retired' && logsIn(world, stagedLogin(world, PREVIOUS)))
+    if (outcome.answer.kind === 'retired' && logsIn(world, stagedLogin(world, PREVIOUS)))
       throw new Broken('I12', 'AWSPREVIOUS logs in, and was said to be retired');
+    return { act: act + 1, clean: 0 };
   }
 
   return {
-    act: (act: Act) => (act === 'rotate' ? rotate() : retirePrevious()),
+    /** One invocation. */
+    async next(what: Act, { act, clean, begun }: Cursor): Promise<Cursor> {
+      if (what === 'rotate') {
+        if (begun !== undefined && begun !== 'retirement') return rotate(act, clean, begun);
+        const before = { eventsBefore: world.events.length, refusedBeforeMs: invariants.refusedMs() };
+        return rotate(act, clean, { ...before, versionId: begin(), step: 0 });
+      }
+      if (begun === undefined) {
+        clock.advance(10 * 60_000);
+        if (world.estate.strategy === 'user-pair') invariants.expectVersion();
+      }
+      return retirePrevious(act, clean);
+    },
+
+    save() {
+      const saved = { thrown, converged, changedAt: new Map(process.isDead() ? [] : ports.changedAt) };
+      return () => {
+        ({ thrown, converged } = saved);
+        start(saved.changedAt);
+      };
+    },
 
     /** I7: no password in anything that leaves. */
     checkSinks(): void {
@@ -265,33 +351,34 @@ function halfPrepared({ database, rights }: World, { alternate }: AdministeredPa
 
 /** What Secrets Manager said before, for reads that are behind: it promises no more than to be right in the end. */
 function createPast({ secrets, arn }: World) {
-  type Versions = ReturnType<typeof secrets.secret>['versions'];
   const { versions } = secrets.secret(arn);
-  const copy = (from: Versions): Versions =>
-    new Map([...from].map(([id, version]) => [id, { ...version, stages: new Set(version.stages) }]));
   const stateOf = (of: Versions) =>
     [...of].map(([id, { value, stages }]) => `${id}${value === undefined} ${[...stages]}`).join();
   let state = stateOf(versions);
-  const history: Versions[] = [copy(versions)];
+  let history: readonly Versions[] = [copyOf(versions)];
 
   /** The answer as it was; the store answers from its versions before it first awaits anything. */
   function askAt<T>(then: Versions, read: () => Promise<T>): Promise<T> {
     const now = [...versions];
-    versions.clear();
-    for (const [id, version] of then) versions.set(id, version);
+    refill(versions, then);
     const answer = read();
-    versions.clear();
-    for (const [id, version] of now) versions.set(id, version);
+    refill(versions, now);
     return answer;
   }
   const before = () => history.at(-2) ?? history.at(-1) ?? versions;
 
   return {
+    save() {
+      const saved = { state, history };
+      return () => {
+        ({ state, history } = saved);
+      };
+    },
     record(): void {
       const now = stateOf(versions);
       if (now === state) return;
       state = now;
-      history.push(copy(versions));
+      history = [...history, copyOf(versions)];
     },
     /** Whether the fault could make a difference here: an answer that never changed cannot be stale. */
     allows({ kind }: Fault, { name, args }: Call): boolean {

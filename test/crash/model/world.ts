@@ -7,7 +7,7 @@ import type { RotationDeps } from '../../../shared/rotation/steps.ts';
 import { CURRENT, STANDBY } from '../../../shared/secrets/port.ts';
 import { createMemorySecrets, type MemorySecrets } from '../../contract/fakes/secret-store.ts';
 import { createMemoryTopology } from '../../contract/fakes/topology.ts';
-import { createFakeDatabase, type FakeDatabase } from '../../sandbox/fakes/database-engine.ts';
+import { createFakeDatabase, type FakeDatabase, type FakeUser } from '../../sandbox/fakes/database-engine.ts';
 import type { Estate } from './estates.ts';
 
 /** What a rotation and the retirement after it act on, all of it in memory: what is left when a process dies. */
@@ -27,6 +27,8 @@ export interface World {
   announced(listener: (event: RekeyEvent) => void): void;
   /** Which rights the application needs. */
   readonly rights: ReadonlySet<string>;
+  /** @returns brings all of it back to how it is now, as often as it is called */
+  save(): () => void;
 }
 
 export interface VirtualClock extends Clock {
@@ -102,6 +104,24 @@ export function createWorld(estate: Estate): World {
       heard = listener;
     },
     rights: new Set(RIGHTS),
+    save() {
+      const arns = adminArn === undefined ? [arn] : [arn, adminArn];
+      const versions = arns.map((each) => copyOf(secrets.secret(each).versions));
+      const users = [...database.users].map(([name, user]) => [name, copyOfUser(user)] as const);
+      const told = { events: [...events], lines: [...lines], nowMs: clock.now() };
+      return () => {
+        for (const [index, each] of arns.entries())
+          refill(secrets.secret(each).versions, copyOf(versions[index] ?? new Map()));
+        refill(
+          database.users,
+          users.map(([name, user]) => [name, copyOfUser(user)]),
+        );
+        events.splice(0, Number.POSITIVE_INFINITY, ...told.events);
+        lines.splice(0, Number.POSITIVE_INFINITY, ...told.lines);
+        clock.advance(told.nowMs - clock.now());
+        database.calls.length = 0;
+      };
+    },
     deps: {
       store: secrets.store,
       engine: estate.engine(database.engine),
@@ -118,6 +138,19 @@ export function createWorld(estate: Estate): World {
       },
     },
   };
+}
+
+export type Versions = ReturnType<MemorySecrets['secret']>['versions'];
+
+export const copyOf = (versions: Versions): Versions =>
+  new Map([...versions].map(([id, version]) => [id, { ...version, stages: new Set(version.stages) }]));
+
+const copyOfUser = (user: FakeUser): FakeUser => ({ ...user, rights: new Set(user.rights) });
+
+/** Whoever holds the map goes on seeing what is in it. */
+export function refill<Key, Value>(map: Map<Key, Value>, entries: Iterable<readonly [Key, Value]>): void {
+  map.clear();
+  for (const [key, value] of entries) map.set(key, value);
 }
 
 const INSTANCE_ARN = 'arn:aws:rds:eu-central-1:123456789012:db:db';
