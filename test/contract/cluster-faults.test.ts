@@ -210,21 +210,21 @@ describe('lists', () => {
     expect(await cluster.mounts(new Set(['default']), deadline())).toEqual([]);
   });
 
-  test('are read page by page', async () => {
+  test('95: are read page by page', async () => {
     applyClasses(1_203);
 
     expect(await cluster.secretProviderClasses(deadline())).toHaveLength(1_203);
     expect(kubernetes.requests.count('list', 'secretproviderclasses')).toBe(3);
   });
 
-  test('410 again and again: the list is given up', async () => {
+  test('95: of which each page is too old (410) are given up is given up', async () => {
     applyClasses(700);
     kubernetes.inject(({ path }) => (path.includes('continue=') ? { kind: 'refuse', code: 410 } : undefined));
 
     await expect(cluster.secretProviderClasses(deadline())).rejects.toMatchObject({ code: 'CLUSTER_BUSY' });
   });
 
-  test('410: start again when their pages have become too old', async () => {
+  test('95: start again when their pages have become too old (410)', async () => {
     applyClasses(700);
     let expired = false;
     kubernetes.inject(({ path }) => {

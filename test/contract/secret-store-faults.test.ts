@@ -70,6 +70,7 @@ const refuse = (code: string, message: string, status = 400): Fault => ({
   error: new AwsError(code, message, status),
 });
 
+const ENDPOINT = 'User … is not authorized …, because no VPC endpoint policy allows the action';
 const KEY = 'arn:aws:kms:eu-central-1:123456789012:key/0f3c1d6e-8a51-4f0e-9d55-3b1f6f0a2c77';
 const MAY_NOT_DECRYPT = 'User … is not authorized to perform: kms:Decrypt on this resource';
 const KEY_TO_BE_DELETED = `${KEY} is pending deletion.`;
@@ -90,6 +91,7 @@ describe.each(OPERATIONS)('%s', (operation) => {
       false,
     ],
     ['44: denied', refuse('AccessDeniedException', 'User … is not authorized to perform …'), 'ACCESS_DENIED', false],
+    ['81: denied by the policy of an endpoint', refuse('AccessDeniedException', ENDPOINT), 'ACCESS_DENIED', false],
     ['45: denied by the key', refuse('AccessDeniedException', 'Access to KMS is not allowed'), 'KEY_UNUSABLE', false],
     ['45: denied the use of the key', refuse('AccessDeniedException', MAY_NOT_DECRYPT), 'KEY_UNUSABLE', false],
     ['45: with a disabled key', refuse('DecryptionFailure', 'cannot decrypt'), 'KEY_UNUSABLE', false],

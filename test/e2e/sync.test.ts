@@ -264,7 +264,7 @@ describe('sync', () => {
     expect([...users].every((user) => /-(sync|sweep)$/.test(user))).toBe(true);
   });
 
-  test('says after the time allowed what has not converged, and why', async () => {
+  test('100: says after the time allowed what has not converged, and why', async () => {
     const { detail } = await announcements.first('Secret Not Converged', neglected.arn, neglectedVersion, 80_000);
     expect(namesOf(detail['unproved'])).toEqual(['web']);
     expect((detail['unproved'] as Unproved[])[0]?.why).toMatch('rekey.dev/mode is off');

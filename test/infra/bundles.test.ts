@@ -79,7 +79,7 @@ describe.each(FUNCTIONS)('the bundle of $name', (spec) => {
     expect(printed).toBe('function\n');
   });
 
-  test('imports nothing but its own files and Node’s own modules', () => {
+  test('84: imports nothing but its own files and Node’s own modules', () => {
     const specifiers = [...text.matchAll(/(?:^|[;}\s])(?:import|export)[^'"();]*?from\s*["']([^"']+)["']/g)];
     const modules = specifiers.map(([, specifier = '']) => specifier.replace(/^node:/, ''));
 

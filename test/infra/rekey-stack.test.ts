@@ -399,7 +399,7 @@ describe('sweep', () => {
 });
 
 describe('every function', () => {
-  test.each(DEPLOYED)('$name has its own runtime, memory and time-out', (spec) => {
+  test.each(DEPLOYED)('80, 84: $name has its own runtime, memory and time-out', (spec) => {
     expect(functionNamed(spec.name).properties).toMatchObject({
       Runtime: `nodejs${readFileSync('.nvmrc', 'utf8').trim()}.x`,
       Architectures: ['arm64'],

@@ -39,7 +39,7 @@ export function describeServer({ name, engine, isInstalled, strategies, start }:
     });
 
     test.each(strategies)(
-      'with %s, whatever fault strikes at any call',
+      '42, 43, 47, 76: with %s, whatever fault strikes at any call',
       async (strategy) => {
         const cases = await run(server, strategy);
         await tryEach(`${name}, ${strategy}`, cases, DRAWN.faults, {
@@ -51,7 +51,7 @@ export function describeServer({ name, engine, isInstalled, strategies, start }:
     );
 
     test.each(strategies)(
-      'with %s, wherever the process is killed',
+      '77, 78: with %s, wherever the process is killed',
       async (strategy) => {
         const { touches } = await runKilled(server, functions, strategy);
         const kills = POINTS.flatMap((point) =>
@@ -71,7 +71,7 @@ export function describeServer({ name, engine, isInstalled, strategies, start }:
     );
 
     test(
-      'whichever byte of the statement that changes the password, or of its answer, is the last',
+      '61, 62: whichever byte of the statement that changes the password, or of its answer, is the last',
       async () => {
         const cuts = await startCuts(server);
         try {

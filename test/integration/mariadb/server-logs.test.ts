@@ -79,7 +79,7 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('MariaDB %s that logs a
     return passwords;
   };
 
-  test.each(STRATEGIES)('has no password of a rotation with %s in any file or record', async (strategy) => {
+  test.each(STRATEGIES)('73: has no password of a rotation with %s in any file or record', async (strategy) => {
     const application = await createApplication(server, strategy);
 
     await rotateTwice(application);

@@ -65,7 +65,7 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('MySQL %s that logs all it 
     return [...new Set(found)];
   }
 
-  test.each(STRATEGIES)('has no password of a rotation with %s in any file or record', async (strategy) => {
+  test.each(STRATEGIES)('73: has no password of a rotation with %s in any file or record', async (strategy) => {
     const application: Application = await createApplication(server, strategy);
     for (const _ of [1, 2]) {
       await application.rotate();

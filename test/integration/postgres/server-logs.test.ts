@@ -61,7 +61,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('PostgreSQL %s that l
   }
 
   test.each(['single-user', 'alternating-users', 'user-pair'] as const)(
-    'has no password of a rotation with %s in any file, errors included',
+    '73: has no password of a rotation with %s in any file, errors included',
     async (strategy) => {
       const application = await createApplication(server, strategy);
       for (const _ of [1, 2]) {

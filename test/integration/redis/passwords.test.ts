@@ -137,7 +137,7 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
       expect(await rest()).toEqual(before);
     });
 
-    test('that goes does not end the sessions that began with it', async () => {
+    test('100: that goes does not end the sessions that began with it', async () => {
       const user = await newUser('+ping');
       const session = await bench.server.connect({ username: user, password: 'one' });
       try {

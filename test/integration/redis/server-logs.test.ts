@@ -30,7 +30,7 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
     });
     afterAll(() => server?.stop());
 
-    test.each(['single-user', 'dual-password'] as const)('%s', async (strategy) => {
+    test.each(['single-user', 'dual-password'] as const)('73: %s', async (strategy) => {
       const monitored: string[] = [];
       const monitor = await server.connect(server.superuser);
       await monitor.monitor((line) => monitored.push(String(line)));

@@ -14,8 +14,8 @@ import { type RealServer, startRealPostgres } from './real-server.ts';
 import { REKEY, startWiredAccount, type WiredAccount, type WiredApplication } from './wired-application.ts';
 
 /*
- * Numbers are entries of the catalogue of bad input: what Secrets Manager (simulated, over the wire) may do to a
- * rotation at any of its calls. The database is a real one.
+ * Numbers are entries of the catalogue of bad input: what Secrets Manager and Lambda (simulated) may do to a rotation
+ * from any of its steps on. The database is a real one.
  */
 
 const DONE = ['created', 'set', 'tested', 'promoted'];
@@ -73,6 +73,19 @@ describeOnServer(postgresIsInstalled(18), 'a rotation of which Secrets Manager',
         expect(await application.works(CURRENT)).toBe(true);
         expect(application.versions()).toHaveLength(before.versions + 1);
       });
+    });
+
+    test.each(STEPS)('80: is not let run the function before %s: it goes on from there', async (step) => {
+      const application = await account.createApplication(server, strategy);
+      application.meanwhile('before', step, async () => {
+        throw new AwsError('TooManyRequestsException', 'Rate Exceeded.', 429);
+      });
+
+      expect((await application.rotate()).slice(0, -1)).toEqual(DONE.slice(0, STEPS.indexOf(step)));
+
+      application.meanwhile('before', step, undefined);
+      await repeat(application);
+      expect(await application.works(CURRENT)).toBe(true);
     });
 
     test.each(STEPS)('46: has the secret marked for deletion since before %s', async (step) => {

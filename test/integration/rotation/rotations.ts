@@ -58,7 +58,7 @@ export function describeRotations(
       expectNothingInTheLog(application);
     });
 
-    test('15: with every step three times at once ends well', async () => {
+    test('15, 74: with every step three times at once ends well', async () => {
       const application = await createApplication(running(), strategy);
       const before = await accountOf(application, CURRENT);
       const token = application.beginRotation();
@@ -100,7 +100,7 @@ export function describeRotations(
       });
 
     if (HAS_TWO_USERS.includes(strategy))
-      test('whoever is still at work as the previous user keeps it from being retired', async () => {
+      test('100: whoever is still at work as the previous user keeps it from being retired', async () => {
         const application = await createApplication(running(), strategy);
         await application.rotate();
         const previous = await accountOf(application, PREVIOUS);

@@ -45,7 +45,7 @@ describe('the configuration of a function that talks to databases', () => {
     });
   });
 
-  test('all that is missing is named at once', () => {
+  test('82: all that is missing is named at once', () => {
     expect(refusal({ REKEY_EVENT_BUS: '', REKEY_DATABASE_CA_FILE: undefined })).toMatchObject({
       code: 'CONFIG_INVALID',
       message: expect.stringMatching(/REKEY_EVENT_BUS is missing; REKEY_DATABASE_CA_FILE is missing/),
@@ -58,11 +58,11 @@ describe('the configuration of a function that talks to databases', () => {
     [{ REKEY_ALLOWED_HOSTS: 'amazonaws.com' }, 'REKEY_ALLOWED_HOSTS'],
     [{ REKEY_ALLOWED_HOSTS: '.a.example,.b.example;rm' }, 'REKEY_ALLOWED_HOSTS'],
     [{ REKEY_DATABASE_CA_FILE: '/nowhere/ca.pem' }, 'cannot be read'],
-  ])('%j is refused', (env, says) => {
+  ])('82: %j is refused', (env, says) => {
     expect(refusal(env)).toMatchObject({ code: 'CONFIG_INVALID', message: expect.stringContaining(says) });
   });
 
-  test('a CA file without a certificate is refused', () => {
+  test('82: a CA file without a certificate is refused', () => {
     expect(refusal({ REKEY_DATABASE_CA_FILE: join(folder, 'empty.pem') })).toMatchObject({
       code: 'CONFIG_INVALID',
       message: expect.stringContaining('no certificate'),

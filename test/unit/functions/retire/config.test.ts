@@ -22,7 +22,7 @@ describe('the configuration of retire', () => {
     });
   });
 
-  test('says all that is wrong at once', () => {
+  test('82: says all that is wrong at once', () => {
     expect(refusal({})).toMatchObject({
       code: 'CONFIG_INVALID',
       message: expect.stringMatching(/REKEY_QUEUE_URL is not a URL; REKEY_ROTATION_FUNCTIONS is missing/),

@@ -27,7 +27,7 @@ describe('the configuration of watch', () => {
     ).toEqual({ rotationFunctions: [FUNCTION, `${FUNCTION}-2`], authorities: [one, two] });
   });
 
-  test('is refused with all its faults at once', () => {
+  test('82: is refused with all its faults at once', () => {
     expect(() => readWatchConfig({ REKEY_DATABASE_CA_FILE: '/nowhere' })).toThrow(
       'CONFIG_INVALID: REKEY_ROTATION_FUNCTIONS is missing; REKEY_DATABASE_CA_FILE: /nowhere cannot be read',
     );

@@ -240,7 +240,7 @@ describe('how people steer it', () => {
     expect(steered({ 'rekey.dev/mode': mode }).consumers[0]).toMatchObject({ mode });
   });
 
-  test('a mode that is not understood leaves the workload alone, and is reported', () => {
+  test('96: a mode that is not understood leaves the workload alone, and is reported', () => {
     const { consumers, faults } = steered({ 'rekey.dev/mode': 'of' });
 
     expect(consumers[0]).toMatchObject({ mode: 'off' });
@@ -262,7 +262,7 @@ describe('how people steer it', () => {
     expect(faults.map(({ why }) => why)).toEqual(['rekey.dev/on-delete is not evict: nothing is evicted']);
   });
 
-  test.each(['-1', 'first', '1.5', ''])('the wave "%s" is reported and taken as 1', (wave) => {
+  test.each(['-1', 'first', '1.5', ''])('96: the wave "%s" is reported and taken as 1', (wave) => {
     const { consumers, faults } = steered({ 'rekey.dev/wave': wave });
 
     expect(consumers[0]).toMatchObject({ wave: 1 });

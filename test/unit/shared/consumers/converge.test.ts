@@ -166,7 +166,7 @@ describe('a look', () => {
     });
   });
 
-  test('that comes to the end of the time allowed tells what is not proved, and asks for no more', async () => {
+  test('100: that comes to the end of the time allowed tells what is not proved, and asks for no more', async () => {
     nowMs = T0 + 30 * MINUTE;
 
     expect(await look({ told: ['Sync Started'] })).toEqual({ kind: 'given-up' });
@@ -199,7 +199,7 @@ describe('a look', () => {
     expect(await swept()).toHaveLength(1);
   });
 
-  test('at a tag that is not understood touches nothing and says which', async () => {
+  test('96: at a tag that is not understood touches nothing and says which', async () => {
     secret = secretWith({ tags: new Map([['rekey:hodl', '2027-01-31']]) });
 
     expect(await look()).toEqual({ kind: 'refused' });
@@ -244,7 +244,7 @@ describe('a look', () => {
     expect(prod.marked).toEqual(['shop/orders']);
   });
 
-  test('in a Region whose replica is behind rolls nothing there until it has the version', async () => {
+  test('54: in a Region whose replica is behind rolls nothing there until it has the version', async () => {
     const far = createFakeCluster('us', 'us-east-1');
     Object.assign(far, { classes: prod.classes, workloads: [workloadOf()], pods: prod.pods, mounts: prod.mounts });
     prod.workloads = [];

@@ -262,7 +262,7 @@ describe('a workload with a Secret that the CSI driver writes', () => {
     expect(result.evidence.map(({ kind }) => kind)).toEqual(['mount', 'synced-secret', 'template']);
   });
 
-  test('is rolled twice with 1.6 and rotation off: the first restart brings the mounts, the second the variables', () => {
+  test('98: is rolled twice with 1.6 and rotation off: the first restart brings the mounts, the second the variables', () => {
     const old = csiPod(-MINUTE_MS);
     expect(seen(SIXTEEN, old, mountOf(old, 1)).marks).toEqual(['orders']);
 
@@ -291,7 +291,7 @@ describe('a workload with a Secret that the CSI driver writes', () => {
     expect(result).toMatchObject({ marks: [], unproved: expect.stringContaining('pod web-1 has not mounted it') });
   });
 
-  test('is rolled for its files with 1.5 and rotation off, and never proved: it says what to switch on', () => {
+  test('98: is rolled for its files with 1.5 and rotation off, and never proved: it says what to switch on', () => {
     const old = csiPod(-MINUTE_MS);
     expect(seen(NO_ROTATION, old, mountOf(old, 1)).marks).toEqual(['orders']);
     const rolled = csiPod(MINUTE_MS, { annotations: markedWith(2) });
@@ -346,7 +346,7 @@ describe('a Rollout of Argo', () => {
   });
 });
 
-describe('a pod that the CSI driver cannot serve', () => {
+describe('98: a pod that the CSI driver cannot serve', () => {
   test('on Fargate is told to take an ExternalSecret, and is not restarted', () => {
     const pod = podOf({ fargate: true, phase: 'Pending', ready: false, containers: [] });
     expect(look({ workloads: [workloadOf()], pods: [pod] })).toMatchObject({

@@ -667,7 +667,7 @@ test('a cluster that could not be looked at keeps the secret from converging, an
   expect(plan({ a: DONE }, { unseen })).toMatchObject({ verdict: 'waiting', unproved: { dr: expect.anything() } });
 });
 
-test('a Region whose replica does not have the version yet is waited for, and held up is only what is due there', () => {
+test('54: a Region whose replica does not have the version yet is waited for, and held up is only what is due there', () => {
   const behind = new Map([['prod', 'the replica in us-east-1 is InProgress']]);
   expect(plan({ a: OLD }, { behind })).toMatchObject({
     verdict: 'waiting',

@@ -181,7 +181,7 @@ describe('a pod is not proved', () => {
     expect(judge(pod, [mountOf(pod, 2), second], claim).kind).toBe('unproved');
   });
 
-  test('when a subPath was bound before the driver mounted anew, even where the application reads again', () => {
+  test('98: when a subPath was bound before the driver mounted anew, even where the application reads again', () => {
     const pod = podOf({ containers: [containerOf({ mounts: [{ secretProviderClass: 'database', subPath: true }] })] });
     expect(judge(pod, [mountOf(pod, 2, remounted)], { rereads: true })).toMatchObject({
       why: expect.stringContaining('before'),

@@ -35,7 +35,7 @@ afterEach(() => {
   deaf.close();
 });
 
-test('no service of AWS that never answers holds a function up until Lambda ends it', async () => {
+test('81: no service of AWS that never answers holds a function up until Lambda ends it', async () => {
   const lines: unknown[] = [];
   const write: Logger['info'] = (_message, fields) => void lines.push(fields?.error);
   const log: Logger = { info: write, warn: write, error: write, with: () => log };

@@ -48,7 +48,7 @@ describe('an event', () => {
 });
 
 describe('an event that could not be sent', () => {
-  test('because the bus refused it is an error in the log, and no failure of the work', async () => {
+  test('85: because the bus refused it is an error in the log, and no failure of the work', async () => {
     const bus = busThat(() => ({ FailedEntryCount: 1, Entries: [{ ErrorCode: 'ThrottlingException' }] }));
 
     expect(await bus.announce(converged([]))).toBe(false);
@@ -62,7 +62,7 @@ describe('an event that could not be sent', () => {
     expect(String(bus.errors[0]?.error)).toContain('ThrottlingException');
   });
 
-  test('because the call failed leaves nothing of the foreign message', async () => {
+  test('85: because the call failed leaves nothing of the foreign message', async () => {
     const bus = busThat(() => {
       throw new TypeError('body was {"password":"hunter2"}');
     });

@@ -81,7 +81,7 @@ describe('the previous user, once its consumers have converged', () => {
     expect(database.calls).toEqual([]);
   });
 
-  test('lives while a session of it is open, and the session is named', async () => {
+  test('100: lives while a session of it is open, and the session is named', async () => {
     const session = { applicationName: 'report', clientAddress: '10.0.0.7', since: '2027-01-01T00:00:00Z' };
     database.users.get('app')?.sessions.push(session);
     expect(await ask()).toEqual({ kind: 'sessionsOpen', user: 'app', sessions: [session] });

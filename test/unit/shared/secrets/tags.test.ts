@@ -101,7 +101,7 @@ describe('the tags of a secret', () => {
     expect(message).not.toContain('"rekey:strategy"');
   });
 
-  test('any tags are either understood or refused as TAG_INVALID', () => {
+  test('96: any tags are either understood or refused as TAG_INVALID', () => {
     const name = fc.oneof(
       fc.string(),
       fc.constantFrom('strategy', 'retire', 'retire-after', 'window', 'hold', 'max-parallel', 'exclude-characters'),
