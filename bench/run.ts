@@ -14,6 +14,8 @@ import { machine } from './machine.ts';
 import { plotOf } from './plot.ts';
 import { markdownOf, type RotationReport } from './report.ts';
 import { benchRotation } from './rotation.ts';
+import { benchScale } from './scale/bench.ts';
+import { type ScaleReport, scaleMarkdownOf } from './scale/report.ts';
 import { benchSync } from './sync/bench.ts';
 import { type SyncReport, syncMarkdownOf, syncPlotOf } from './sync/report.ts';
 
@@ -21,6 +23,7 @@ const USAGE = `npm run bench -- rotation [--aws DIR [--python PROGRAM]] [--round
 npm run bench -- logins [--rotations N]
   both: [--engine NAME]… [--strategy NAME]…
 npm run bench -- sync [--deployments N]… [--consumers N]… [--sync-rounds N]
+npm run bench -- scale [--secrets N]… [--clusters N]…
   all: [--out DIR]
 
 rotation and logins need the servers of npm run servers, sync the programs that npm run cluster builds.
@@ -60,6 +63,12 @@ switch (positionals[0]) {
     const results = await benchSync({ deployments, consumers, rounds: count('sync-rounds'), say: console.log });
     const report: SyncReport = { ...about, results };
     await write('sync', report, syncMarkdownOf(report), syncPlotOf(results));
+    break;
+  }
+  case 'scale': {
+    const results = await benchScale({ secrets: counts('secrets'), clusters: counts('clusters'), say: console.log });
+    const report: ScaleReport = { ...about, results };
+    await write('scale', report, scaleMarkdownOf(report));
     break;
   }
   default:
@@ -103,7 +112,7 @@ function count(option: 'rounds' | 'cold-rounds' | 'rotations' | 'sync-rounds'): 
 }
 
 /** In the order in which they are measured. */
-function counts(option: 'deployments' | 'consumers'): readonly number[] {
+function counts(option: 'deployments' | 'consumers' | 'secrets' | 'clusters'): readonly number[] {
   return values[option].map((value) => natural(option, value)).sort((one, two) => one - two);
 }
 
@@ -132,6 +141,8 @@ function readArguments() {
         rotations: { type: 'string', default: '1000' },
         deployments: { type: 'string', multiple: true, default: ['1000', '3000', '10000'] },
         consumers: { type: 'string', multiple: true, default: ['200', '1000'] },
+        secrets: { type: 'string', multiple: true, default: ['1000', '10000'] },
+        clusters: { type: 'string', multiple: true, default: ['1', '75'] },
         'sync-rounds': { type: 'string', default: '3' },
         out: { type: 'string', default: RESULTS },
         help: { type: 'boolean', default: false },

@@ -209,10 +209,11 @@ export function listSecretsAs(aws: AwsSandbox): NonNullable<KubernetesOptions['l
   };
 }
 
-async function deployAll(
+/** Deploys the stacks one after the other, as `cdk deploy --all`. @param server whose authority is trusted */
+export async function deployAll(
   aws: AwsSandbox,
   { stacks, folders }: Synthesised,
-  { caFile }: PostgresServer,
+  { caFile }: Pick<PostgresServer, 'caFile'>,
   reuse: boolean,
 ): Promise<readonly Stack[]> {
   const deployed: Stack[] = [];

@@ -30,6 +30,8 @@ export interface RealServer {
   readonly host: string;
   readonly port: number;
   readonly pid: number;
+  /** Of the authority that a client is to trust. */
+  readonly caFile: string;
   readonly admin: Account;
   readonly rekey: Database;
   /** Keys of a secret's JSON beside host, port and login. */
