@@ -44,11 +44,22 @@ export type Use =
 /** Aliases that one class may resolve: far above any honest use, far below what a bomb needs. */
 const MAX_ALIASES = 50;
 
+/** A sweep compares each secret with each class: to parse the YAML each time took it a minute for 1,000 of both. */
+const objectsByClass = new WeakMap<SecretProviderClass, Map<string, ClassObjects>>();
+
 /**
  * The secrets that a class names. One that cannot be read is reported as such: the others go on.
  * @param region of the cluster, where the class names none (AWS provider, "Usage": region)
  */
 export function objectsOf(spc: SecretProviderClass, region: string): ClassObjects {
+  const ofClass = objectsByClass.get(spc) ?? new Map<string, ClassObjects>();
+  objectsByClass.set(spc, ofClass);
+  const known = ofClass.get(region) ?? parseObjects(spc, region);
+  ofClass.set(region, known);
+  return known;
+}
+
+function parseObjects(spc: SecretProviderClass, region: string): ClassObjects {
   if (spc.provider !== 'aws') return { kind: 'objects', objects: [] };
   const entries = entriesOf(spc.parameters.get('objects') ?? '');
   if (typeof entries === 'string') return { kind: 'malformed', why: entries };
@@ -100,8 +111,8 @@ export function useOf(object: SecretObject, secret: SecretIdentity): Use | undef
  * @param region in which a name is looked up
  */
 export function refersTo(reference: string, region: string, secret: SecretIdentity): boolean {
-  const replicas = [...(secret.replicas?.keys() ?? [])];
   if (!reference.startsWith('arn:')) return reference === secret.name && regionsOf(secret).includes(region);
+  const replicas = [...(secret.replicas?.keys() ?? [])];
   const arns = [secret.arn, ...replicas.map((replica) => inRegion(secret.arn, replica))];
   return arns.some((arn) => reference === arn || reference === arn.slice(0, -7));
 }

@@ -12,6 +12,12 @@ function usesIn(objects: unknown, parameters: Record<string, string> = {}, secre
   return parsed.objects.flatMap((object) => useOf(object, secret) ?? []);
 }
 
+test('a class is parsed once, however many secrets it is compared with', () => {
+  const spc = spcOf([{ objectName: 'shop/database' }]);
+  expect(objectsOf(spc, REGION)).toBe(objectsOf(spc, REGION));
+  expect(objectsOf(spc, 'us-east-1')).toMatchObject({ objects: [{ region: 'us-east-1' }] });
+});
+
 describe('a class uses a secret', () => {
   test.each<[string, object, Use]>([
     ['by name', { objectName: 'shop/database', objectType: 'secretsmanager' }, follows('shop_database')],
