@@ -151,6 +151,17 @@ export const RETIRE_QUEUE: QueueSpec = {
   maxReceiveCount: 5,
 };
 
+/** What a rotation function is asked to move back: one secret a message, so that one which fails brings back no other. */
+export const moveBackQueueOf = ({ name, timeoutSeconds }: FunctionSpec): QueueSpec => ({
+  name,
+  batchSize: 1,
+  visibilityTimeoutSeconds: 6 * timeoutSeconds,
+  maxReceiveCount: 5,
+});
+
+/** The least that Lambda accepts. The others of a rotation function's places are for rotations. */
+export const MOVES_BACK_AT_ONCE = 2;
+
 /** Only the failed messages of a batch come back. */
 export const FUNCTION_RESPONSE_TYPES = ['ReportBatchItemFailures'] as const;
 
@@ -158,7 +169,7 @@ export const FUNCTION_RESPONSE_TYPES = ['ReportBatchItemFailures'] as const;
 export interface EventPattern {
   readonly source: readonly string[];
   readonly 'detail-type'?: readonly string[];
-  readonly detail?: Readonly<Record<string, readonly string[]>>;
+  readonly detail?: Readonly<Record<string, readonly string[] | Readonly<Record<string, readonly string[]>>>>;
 }
 
 /**
@@ -179,10 +190,17 @@ const ofRekey = (...types: readonly RekeyEvent['type'][]): EventPattern => ({
 /** On Rekey's bus, to the retire queue. */
 export const SECRET_CONVERGED = ofRekey('Secret Converged');
 
+/** On Rekey's bus, to the queue of the rotation function that sync names. */
+export const askedToMoveBack = (functionArn: string): EventPattern => ({
+  ...ofRekey('Sync Halted'),
+  detail: { moveBack: { rotationFunction: [functionArn] } },
+});
+
 /** On Rekey's bus, to people: how a rotation ended, and whatever waits for a hand. */
 export const FOR_PEOPLE = ofRekey(
   'Rotation Failed',
   'Sync Halted',
+  'Secret Moved Back',
   'Secret Converged',
   'Secret Not Converged',
   'Secret Retired',

@@ -14,6 +14,7 @@ const message = z.looseObject({
     secretArn: z.string().check(z.startsWith('arn:')),
     secretName: z.string().check(z.minLength(1)),
     versionId: z.string().check(z.minLength(1)),
+    previousVersionId: z.optional(z.string()),
     consumers: z.array(z.looseObject({ pods: z.array(z.unknown()) })),
     pinned: z.array(z.unknown()),
     told: z.optional(z.array(z.string())),

@@ -50,10 +50,11 @@ export async function handler(event: SQSEvent, context: Context): Promise<SQSBat
 }
 
 async function retireOne(message: ConvergedMessage, deadline: Deadline): Promise<void> {
-  const { secretArn, secretName, versionId, consumers, pinned, told = [] } = message.detail;
+  const { secretArn, secretName, versionId, previousVersionId, consumers, pinned, told = [] } = message.detail;
   const request = {
     secretArn,
     versionId,
+    previousVersionId,
     consumersProved: consumers.some(({ pods }) => pods.length > 0),
     pinnedUses: pinned.length > 0,
     convergedAtMs: Date.parse(message.time),

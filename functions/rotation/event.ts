@@ -1,27 +1,40 @@
 import { RekeyError } from '../../shared/operations/errors.ts';
+import type { MoveBackRequest } from '../../shared/rotation/move-back.ts';
 import { STEPS } from '../../shared/rotation/plan.ts';
 import type { RotationRequest } from '../../shared/rotation/steps.ts';
 import { parseSecretArn } from '../../shared/secrets/secret-arn.ts';
 import { SecretValue } from '../../shared/secrets/secret-value.ts';
+import { parseHalted } from './halted.ts';
 
 export type RotationEvent =
   | { readonly kind: 'step'; readonly request: RotationRequest }
+  /** The one message of a batch of its queue: sync has halted, and the tag asks. */
+  | { readonly kind: 'moveBack'; readonly request: MoveBackRequest }
   /** A person's question or order: `{"preflight": "<ARN>"}`, `{"createPeer": "<ARN>"}`. */
   | { readonly kind: (typeof ORDERS)[number]; readonly secretArn: string };
 
 const ORDERS = ['preflight', 'createPeer'] as const;
 
 /**
- * The event that Secrets Manager sends, or a person. Keys that are not known are ignored: Secrets Manager may add some.
+ * The event that Secrets Manager sends, the function's own queue, or a person. Keys that are not known are ignored: Secrets Manager may add some.
  * @param functionArn of this function: it works only on secrets of its own account and Region
  * @throws RekeyError EVENT_INVALID naming the key that is wrong; RotationToken proves who writes and is never quoted
  */
 export function parseRotationEvent(event: unknown, functionArn: string): RotationEvent {
   if (typeof event !== 'object' || event === null || Array.isArray(event)) throw invalid('it is not an object');
   const fields = new Map<string, unknown>(Object.entries(event));
+  if (fields.has('Records')) return { kind: 'moveBack', request: parseMoveBack(fields.get('Records'), functionArn) };
   const order = fields.has('Step') ? undefined : ORDERS.find((known) => fields.has(known));
   if (order) return { kind: order, secretArn: ownSecret(fields.get(order), order, functionArn) };
   return { kind: 'step', request: parseStep(fields, functionArn) };
+}
+
+function parseMoveBack(records: unknown, functionArn: string): MoveBackRequest {
+  const [record, ...others] = Array.isArray(records) ? (records as { readonly body?: unknown }[]) : [];
+  // One that fails would bring back the others with it.
+  if (typeof record?.body !== 'string' || others.length > 0) throw invalid('Records must hold one message');
+  const request = parseHalted(record.body);
+  return { ...request, secretArn: ownSecret(request.secretArn, 'secretArn', functionArn) };
 }
 
 function parseStep(fields: ReadonlyMap<string, unknown>, functionArn: string): RotationRequest {

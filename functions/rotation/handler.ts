@@ -6,6 +6,7 @@ import { createEventBridgeAnnouncer } from '../../shared/operations/event-bridge
 import { createLogger } from '../../shared/operations/logger.ts';
 import { measuredAnnouncer } from '../../shared/operations/measured-announcer.ts';
 import { createPeer, type PeerOutcome } from '../../shared/rotation/create-peer.ts';
+import { moveBack } from '../../shared/rotation/move-back.ts';
 import { type PreflightReport, preflight } from '../../shared/rotation/preflight.ts';
 import { type RotationDeps, runStep } from '../../shared/rotation/steps.ts';
 import type { Database } from '../../shared/rotation/strategy.ts';
@@ -17,8 +18,8 @@ import { measureFor } from '../measure.ts';
 import { parseRotationEvent, type RotationEvent } from './event.ts';
 
 /**
- * What Lambda calls for one kind of database: one of the four steps for one secret, of which Secrets Manager only looks
- * at whether it throws; or what a person asks, who gets an answer.
+ * What Lambda calls for one kind of database: one of the four steps for one secret, or a message of its queue, of which
+ * the caller only looks at whether it throws; or what a person asks, who gets an answer.
  */
 export function rotationHandler(serviceName: string, connect: (options: EngineOptions) => Database) {
   const log = createLogger(serviceName);
@@ -56,6 +57,10 @@ export function rotationHandler(serviceName: string, connect: (options: EngineOp
 }
 
 function about(event: RotationEvent) {
+  if (event.kind === 'moveBack') {
+    const { secretArn, versionId, previousVersionId } = event.request;
+    return { secretArn, versionId, previousVersionId };
+  }
   if (event.kind !== 'step') return { order: event.kind, secretArn: event.secretArn };
   const { step, secretArn, versionId } = event.request;
   return { step, secretArn, versionId };
@@ -66,6 +71,8 @@ async function carryOut(event: RotationEvent, deps: RotationDeps, deadline: Dead
   switch (event.kind) {
     case 'step':
       return { outcome: await runStep(event.request, deps, deadline), answer: undefined };
+    case 'moveBack':
+      return { outcome: await moveBack(event.request, deps, deadline), answer: undefined };
     case 'preflight': {
       const report = await preflight(event.secretArn, deps, deadline);
       return { outcome: { works: report.works }, answer: report };

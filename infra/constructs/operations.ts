@@ -33,8 +33,9 @@ export class Operations {
     this.#watchDeadLetters('notifications', deadLetters, 'People were not told of something');
   }
 
-  watchRotation({ function: rotation }: Rotation): void {
+  watchRotation({ function: rotation, work }: Rotation): void {
     this.#watchFunction(rotation);
+    if (work) this.#watchQueue(rotation, work);
     this.#watchEvents(rotation, {
       RotationsFailed:
         'A rotation failed. AWSCURRENT did not move and still works. The message about it says why and what to do, and so does the log.',
@@ -42,6 +43,7 @@ export class Operations {
     });
     this.#dashboard.rotations.addLeftMetric(ownMetric(rotation, 'RotationsSucceeded', 'Sum', MINUTES_5));
     this.#dashboard.rotations.addLeftMetric(ownMetric(rotation, 'RotationsFailed', 'Sum', MINUTES_5));
+    this.#dashboard.rotations.addLeftMetric(ownMetric(rotation, 'SecretsMovedBack', 'Sum', MINUTES_5));
   }
 
   watchSync({ function: sync, work }: Sync, { function: sweep }: Sweep): void {

@@ -42,7 +42,7 @@ export class Rekey extends Construct {
     const known = this.#rotations.get(engine);
     if (known !== undefined) return known;
     if (this.#rotations.size === 0) this.#beginRotating();
-    const rotation = new Rotation(this, this.foundation, ROTATION[engine]);
+    const rotation = new Rotation(this, this.foundation, ROTATION[engine], this.sync !== undefined);
     this.#rotations.set(engine, rotation);
     this.#operations.watchRotation(rotation);
     return rotation;

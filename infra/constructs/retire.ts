@@ -31,7 +31,7 @@ export class Retire extends Construct {
         [VARIABLES.rotationFunctions]: Lazy.string({ produce: () => rotationFunctions().join(' ') }),
       },
     });
-    this.work.handledBy(this.function, foundation.concurrencyOf(RETIRE));
+    this.work.handledBy(this.function, foundation.concurrencyOf(RETIRE), true);
     this.rights = new SecretRights(this.function, foundation.place, rotationFunctions, 'standby');
   }
 }

@@ -1,18 +1,23 @@
 import { Stack } from 'aws-cdk-lib';
 import { CfnPermission } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
-import type { FunctionSpec } from '../wiring.ts';
+import { askedToMoveBack, type FunctionSpec, MOVES_BACK_AT_ONCE, moveBackQueueOf } from '../wiring.ts';
 import type { Foundation } from './foundation.ts';
 import { SecretRights } from './secret-rights.ts';
 import { ServiceFunction } from './service-function.ts';
+import { WorkQueue } from './work-queue.ts';
 
-/** The function that Secrets Manager calls to rotate the secrets of one kind of database. */
+/**
+ * The function that Secrets Manager calls to rotate the secrets of one kind of database. Where there is sync, that asks
+ * it to move AWSCURRENT back: no other function may move a label.
+ */
 export class Rotation extends Construct {
   readonly function: ServiceFunction;
   readonly permission: CfnPermission;
   readonly rights: SecretRights;
+  readonly work: WorkQueue | undefined;
 
-  constructor(scope: Construct, foundation: Foundation, spec: FunctionSpec) {
+  constructor(scope: Construct, foundation: Foundation, spec: FunctionSpec, isAskedBySync: boolean) {
     super(scope, spec.name);
     this.function = new ServiceFunction(this, {
       foundation,
@@ -30,5 +35,15 @@ export class Rotation extends Construct {
       principal: 'secretsmanager.amazonaws.com',
       sourceAccount: Stack.of(this).account,
     });
+
+    this.work = isAskedBySync
+      ? new WorkQueue(this, {
+          foundation,
+          spec: moveBackQueueOf(spec),
+          pattern: askedToMoveBack(own),
+          bus: foundation.eventBus,
+        })
+      : undefined;
+    this.work?.handledBy(this.function, MOVES_BACK_AT_ONCE, false);
   }
 }

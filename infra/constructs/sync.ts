@@ -22,7 +22,7 @@ export class Sync extends Construct {
         [VARIABLES.clusters]: clustersVariable({ spec: SYNC }, foundation),
       },
     });
-    this.work.handledBy(this.function, foundation.concurrencyOf(SYNC));
+    this.work.handledBy(this.function, foundation.concurrencyOf(SYNC), true);
     this.function.allow('BringBackSooner', ['sqs:ChangeMessageVisibility'], [this.work.queue.queueArn]);
     allowClusters(this.function, foundation, KUBERNETES_GROUPS.sync);
   }

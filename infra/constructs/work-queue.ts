@@ -73,13 +73,13 @@ export class WorkQueue extends Construct {
     );
   }
 
-  /** Has the function called with what is in the queue, and lets it put messages back for later. */
-  handledBy(handler: ServiceFunction, concurrency: number): void {
-    handler.allow(
-      'WorkOffItsQueue',
-      ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:SendMessage'],
-      [this.queue.queueArn],
-    );
+  /**
+   * Has the function called with what is in the queue.
+   * @param putsBack whether it may put messages back for later
+   */
+  handledBy(handler: ServiceFunction, concurrency: number, putsBack: boolean): void {
+    const take = ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'];
+    handler.allow('WorkOffItsQueue', putsBack ? [...take, 'sqs:SendMessage'] : take, [this.queue.queueArn]);
     const mapping = new EventSourceMapping(this, 'Mapping', {
       target: handler.lambda,
       eventSourceArn: this.queue.queueArn,

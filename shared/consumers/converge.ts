@@ -4,11 +4,19 @@ import { atMost, type Deadline } from '../operations/deadline.ts';
 import { asRekeyError, RekeyError } from '../operations/errors.ts';
 import type { Announcer, ClusterProof, RekeyEvent, Unproved } from '../operations/events.ts';
 import type { Log } from '../operations/log.ts';
-import { CURRENT, PENDING, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
+import {
+  CURRENT,
+  PENDING,
+  PREVIOUS,
+  type SecretDescription,
+  type SecretStore,
+  versionWithStage,
+} from '../secrets/port.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
 import { carryOut, patchRefused, type Refusal } from './carry-out.ts';
 import { type Consumers, consumersOf, namespacesUsing, type Snapshot, type Times } from './consumers.ts';
 import { againOf, has, markerOf, rolledOf, toldOf } from './marker.ts';
+import { moveBackOf } from './move-back.ts';
 import { notesOf, writeNotes } from './notes.ts';
 import { observe } from './observe.ts';
 import { idOf, idOfMark, isMarked, type Mark, opensAt, type Plan, planSync } from './plan.ts';
@@ -185,8 +193,7 @@ async function act(
   const { found, marker, options } = findings;
   const told = new Set(look.told);
   /** @returns whether people have heard of it, now or before */
-  const tell = async (event: RekeyEvent): Promise<boolean> => {
-    const what = event.type === 'Action Needed' ? event.detail.code : event.type;
+  const tell = async (event: RekeyEvent, what = nameOf(event)): Promise<boolean> => {
     if (!told.has(what) && (await deps.announcer.announce(event))) told.add(what);
     return told.has(what);
   };
@@ -206,10 +213,12 @@ async function act(
     const used = found.consumers.length > 0 || found.pinned.length > 0;
     if (!used && options.retire !== 'converged') return { kind: 'unused' };
     if (look.passesLeft !== undefined && isTold(found, marker)) return { kind: 'converged' };
+    const previousVersionId = versionWithStage(findings.secret, PREVIOUS);
     const heard = await tell({
       type: 'Secret Converged',
       detail: {
         ...ofSecret,
+        ...(previousVersionId !== undefined && { previousVersionId }),
         since,
         consumers: plan.proved,
         clusters: clustersIn(plan, deps.clusters),
@@ -243,9 +252,15 @@ async function act(
   const rolled = new Set([...(look.rolled ?? []), ...marked]);
   const next: Look = { ...look, told: [...told], ...(rolled.size > 0 && { rolled: [...rolled] }) };
   if (look.passesLeft !== undefined) return afterSweep(next, look.passesLeft, acted, deps.clock.now());
-  if (plan.verdict === 'halted') await tell({ type: 'Sync Halted', detail: { ...ofSecret, failed: plan.failed } });
+  if (plan.verdict === 'halted') {
+    const moveBack = moveBackOf(plan, findings.secret, options, isTold(found, marker), deps.clock.now());
+    await tell(
+      { type: 'Sync Halted', detail: { ...ofSecret, failed: plan.failed, ...(moveBack && { moveBack }) } },
+      moveBack ? HALTED_TO_MOVE_BACK : 'Sync Halted',
+    );
+  }
   // Once it goes on, people hear of the next halt as well.
-  else told.delete('Sync Halted');
+  else for (const what of ['Sync Halted', HALTED_TO_MOVE_BACK]) told.delete(what);
 
   if (ageMs >= options.convergeWithinMs) {
     const heard = await tell({
@@ -272,6 +287,11 @@ async function act(
     afterSeconds: delaySeconds(ageMs, options.convergeWithinMs),
   };
 }
+
+const nameOf = (event: RekeyEvent) => (event.type === 'Action Needed' ? event.detail.code : event.type);
+
+/** Told apart from a halt of which people have heard, and that asked for nothing. */
+const HALTED_TO_MOVE_BACK = 'Sync Halted, to move back';
 
 /** Whether some workload remembers that people have heard of this convergence. */
 export function isTold({ consumers }: Pick<Consumers, 'consumers'>, marker: Marker): boolean {

@@ -64,6 +64,11 @@ export const ERROR_CATALOGUE = {
     retryable: false,
     action: 'AWSCURRENT was moved by someone else meanwhile: check who, then rotate again.',
   },
+  NOT_MOVED_BACK: {
+    retryable: false,
+    action:
+      'AWSCURRENT stays where it is. Mend the new pods that "Sync Halted" names, and Rekey goes on with them; or mend what the message says, and rotate.',
+  },
   ROTATION_DISABLED: {
     retryable: false,
     action: 'Enable rotation for the secret, or leave it alone: nothing was changed.',

@@ -88,6 +88,13 @@ export interface Unproved extends ConsumerRef {
   readonly why: string;
 }
 
+/** AWSCURRENT is to move back to the version before, by the function that rotates the secret. */
+export interface MoveBack {
+  /** ARN. */
+  readonly rotationFunction: string;
+  readonly previousVersionId: string;
+}
+
 /** A session of the previous user that is still open. */
 export interface OpenSession {
   readonly applicationName: string;
@@ -120,10 +127,33 @@ export type RekeyEvent =
     }
   | { readonly type: 'Rotation Failed'; readonly detail: OfSecret & FailureDetail & { readonly step: string } }
   | { readonly type: 'Sync Started'; readonly detail: OfSecret & { readonly consumers: readonly ConsumerRef[] } }
-  | { readonly type: 'Sync Halted'; readonly detail: OfSecret & { readonly failed: readonly Unproved[] } }
+  | {
+      readonly type: 'Sync Halted';
+      readonly detail: OfSecret & {
+        readonly failed: readonly Unproved[];
+        /** Where the tag asks for it and the version may be the cause: what is to be done by whom. */
+        readonly moveBack?: MoveBack;
+      };
+    }
+  | {
+      readonly type: 'Secret Moved Back';
+      /** `versionId` is the one that AWSCURRENT was moved from. */
+      readonly detail: OfSecret & {
+        /** The one that is current again. */
+        readonly restoredVersionId: string;
+        /** Whom it names. */
+        readonly user: string;
+        readonly engine: string;
+        /** Why: whose new pods failed. */
+        readonly failed: readonly Unproved[];
+        readonly action: string;
+      };
+    }
   | {
       readonly type: 'Secret Converged';
       readonly detail: OfSecret & {
+        /** Under AWSPREVIOUS: whose login may be retired. Absent: there is none. */
+        readonly previousVersionId?: string;
         /** When AWSCURRENT moved, as far as the triggering event says. ISO 8601. */
         readonly since: string;
         readonly consumers: readonly ConsumerProof[];

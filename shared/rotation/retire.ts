@@ -12,6 +12,11 @@ export interface RetireRequest {
   readonly secretArn: string;
   /** The version that all consumers were proved to run on. */
   readonly versionId: string;
+  /**
+   * The version under AWSPREVIOUS at that time, if any. After a rotation and a move back the same version is current
+   * again, and what was proved then says nothing of the credential that is previous now.
+   */
+  readonly previousVersionId: string | undefined;
   /** Whether at least one consumer was. No consumer known is not proof. */
   readonly consumersProved: boolean;
   /** Whether some use names another version or label, and so may still need the previous credential. */
@@ -93,6 +98,7 @@ function judge(
   if (secret.arn !== request.secretArn) throw new RekeyError('EVENT_INVALID', 'secretArn is not the whole ARN');
   if (secret.deletedAtMs !== undefined) return leftAlone('the secret is scheduled for deletion');
   if (versionWithStage(secret, CURRENT) !== request.versionId) return { kind: 'superseded' };
+  if (versionWithStage(secret, PREVIOUS) !== request.previousVersionId) return { kind: 'superseded' };
   const pendingVersion = versionWithStage(secret, PENDING);
   if (pendingVersion !== undefined && pendingVersion !== request.versionId) return { kind: 'superseded' };
   // Another rotator would not let the user in again: AWS's own functions set a password, not the right to log in.

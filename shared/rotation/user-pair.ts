@@ -84,7 +84,7 @@ export function userPair(engine: UserPairEngine): Strategy {
       if (!(await stillWanted())) return { kind: 'superseded' };
 
       // Stored before the database hears of it.
-      const versionId = standbyVersionId('standby', rotation);
+      const versionId = standbyVersionId('standby', rotation, versionWithStage(rotation, PREVIOUS));
       const value = withLogin(previous, {
         username: user,
         password: generatePassword(rotation.options, rotation.rules),
@@ -132,12 +132,18 @@ export function userPair(engine: UserPairEngine): Strategy {
 }
 
 /**
- * Follows from the version that is current, so that a second try finds the password of the first; and from what the
- * tags ask of a password, so that one which the server's policy refuses is not tried for ever.
+ * Follows from the version that is current, so that a second try finds the password of the first; from the one whose
+ * login is retired, because a version that was moved back to is current twice; and from what the tags ask of a password,
+ * so that one which the server's policy refuses is not tried for ever.
  */
-export function standbyVersionId(what: 'peer' | 'standby', { currentVersion, options }: Rotation): string {
+export function standbyVersionId(
+  what: 'peer' | 'standby',
+  { currentVersion, options }: Rotation,
+  retired?: string,
+): string {
   const { passwordLength, excludeCharacters } = options;
-  return createHash('sha256').update([what, currentVersion, passwordLength, excludeCharacters].join(' ')).digest('hex');
+  const source = [what, currentVersion, ...(retired === undefined ? [] : [retired]), passwordLength, excludeCharacters];
+  return createHash('sha256').update(source.join(' ')).digest('hex');
 }
 
 const isRefusal = (error: unknown) => error instanceof RekeyError && error.code === 'LOGIN_REFUSED';

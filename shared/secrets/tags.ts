@@ -27,6 +27,8 @@ export interface SecretOptions {
   readonly window: Window | undefined;
   /** After this, a secret that has not converged is reported. */
   readonly convergeWithinMs: number;
+  /** What is done when new pods fail, besides that nothing further is rolled. */
+  readonly onFailure: 'halt' | 'move-back';
   /** Epoch milliseconds. Until then no rotation starts, nothing is rolled and nothing is retired. */
   readonly holdUntilMs: number | undefined;
   readonly passwordLength: number;
@@ -73,6 +75,7 @@ export const DEFAULT_OPTIONS: SecretOptions = {
   maxParallel: 5,
   window: undefined,
   convergeWithinMs: 30 * MINUTE_MS,
+  onFailure: 'halt',
   holdUntilMs: undefined,
   passwordLength: 32,
   excludeCharacters: '',
@@ -128,8 +131,7 @@ const RULES: ReadonlyMap<string, TagRule> = new Map<string, TagRule>([
     },
   ],
   ['converge-within', duration('convergeWithinMs', '1m', '7d')],
-  // The only answer to a failure that there is so far: whoever asks for another one must not believe to have it.
-  ['on-failure', { right: '"halt"', read: (value) => (value === 'halt' ? {} : undefined) }],
+  ['on-failure', oneOf('onFailure', ['halt', 'move-back'])],
   [
     'hold',
     {
@@ -220,7 +222,10 @@ function knownTags(): string {
   return [...RULES.keys()].map((name) => PREFIX + name).join(', ');
 }
 
-function oneOf<K extends 'strategy' | 'retire'>(option: K, values: readonly NonNullable<SecretOptions[K]>[]): TagRule {
+function oneOf<K extends 'strategy' | 'retire' | 'onFailure'>(
+  option: K,
+  values: readonly NonNullable<SecretOptions[K]>[],
+): TagRule {
   return {
     right: values.map((value) => `"${value}"`).join(' or '),
     read: (value) => {

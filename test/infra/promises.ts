@@ -311,7 +311,7 @@ const IAM: readonly Promise[] = [
     },
   },
   {
-    says: 'sync and retire work off their own queue, and sweep may only send to sync’s',
+    says: 'rotation, sync and retire work off their own queue, and sweep may only send to sync’s',
     offenders: (t) =>
       names(
         allowing(t, /^sqs:/).filter(({ of, Sid, Resource }) =>
@@ -545,10 +545,31 @@ const WIRING: readonly Promise[] = [
     },
   },
   {
+    says: 'rotation moves back what sync asks this function for, on Rekey’s bus, wherever both are deployed',
+    offenders: (t) =>
+      functions(t).some(([id]) => RETIRE.test(id))
+        ? functions(t).flatMap(([id, { FunctionName }]) =>
+            ROTATION.test(id)
+              ? hasRule(
+                  ({ EventPattern, EventBusName, Targets }) =>
+                    text(EventPattern?.['detail-type']) === '["Sync Halted"]' &&
+                    text(EventPattern.detail?.moveBack?.rotationFunction).includes(`function:${FunctionName}"`) &&
+                    /FoundationBus/.test(text(EventBusName)) &&
+                    text(Targets).includes(`"Rekey${placeOf(id)}WorkQueue`),
+                  `no rule to ${FunctionName}`,
+                )(t)
+              : [],
+          )
+        : [],
+    breakIt: (t) => {
+      delete ruleOf(/rotationpostgresWorkRule/)(t)['EventPattern'].detail;
+    },
+  },
+  {
     says: 'people hear of whatever failed or waits for a hand',
     offenders: hasRule(
       ({ EventPattern, Targets }) =>
-        ['Rotation Failed', 'Sync Halted', 'Secret Not Converged', 'Action Needed'].every((type) =>
+        ['Rotation Failed', 'Sync Halted', 'Secret Moved Back', 'Secret Not Converged', 'Action Needed'].every((type) =>
           EventPattern?.['detail-type']?.includes(type),
         ) && /NotificationsTopic/.test(text(Targets)),
       'no rule to people',

@@ -89,6 +89,7 @@ describe('rights in AWS', () => {
         ],
         ReadTheAdministrators: ['secretsmanager:DescribeSecret', 'secretsmanager:GetSecretValue'],
         UseTheirKeys: ['kms:Decrypt', 'kms:GenerateDataKey'],
+        WorkOffItsQueue: ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'],
       },
     ],
     [
@@ -304,9 +305,36 @@ describe('the way to retire', () => {
   });
 });
 
+describe('the way back', () => {
+  test('begins with a halt on Rekey’s bus that names the function', () => {
+    template.hasResourceProperties('AWS::Events::Rule', {
+      EventPattern: {
+        source: ['rekey'],
+        'detail-type': ['Sync Halted'],
+        detail: { moveBack: { rotationFunction: [Match.objectLike({ 'Fn::Join': Match.anyValue() })] } },
+      },
+      EventBusName: Match.objectLike({ Ref: Match.stringLikeRegexp('Bus') }),
+      Targets: [Match.objectLike({ Arn: arnOf(queueNamed('rotation-postgres')) })],
+    });
+  });
+
+  test('is one message at a time, so that one which fails brings back no other', () => {
+    expect(mappingOf('rotation-postgres').properties['BatchSize']).toBe(1);
+  });
+
+  test.each([
+    ['rotation-postgres', 2],
+    ['sync', SYNC.concurrency],
+    ['retire', RETIRE.concurrency],
+  ])('%s takes %d at a time: of a rotation function, most places are for rotations', (name, places) => {
+    expect(mappingOf(name).properties['ScalingConfig']).toEqual({ MaximumConcurrency: places });
+  });
+});
+
 describe.each([
   ['sync', SYNC],
   ['retire', RETIRE],
+  ['rotation-postgres', ROTATION.postgres],
 ])('the queue of %s', (name, spec: FunctionSpec) => {
   test('gives a message five chances, then keeps it for two weeks', () => {
     expect(queueNamed(name).properties['RedrivePolicy']).toEqual({
@@ -325,7 +353,8 @@ describe.each([
   });
 
   test('is polled by no more than may run', () => {
-    expect(mappingOf(name).properties['ScalingConfig']).toEqual({ MaximumConcurrency: spec.concurrency });
+    const { MaximumConcurrency } = mappingOf(name).properties['ScalingConfig'];
+    expect(MaximumConcurrency).toBeLessThanOrEqual(spec.concurrency);
     expect(functionNamed(name).properties['ReservedConcurrentExecutions']).toBe(spec.concurrency);
   });
 
@@ -346,7 +375,7 @@ describe.each([
 });
 
 test('every queue is encrypted and refuses plain HTTP', () => {
-  expect(resources('AWS::SQS::Queue')).toHaveLength(5);
+  expect(resources('AWS::SQS::Queue')).toHaveLength(7);
   for (const queue of resources('AWS::SQS::Queue')) {
     expect(queue.properties['SqsManagedSseEnabled']).toBe(true);
     expect(policyOf(queue)).toContainEqual(REFUSES_PLAIN_HTTP);
@@ -554,11 +583,10 @@ describe('each half alone', () => {
     expect(synthesised({ rotated: [] }).functionNames).toEqual(['rekey-example-sync', 'rekey-example-sweep']);
   });
 
-  test('rotation without clusters has no sync, and nothing to retire', () => {
-    expect(synthesised({ clusters: [] }).functionNames).toEqual([
-      'rekey-example-watch',
-      'rekey-example-rotation-postgres',
-    ]);
+  test('rotation without clusters has no sync, nothing to retire, and nobody who asks to move back', () => {
+    const alone = synthesised({ clusters: [] });
+    expect(alone.functionNames).toEqual(['rekey-example-watch', 'rekey-example-rotation-postgres']);
+    expect(alone.statementsOf('rotation-postgres').map(({ sid }) => sid)).not.toContain('WorkOffItsQueue');
   });
 });
 

@@ -1,5 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
-import { type EventPattern, FOR_PEOPLE, SECRET_CONVERGED, SECRET_LABEL_UPDATED } from '../../infra/wiring.ts';
+import {
+  askedToMoveBack,
+  type EventPattern,
+  FOR_PEOPLE,
+  SECRET_CONVERGED,
+  SECRET_LABEL_UPDATED,
+} from '../../infra/wiring.ts';
 import type { RekeyEvent } from '../../shared/operations/events.ts';
 import { matchesPattern, parsePattern } from '../sandbox/aws/event-bridge/pattern.ts';
 
@@ -48,12 +54,32 @@ describe('what falls into retire’s queue', () => {
   });
 });
 
+describe('what falls into a rotation function’s queue', () => {
+  const own = 'arn:aws:lambda:eu-west-1:111122223333:function:rekey-production-rotation-postgres';
+  const halted = (detail: object) => ({ ...ofRekey('Sync Halted'), detail });
+  const moveBack = { rotationFunction: own, previousVersionId: 'a1b2c3d4-5678-90ab-cdef-EXAMPLE11111' };
+
+  test('is a halt that asks this function to move AWSCURRENT back', () => {
+    expect(takes(askedToMoveBack(own), halted({ moveBack }))).toBe(true);
+  });
+
+  test.each([
+    ['a halt that asks for nothing', halted({})],
+    ['a halt that asks another function', halted({ moveBack: { ...moveBack, rotationFunction: `${own}-2` } })],
+    ['anything else that asks', { ...ofRekey('Sync Started'), detail: { moveBack } }],
+    ['somebody else’s event of that name', { ...halted({ moveBack }), source: 'com.example' }],
+  ])('is not %s', (_what, event) => {
+    expect(takes(askedToMoveBack(own), event)).toBe(false);
+  });
+});
+
 describe('what people hear of', () => {
   test.each<[type: RekeyEvent['type'], heard: boolean]>([
     ['Rotation Succeeded', false],
     ['Rotation Failed', true],
     ['Sync Started', false],
     ['Sync Halted', true],
+    ['Secret Moved Back', true],
     ['Secret Converged', true],
     ['Secret Not Converged', true],
     ['Secret Retired', true],

@@ -3,13 +3,13 @@ import { RekeyError } from '../../../shared/operations/errors.ts';
 import { STEPS, type Step } from '../../../shared/rotation/plan.ts';
 import { retire } from '../../../shared/rotation/retire.ts';
 import { runStep } from '../../../shared/rotation/steps.ts';
-import { CURRENT } from '../../../shared/secrets/port.ts';
+import { CURRENT, PREVIOUS } from '../../../shared/secrets/port.ts';
 import { ROTATION_FUNCTION } from '../../contract/fakes/secret-store.ts';
 import type { Conductor } from '../faulty-ports.ts';
 import { faultyPorts, startProcess } from '../faulty-ports.ts';
 import type { Estate } from '../model/estates.ts';
 import { Broken, watch } from '../model/invariants.ts';
-import { createWorld, currentVersion, loginIn, logsIn, stagedLogin } from '../model/world.ts';
+import { createWorld, currentVersion, loginIn, logsIn, stagedLogin, versionUnder } from '../model/world.ts';
 import type { Stage } from './schedules.ts';
 
 /** What some process, or a person, does beside others. */
@@ -147,7 +147,11 @@ export async function playSituation(
   }
 
   if (rotated) await converge();
-  const converged = { versionId: currentVersion(world), atMs: clock.now() };
+  const converged = {
+    versionId: currentVersion(world),
+    previousVersionId: versionUnder(world, PREVIOUS),
+    atMs: clock.now(),
+  };
   if (rotated) clock.advance(10 * 60_000);
   const startsLater = actors.some(({ kind }) => kind === 'nextRotation') && done.length === 0;
   const versionId = startsLater ? '' : begin();
@@ -190,6 +194,7 @@ export async function playSituation(
         const request = {
           secretArn: arn,
           versionId: converged.versionId,
+          previousVersionId: converged.previousVersionId,
           consumersProved: true,
           pinnedUses: false,
           convergedAtMs: converged.atMs,

@@ -209,7 +209,9 @@ function createDelivery(world: World, invariants: Watch, conductor: Conductor, f
   let thrown: readonly unknown[] = [];
   let process: Process;
   let ports: RotationDeps;
-  let converged: { readonly versionId: string; readonly atMs: number } | undefined;
+  let converged:
+    | { readonly versionId: string; readonly previousVersionId: string | undefined; readonly atMs: number }
+    | undefined;
 
   function start(changedAt: ReadonlyMap<string, number>): void {
     process = startProcess();
@@ -262,7 +264,7 @@ function createDelivery(world: World, invariants: Watch, conductor: Conductor, f
     if (step < STEPS.length) return { act, clean, begun: { ...rotation, versionId, step } };
 
     if (currentVersion(world) !== versionId) throw new Broken('I4', 'all steps ran, and AWSCURRENT did not move');
-    converged = { versionId, atMs: clock.now() };
+    converged = { versionId, previousVersionId: versionUnder(world, PREVIOUS), atMs: clock.now() };
     if (!logsIn(world, stagedLogin(world, CURRENT))) throw new Broken('I1', 'AWSCURRENT does not log in at the end');
     checkGap(world.events.slice(eventsBefore), invariants.refusedMs() - refusedBeforeMs);
     return { act: act + 1, clean: 0 };
@@ -281,9 +283,16 @@ function createDelivery(world: World, invariants: Watch, conductor: Conductor, f
 
   async function retirePrevious(act: number, clean: number): Promise<Cursor> {
     if (!converged) throw new Error('there is nothing to retire before a rotation');
-    const { versionId, atMs } = converged;
+    const { versionId, previousVersionId, atMs } = converged;
     clean = count(clean, 'retire finds no end');
-    const request = { secretArn: arn, versionId, consumersProved: true, pinnedUses: false, convergedAtMs: atMs };
+    const request = {
+      secretArn: arn,
+      versionId,
+      previousVersionId,
+      consumersProved: true,
+      pinnedUses: false,
+      convergedAtMs: atMs,
+    };
     const outcome = await invoke(() =>
       retire(request, { ...ports, databases: [ports], rotationFunctions: [ROTATION_FUNCTION] }, deadline()),
     );

@@ -145,7 +145,15 @@ async function rotateAndRetire(
       `AWSPREVIOUS ${strategy === 'single-user' ? 'still logs in' : 'was cut off before it was retired'}`,
     );
 
-  const request = { secretArn: arn, versionId, consumersProved: true, pinnedUses: false, convergedAtMs: 0 };
+  const previousVersionId = (await rig.secrets.store.readStage(arn, PREVIOUS))?.versionId;
+  const request = {
+    secretArn: arn,
+    versionId,
+    previousVersionId,
+    consumersProved: true,
+    pinnedUses: false,
+    convergedAtMs: 0,
+  };
   const outcome = await untilDone<RetireOutcome>(() =>
     invoke(() =>
       retire(

@@ -10,5 +10,6 @@ export const UNUSED: Readonly<Record<string, string>> = {
     'SNS puts there what an e-mail subscription did not take; the sandbox sends no mail.',
   'policy of sqs:rekey-sandbox-notifications-dead-letters WhatCouldNotBeTold: sqs:SendMessage': UNDELIVERED,
   'policy of sqs:rekey-sandbox-retire-dead-letters PutWhenUndelivered: sqs:SendMessage': UNDELIVERED,
+  'policy of sqs:rekey-sandbox-rotation-postgres-dead-letters PutWhenUndelivered: sqs:SendMessage': UNDELIVERED,
   'policy of sqs:rekey-sandbox-sync-dead-letters PutWhenUndelivered: sqs:SendMessage': UNDELIVERED,
 };

@@ -56,10 +56,14 @@ function loop(name: string, tags: Readonly<Record<string, string>>): Scenario {
   };
 }
 
+const clustersOf = ({ kubernetes, foreignKubernetes }: World) =>
+  foreignKubernetes ? [kubernetes, foreignKubernetes] : [kubernetes];
+
 /** In both clusters. */
 async function deploy(world: World, secretName: string): Promise<readonly Team[]> {
-  const clusters = [world.kubernetes, ...(world.foreignKubernetes ? [world.foreignKubernetes] : [])];
-  const teams = clusters.map((kubernetes) => new Team({ ...world, kubernetes }, secretName).mounts(secretName));
+  const teams = clustersOf(world).map((kubernetes) =>
+    new Team({ ...world, kubernetes }, secretName).mounts(secretName),
+  );
   for (const team of teams) await team.runs('web').ready();
   return teams;
 }
@@ -152,6 +156,25 @@ export const SCENARIOS: readonly Scenario[] = [
         application.version('AWSCURRENT') === versionId &&
         (await isTold(world, 'Secret Retired', secretArn, versionId)) &&
         application.version('REKEYSTANDBY') !== undefined;
+    },
+  },
+  {
+    name: 'AWSCURRENT moves back when new pods crash',
+    async start(world) {
+      const tags = { ...ALTERNATING, ...ALONE, 'rekey:on-failure': 'move-back' };
+      const application = await createRotated(world, { tags, secretName: world.fresh() });
+      const { secretArn, secretName } = application;
+      const first = application.version('AWSCURRENT') ?? '';
+      await deploy(world, secretName);
+      const versionId = await rotate(world, application);
+      for (const kubernetes of clustersOf(world))
+        kubernetes.behave(({ metadata: { annotations = {} } }) =>
+          Object.values(annotations).includes(versionId) ? { kind: 'crash' } : undefined,
+        );
+      return async () =>
+        application.version('AWSCURRENT') === first &&
+        (await isTold(world, 'Secret Moved Back', secretArn, versionId)) &&
+        (await isDone(world));
     },
   },
   loop('retire waits for the grace that the tag gives', { 'rekey:retire-after': '1s' }),

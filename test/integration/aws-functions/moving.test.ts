@@ -94,7 +94,7 @@ function describeMoving(product: Product): void {
       name: first.username,
       login,
       canRead,
-      versionId: () => versionWith('AWSCURRENT')?.id ?? '',
+      versionId: (stage = 'AWSCURRENT') => versionWith(stage)?.id ?? '',
       secretArn,
       byAws: () => account.rotate(secretArn, aws.get(kind) ?? ''),
       byRekey: () => account.rotate(secretArn, rekey),
@@ -138,6 +138,7 @@ function describeMoving(product: Product): void {
         {
           secretArn: secret.secretArn,
           versionId: secret.versionId(),
+          previousVersionId: secret.versionId('AWSPREVIOUS'),
           consumersProved: true,
           pinnedUses: false,
           convergedAtMs: 0,

@@ -156,7 +156,15 @@ async function login(arn: string, stage: string) {
 
 async function retireOf(arn: string) {
   const { versionId } = await login(arn, CURRENT);
-  const request = { secretArn: arn, versionId, consumersProved: true, pinnedUses: false, convergedAtMs: 0 };
+  const previousVersionId = (await login(arn, PREVIOUS)).versionId;
+  const request = {
+    secretArn: arn,
+    versionId,
+    previousVersionId,
+    consumersProved: true,
+    pinnedUses: false,
+    convergedAtMs: 0,
+  };
   return await retire(
     request,
     { ...deps(), databases: [deps()], rotationFunctions: [FUNCTION_ARN] },

@@ -6,7 +6,7 @@ import { STEPS, type Step } from '../../../shared/rotation/plan.ts';
 import { type RetireOutcome, retire } from '../../../shared/rotation/retire.ts';
 import type { RotationDeps, StepOutcome } from '../../../shared/rotation/steps.ts';
 import type { StrategyName } from '../../../shared/rotation/strategy.ts';
-import { CURRENT } from '../../../shared/secrets/port.ts';
+import { CURRENT, PREVIOUS } from '../../../shared/secrets/port.ts';
 import { ROTATION_FUNCTION } from '../../contract/fakes/secret-store.ts';
 import type { Account } from '../../sandbox/server-process.ts';
 import { createRig, type Rig } from '../../unit/shared/rotation/rig.ts';
@@ -89,7 +89,15 @@ export async function createApplication(
     createPeer: () => createPeer(arn, deps, deadlineIn(30_000, systemClock)),
     async retire() {
       const versionId = (await rig.secrets.store.readStage(arn, CURRENT))?.versionId ?? '';
-      const request = { secretArn: arn, versionId, consumersProved: true, pinnedUses: false, convergedAtMs: 0 };
+      const previousVersionId = (await rig.secrets.store.readStage(arn, PREVIOUS))?.versionId;
+      const request = {
+        secretArn: arn,
+        versionId,
+        previousVersionId,
+        consumersProved: true,
+        pinnedUses: false,
+        convergedAtMs: 0,
+      };
       const databases = [server.rekey];
       return await retire(
         request,

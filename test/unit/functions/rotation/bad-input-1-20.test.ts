@@ -76,6 +76,49 @@ describe('bad input 1 to 20: events that are not one of Secrets Manager', () => 
     expect(JSON.stringify(event)).not.toContain(token);
   });
 
+  describe('a message of the function’s queue', () => {
+    const VERSIONS = {
+      versionId: TOKEN,
+      moveBack: { previousVersionId: 'a'.repeat(36), rotationFunction: FUNCTION_ARN },
+    };
+    const failed = [
+      { cluster: 'c', kind: 'Deployment', namespace: 'shop', name: 'web', why: 'it crashes', cause: 'crash' },
+    ];
+    const detail = { schemaVersion: 1, secretArn: ARN, secretName: 'app/db', ...VERSIONS, failed };
+    const halted = { source: 'rekey', 'detail-type': 'Sync Halted', detail };
+    const batch = (...bodies: unknown[]) => ({
+      Records: bodies.map((body) => ({ body: typeof body === 'string' ? body : JSON.stringify(body) })),
+    });
+
+    test('is a halt that asks for AWSCURRENT to move back', () => {
+      expect(parseRotationEvent(batch(halted), FUNCTION_ARN)).toEqual({
+        kind: 'moveBack',
+        request: { secretArn: ARN, secretName: 'app/db', versionId: TOKEN, previousVersionId: 'a'.repeat(36), failed },
+      });
+    });
+
+    test.each<[string, unknown, string]>([
+      ['no list', { Records: 'hunter2' }, 'one message'],
+      ['an empty batch', batch(), 'one message'],
+      ['two at once, of which one would fail the other', batch(halted, halted), 'one message'],
+      ['a body that is not JSON', batch('hunter2'), 'not JSON'],
+      ['another event', batch({ ...halted, 'detail-type': 'Sync Started' }), 'detail-type'],
+      ['an event of another source', batch({ ...halted, source: 'hunter2' }), 'source'],
+      ['a halt that asks for nothing', batch({ ...halted, detail: { ...detail, moveBack: undefined } }), 'moveBack'],
+      ['a version that cannot be one', batch({ ...halted, detail: { ...detail, versionId: 'v\n1' } }), 'versionId'],
+      [
+        'a secret of another account',
+        batch({ ...halted, detail: { ...detail, secretArn: ARN.replace('123456789012', '210987654321') } }),
+        'account',
+      ],
+    ])('is not %s', (_what, event, says) => {
+      const error = refusal(event);
+      expect(error).toMatchObject({ code: 'EVENT_INVALID', retryable: false });
+      expect(error.message).toContain(says);
+      expect(error.message).not.toContain('hunter2');
+    });
+  });
+
   test.each(['preflight', 'createPeer'])('a person may ask for %s of a secret of this account and Region', (order) => {
     expect(parseRotationEvent({ [order]: ARN }, FUNCTION_ARN)).toEqual({ kind: order, secretArn: ARN });
     for (const wrong of ['app/db', ARN.replace('123456789012', '210987654321'), null, { arn: ARN }, `${ARN}\n`])

@@ -470,6 +470,54 @@ test('a halt is told again when it is another one', async () => {
   expect(await look({ told: ['Sync Halted'] })).toMatchObject({ look: { told: [] } });
 });
 
+describe('a halt whose secret has the tag rekey:on-failure = move-back', () => {
+  const ASKED = 'Sync Halted, to move back';
+  const rotationFunction = 'arn:aws:lambda:eu-west-1:111122223333:function:rekey-rotation-postgres';
+  const moveBack = { rotationFunction, previousVersionId: versionOf(1) };
+  const tags = new Map([['rekey:on-failure', 'move-back']]);
+  const asked = () => events.map(({ detail }) => ('moveBack' in detail ? detail.moveBack : undefined));
+
+  function failing(reason: string) {
+    const stages = new Map([
+      [versionOf(2), [CURRENT]],
+      [versionOf(1), [PREVIOUS]],
+    ]);
+    secret = secretWith({ tags, rotationFunction, stages });
+    prod.workloads = [workloadOf({ templateAnnotations: markedWith(2) })];
+    const containers = [containerOf({ state: { kind: 'waiting', reason } })];
+    prod.pods = [podOf({ ready: false, annotations: markedWith(2), containers })];
+  }
+
+  test('asks the function that rotates the secret to move AWSCURRENT back, once', async () => {
+    failing('CrashLoopBackOff');
+    expect(await look()).toMatchObject({ look: { told: [ASKED] } });
+    await look({ told: [ASKED] });
+    expect(asked()).toEqual([moveBack]);
+  });
+
+  test('asks until the bus has taken it', async () => {
+    failing('CrashLoopBackOff');
+    busRefuses = true;
+    expect(await look()).toMatchObject({ look: { told: [] } });
+    busRefuses = false;
+    expect(await look()).toMatchObject({ look: { told: [ASKED] } });
+  });
+
+  test('asks when a cause that the version may be to blame for comes later', async () => {
+    failing('ImagePullBackOff');
+    expect(await look()).toMatchObject({ look: { told: ['Sync Halted'] } });
+    failing('CrashLoopBackOff');
+    expect(await look({ told: ['Sync Halted'] })).toMatchObject({ look: { told: ['Sync Halted', ASKED] } });
+    expect(asked()).toEqual([undefined, moveBack]);
+  });
+
+  test('may be asked for again once it went on', async () => {
+    failing('CrashLoopBackOff');
+    prod.pods = [podOf({ ready: false, annotations: markedWith(2) })];
+    expect(await look({ told: [ASKED] })).toMatchObject({ look: { told: [] } });
+  });
+});
+
 test.each([
   [0, 5],
   [49_999, 5],

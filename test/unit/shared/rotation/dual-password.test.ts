@@ -55,8 +55,9 @@ describe('a rotation with two passwords', () => {
 
   test('retiring leaves the current password alone', async () => {
     const versionId = await rotate();
+    const previousVersionId = (await rig.secrets.store.readStage(arn, 'AWSPREVIOUS'))?.versionId;
     const outcome = await retire(
-      { secretArn: arn, versionId, consumersProved: true, pinnedUses: false, convergedAtMs: 0 },
+      { secretArn: arn, versionId, previousVersionId, consumersProved: true, pinnedUses: false, convergedAtMs: 0 },
       { ...rig.deps, databases: [rig.deps], rotationFunctions: [ROTATION_FUNCTION] },
       deadlineIn(30_000, systemClock),
     );

@@ -38,8 +38,19 @@ async function rotated(app: Record<string, unknown>, tags: Record<string, string
 }
 
 function ask(request: Partial<RetireRequest> = {}, deps: Partial<RetireDeps> = {}) {
+  const previousVersionId = [...rig.secrets.secret(arn).versions].find(([, { stages }]) =>
+    stages.has('AWSPREVIOUS'),
+  )?.[0];
   return retire(
-    { secretArn: arn, versionId, consumersProved: true, pinnedUses: false, convergedAtMs: CONVERGED_AT_MS, ...request },
+    {
+      secretArn: arn,
+      versionId,
+      previousVersionId,
+      consumersProved: true,
+      pinnedUses: false,
+      convergedAtMs: CONVERGED_AT_MS,
+      ...request,
+    },
     {
       ...rig.deps,
       databases: [rig.deps],

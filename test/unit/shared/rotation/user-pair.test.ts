@@ -4,7 +4,7 @@ import { deadlineIn } from '../../../../shared/operations/deadline.ts';
 import { RekeyError } from '../../../../shared/operations/errors.ts';
 import { createPeer } from '../../../../shared/rotation/create-peer.ts';
 import { STEPS, type Step } from '../../../../shared/rotation/plan.ts';
-import { type RetireOutcome, retire } from '../../../../shared/rotation/retire.ts';
+import { type RetireOutcome, type RetireRequest, retire } from '../../../../shared/rotation/retire.ts';
 import { ROTATION_FUNCTION } from '../../../contract/fakes/secret-store.ts';
 import { createFakeDatabase, type FakeDatabase } from '../../../sandbox/fakes/database-engine.ts';
 import { createRig, type Rig, snapshotOf } from './rig.ts';
@@ -39,12 +39,18 @@ const stage = async (label: string) => {
 };
 const logsIn = ({ username, password }: { username: string; password: string }) =>
   database.users.get(username)?.passwords.includes(password);
+const requestFor = (versionId: string): RetireRequest => ({
+  secretArn: arn,
+  versionId,
+  previousVersionId: versionUnder('AWSPREVIOUS'),
+  consumersProved: true,
+  pinnedUses: false,
+  convergedAtMs: 0,
+});
+const versionUnder = (label: string) =>
+  [...rig.secrets.secret(arn).versions].find(([, { stages }]) => stages.has(label))?.[0];
 const retireNow = (versionId: string): Promise<RetireOutcome> =>
-  retire(
-    { secretArn: arn, versionId, consumersProved: true, pinnedUses: false, convergedAtMs: 0 },
-    { ...rig.deps, databases: [rig.deps], rotationFunctions: [ROTATION_FUNCTION] },
-    soon(),
-  );
+  retire(requestFor(versionId), { ...rig.deps, databases: [rig.deps], rotationFunctions: [ROTATION_FUNCTION] }, soon());
 
 describe('a rotation of a pair of users', () => {
   beforeEach(() => begin());
@@ -177,8 +183,7 @@ describe('retiring the previous user of a pair', () => {
       setPassword: async () => Promise.reject(new RekeyError('DATABASE_UNREACHABLE', 'gone')),
     };
     const deps = { ...rig.deps, databases: [{ ...rig.deps, engine: dying }], rotationFunctions: [ROTATION_FUNCTION] };
-    const request = { secretArn: arn, versionId, consumersProved: true, pinnedUses: false, convergedAtMs: 0 };
-    await expect(retire(request, deps, soon())).rejects.toMatchObject({ code: 'DATABASE_UNREACHABLE' });
+    await expect(retire(requestFor(versionId), deps, soon())).rejects.toMatchObject({ code: 'DATABASE_UNREACHABLE' });
     expect(setPassword).toBeDefined();
     const stored = await stage('REKEYSTANDBY');
 

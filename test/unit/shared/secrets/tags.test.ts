@@ -21,6 +21,7 @@ describe('the tags of a secret', () => {
       window: undefined,
       convergeWithinMs: 1_800_000,
       holdUntilMs: undefined,
+      onFailure: 'halt',
       passwordLength: 32,
       excludeCharacters: '',
     });
@@ -43,6 +44,7 @@ describe('the tags of a secret', () => {
     ['max-parallel', '1', { maxParallel: 1 }],
     ['converge-within', '2h', { convergeWithinMs: 7_200_000 }],
     ['on-failure', 'halt', {}],
+    ['on-failure', 'move-back', { onFailure: 'move-back' }],
     ['hold', '2027-01-31', { holdUntilMs: Date.UTC(2027, 0, 31) }],
     ['hold', '2027-01-31T18:30Z', { holdUntilMs: Date.UTC(2027, 0, 31, 18, 30) }],
     ['password-length', '64', { passwordLength: 64 }],
@@ -67,8 +69,7 @@ describe('the tags of a secret', () => {
     ['max-parallel', '1001'],
     ['max-parallel', '1e2'],
     ['converge-within', '0s'],
-    // What it would ask for is not built: heeded in silence, it would look as if it were.
-    ['on-failure', 'move-back'],
+    ['on-failure', 'moveback'],
     ['hold', 'true'],
     ['hold', '2027-02-30'],
     ['hold', '2027-13-01'],
