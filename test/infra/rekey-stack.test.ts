@@ -312,7 +312,7 @@ describe('the way back', () => {
       ({ properties }) => properties['Name'] === 'rekey-example-rotation-postgres',
     );
     expect(rule?.properties).toMatchObject({
-      EventPattern: askedToMoveBack(expect.anything()),
+      EventPattern: { ...askedToMoveBack(''), detail: { moveBack: { rotationFunction: [expect.anything()] } } },
       EventBusName: { Ref: expect.stringMatching(/Bus/) },
       Targets: [{ Arn: arnOf(queueNamed('rotation-postgres')) }],
     });
