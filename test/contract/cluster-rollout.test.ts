@@ -433,6 +433,24 @@ test('mode annotate restarts nothing and is proved once the driver has remounted
   expect(ownMarker()).toBe(versionOf(2));
 });
 
+test('96: a workload whose annotations are full is named with the refusal, and keeps no other one waiting', async () => {
+  // No room for a marker. A Deployment's controller writes annotations of its own beside, a StatefulSet's none.
+  const rest = 256 * 1024 - 'rekey.dev/modeannotate'.length - 'note'.length - 60;
+  const annotations = { 'rekey.dev/mode': 'annotate', note: 'x'.repeat(rest) };
+  kubernetes.apply([workload('StatefulSet', 'full', { annotations }), workload('Deployment', 'orders')]);
+  await kubernetes.idle();
+  secret = secretAt(2);
+
+  await pass(labelUpdated(secret));
+  await passUntil('the other one is marked', () => marked().includes('orders'));
+  await nextPass(31 * 60_000);
+
+  expect(kubernetes.get('statefulsets', 'shop', 'full')?.metadata.annotations).not.toHaveProperty([MARKER]);
+  expect(eventsOf('Secret Not Converged')[0]?.detail.unproved).toContainEqual(
+    expect.objectContaining({ name: 'full', why: expect.stringContaining('422') }),
+  );
+});
+
 /** One delivery of one message. */
 async function pass(body: string, laterMs = 0): Promise<void> {
   const deps = {

@@ -1,4 +1,9 @@
 import { describe, expect, test } from '@jest/globals';
+import { systemClock } from '../../../shared/operations/clock.ts';
+import { deadlineIn } from '../../../shared/operations/deadline.ts';
+import { RekeyError } from '../../../shared/operations/errors.ts';
+import { STEPS } from '../../../shared/rotation/plan.ts';
+import { preflight } from '../../../shared/rotation/preflight.ts';
 import type { StrategyName } from '../../../shared/rotation/strategy.ts';
 import { CURRENT, PREVIOUS } from '../../../shared/secrets/port.ts';
 import { eventually } from '../../sandbox/eventually.ts';
@@ -79,6 +84,93 @@ export function describeRotations(
       expect(await application.works(CURRENT)).toBe(true);
       expect(await application.rotate()).toEqual(DONE);
     });
+
+    test('52: that find another password than theirs, and no AWSPREVIOUS, change nothing until it is put right', async () => {
+      const application = await createApplication(running(), strategy);
+      const account = await accountOf(application, CURRENT);
+      expect(await application.login(PREVIOUS)).toBeUndefined();
+      await running().give({ ...account, password: 'of-somebody-else-1' });
+      const before = await running().user(account.username);
+
+      await expect(application.rotate()).rejects.toMatchObject({ code: 'LOGIN_REFUSED', retryable: false });
+
+      expect(await running().user(account.username)).toEqual(before);
+      expect(await running().canRead({ ...account, password: 'of-somebody-else-1' })).toBe(true);
+      expect(await accountOf(application, CURRENT)).toEqual(account);
+
+      await running().give(account);
+      expect(await application.rotate()).toEqual(['alreadyCreated', 'set', 'tested', 'promoted']);
+      expect(await application.works(CURRENT)).toBe(true);
+    });
+
+    if (strategy === 'single-user')
+      test('100: end no session that began with the password before, and a preflight goes on showing it', async () => {
+        const application = await createApplication(running(), strategy);
+        const { username } = application;
+        await running().letSeeSessions?.(username);
+        const end = await running().open(await accountOf(application, CURRENT));
+        try {
+          await application.rotate();
+
+          const { rig, arn } = application;
+          const report = await preflight(arn, { ...rig.deps, ...running().rekey }, deadlineIn(30_000, systemClock));
+          expect(report.sessions).toContainEqual(expect.objectContaining({ user: username }));
+        } finally {
+          await end();
+        }
+      });
+
+    // The second login of a pair is in one secret alone.
+    if (strategy !== 'user-pair') {
+      /** Another secret with the same login, as somebody copied it. */
+      const twinOf = async ({ rig, arn, adminArn }: Application) => {
+        rig.secrets.secret(adminArn).tags.set('rekey:admin-for', 'app/db app/twin');
+        const { value } = (await rig.secrets.store.readStage(arn, CURRENT)) ?? {};
+        return rig.secrets.create('app/twin', value?.expose() ?? '', Object.fromEntries(rig.secrets.secret(arn).tags));
+      };
+      const codeOf = (error: unknown) => (error instanceof RekeyError ? error.code : String(error));
+
+      test('74: of two secrets of one user at once leave one of them with a login that works', async () => {
+        const application = await createApplication(running(), strategy);
+        const { rig, arn } = application;
+        const twin = await twinOf(application);
+        const racers = [arn, twin].map((secret) => ({ secret, token: rig.secrets.beginRotation(secret) }));
+
+        const codes = new Set<string>();
+        let left = racers;
+        for (const step of STEPS) {
+          const outcomes = await Promise.allSettled(
+            left.map(({ secret, token }) => rig.run(step, secret, token, running().rekey)),
+          );
+          for (const outcome of outcomes) if (outcome.status === 'rejected') codes.add(codeOf(outcome.reason));
+          left = left.filter((_, index) => outcomes[index]?.status === 'fulfilled');
+        }
+
+        expect(['PENDING_REFUSED', 'LOGIN_REFUSED', 'DATABASE_BUSY']).toEqual(expect.arrayContaining([...codes]));
+        const works = [];
+        for (const secret of [arn, twin]) {
+          const staged = await rig.secrets.store.readStage(secret, CURRENT);
+          works.push(await running().canRead(JSON.parse(staged?.value.expose() ?? '{}')));
+        }
+        expect(works).toContain(true);
+      });
+
+      if (strategy === 'single-user')
+        test('75: of one of two secrets of a user are told when the other one’s turn comes', async () => {
+          const application = await createApplication(running(), strategy);
+          const { rig } = application;
+          const twin = await twinOf(application);
+          expect(await application.rotate()).toEqual(DONE);
+
+          const token = rig.secrets.beginRotation(twin);
+          await rig.run('createSecret', twin, token, running().rekey);
+          await expect(rig.run('setSecret', twin, token, running().rekey)).rejects.toMatchObject({
+            code: 'LOGIN_REFUSED',
+          });
+
+          expect(await application.works(CURRENT)).toBe(true);
+        });
+    }
 
     if (strategy !== 'single-user')
       test('what was retired is refused, and the next rotation goes on from there', async () => {

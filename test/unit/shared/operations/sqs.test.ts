@@ -10,7 +10,7 @@ let queueUrl: string;
 let queue: DelayedQueue;
 
 beforeAll(async () => {
-  aws = await startAws({ queueSecondMs: 10 });
+  aws = await startAws({ queueSecondMs: 50 });
   sqs = new SQSClient(aws.clientOptions);
   const made = await sqs.send(
     new CreateQueueCommand({ QueueName: 'sync', Attributes: { VisibilityTimeout: String(12 * 60 * 60) } }),
@@ -29,7 +29,7 @@ async function received(waitSeconds: number) {
 }
 
 test('a message is handed out after its delay, and again as soon as it is brought back', async () => {
-  await queue.send('look', 5);
+  await queue.send('look', 15);
   expect(await received(0)).toEqual([]);
 
   const [first] = await received(20);
