@@ -32,6 +32,8 @@ export interface Estate {
 export interface PlannedFault {
   /** The number of the call that it strikes. */
   readonly at: number;
+  /** Port and method. */
+  readonly call: string;
   readonly fault: Fault;
 }
 
@@ -76,7 +78,7 @@ export async function run(
     next(name, args) {
       calls += 1;
       for (const fault of faultsOf(name))
-        if (fault.kind !== 'stale' || answers.has(name)) possible.push({ at: calls, fault });
+        if (fault.kind !== 'stale' || answers.has(name)) possible.push({ at: calls, call: name, fault });
       return { call: { number: calls, name, args }, fault: planned.find(({ at }) => at === calls)?.fault };
     },
     async settled() {

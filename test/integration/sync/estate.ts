@@ -1,6 +1,6 @@
 import { KUBERNETES_GROUPS } from '../../../infra/wiring.ts';
 import { createKubernetesCluster } from '../../../shared/cluster/kubernetes.ts';
-import type { Cluster } from '../../../shared/cluster/port.ts';
+import type { Cluster, ClusterAccess } from '../../../shared/cluster/port.ts';
 import { systemClock } from '../../../shared/operations/clock.ts';
 import { SecretValue } from '../../../shared/secrets/secret-value.ts';
 import { type ControlPlane, startControlPlane } from '../../sandbox/control-plane/control-plane.ts';
@@ -12,17 +12,25 @@ import type { RunningContainer } from '../../sandbox/kubernetes/node/pod-run.ts'
 import type { ObjectInput } from '../../sandbox/kubernetes/objects.ts';
 import { Account } from './moving-secret.ts';
 
-const TOKEN = 'of-the-sync-function';
+/** Whose each bearer token is, as EKS tells by its access entries. */
+const CALLERS: Readonly<Record<string, { readonly username: string; readonly groups: readonly string[] }>> = {
+  'of-sync': { username: 'sync', groups: [KUBERNETES_GROUPS.sync, 'system:authenticated'] },
+  'of-sweep': { username: 'sweep', groups: [KUBERNETES_GROUPS.sweep, 'system:authenticated'] },
+  'of-a-stranger': { username: 'stranger', groups: ['system:authenticated'] },
+};
 
 /** A real control plane, an account in memory, and Rekey's way in with the rights that are shipped and no others. */
 export interface Estate {
   /** As the sync function sees it. */
   readonly cluster: Cluster;
+  /** Another way in. Its token is `of-sync`, `of-sweep`, `of-a-stranger`, or nobody's. */
+  connect(token: string, over?: Partial<ClusterAccess>): Cluster;
   readonly account: Account;
+  readonly controlPlane: ControlPlane;
   /** An administrator's. */
   readonly api: KubernetesClient;
   /** Nodes join; those of before leave. */
-  join(driver?: Pick<NodesOptions, 'driverVersion' | 'rotation'>): Promise<Nodes>;
+  join(options?: Omit<NodesOptions, 'readSecret' | 'listSecrets'>): Promise<Nodes>;
   /** Containers that were ever started, in their order, and those that still run. */
   readonly started: readonly RunningContainer[];
   readonly running: ReadonlySet<RunningContainer>;
@@ -44,9 +52,7 @@ export async function startEstate(): Promise<Estate> {
     for (const stop of stops.reverse().splice(0)) await stop();
   };
   try {
-    const tokenReview = await startTokenReview((token) =>
-      token === TOKEN ? { username: 'sync', groups: [KUBERNETES_GROUPS.sync, 'system:authenticated'] } : undefined,
-    );
+    const tokenReview = await startTokenReview((token) => CALLERS[token]);
     stops.push(() => tokenReview.close());
     const plane = await startControlPlane({ clusterName: 'prod', tokenReview });
     stops.push(() => plane.stop());
@@ -67,27 +73,33 @@ function estateOn(plane: ControlPlane, api: KubernetesClient): Estate {
   const started: RunningContainer[] = [];
   const running = new Set<RunningContainer>();
   let leave = async () => {};
-  const cluster = createKubernetesCluster(
-    {
+  const connections: { close(): Promise<void> }[] = [];
+  const connect: Estate['connect'] = (token, over = {}) => {
+    const access: ClusterAccess = {
       name: 'prod',
       region: 'eu-west-1',
       endpoint: async () => ({ url: plane.endpoint, certificateAuthority: plane.caPem }),
-      bearerToken: async () => new SecretValue(TOKEN),
-    },
-    systemClock,
-  );
+      bearerToken: async () => new SecretValue(token),
+      ...over,
+    };
+    const connection = createKubernetesCluster(access, systemClock);
+    connections.push(connection);
+    return connection;
+  };
   const pathOf = (object: ObjectInput) => `${collectionOf(object)}/${object.metadata?.name}`;
 
   return {
-    cluster,
+    cluster: connect('of-sync'),
+    connect,
+    controlPlane: plane,
     account,
     api,
     started,
     running,
     pathOf,
-    async join(driver = {}) {
+    async join(options = {}) {
       await leave();
-      const joined = await joinNodes(plane, { ...driver, readSecret: account.read, listSecrets: account.list });
+      const joined = await joinNodes(plane, { ...options, readSecret: account.read, listSecrets: account.list });
       joined.nodes.onContainerStarted((container) => {
         started.push(container);
         running.add(container);
@@ -122,7 +134,7 @@ function estateOn(plane: ControlPlane, api: KubernetesClient): Estate {
     },
     async close() {
       await leave();
-      await cluster.close();
+      for (const connection of connections) await connection.close();
     },
   };
 }

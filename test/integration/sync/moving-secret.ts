@@ -6,6 +6,8 @@ import { versionOf } from '../../unit/functions/sync/messages.ts';
 export class MovingSecret {
   readonly name: string;
   tags: ReadonlyMap<string, string> = new Map();
+  /** Reads answer with the version before: Secrets Manager is eventually consistent. */
+  isStale = false;
   #number = 1;
 
   constructor(name: string) {
@@ -21,12 +23,22 @@ export class MovingSecret {
     return versionOf(this.#number);
   }
 
+  /** The versionId that a read by AWSCURRENT answers with. */
+  get read(): string {
+    return this.isStale ? versionOf(this.#number - 1) : this.current;
+  }
+
   /** AWSCURRENT moves to the next version. */
   move(): void {
     this.#number += 1;
   }
 
+  moveBack(): void {
+    this.#number -= 1;
+  }
+
   get description(): SecretDescription {
+    const before = versionOf(this.#number === 1 ? 2 : this.#number - 1);
     return {
       arn: this.arn,
       name: this.name,
@@ -34,7 +46,7 @@ export class MovingSecret {
       rotationFunction: undefined,
       stages: new Map([
         [this.current, [CURRENT]],
-        [versionOf(this.#number - 1), [PREVIOUS]],
+        [before, [PREVIOUS]],
       ]),
       tags: this.tags,
       owningService: undefined,
@@ -56,7 +68,7 @@ export class Account implements AwsSecrets {
   readonly read: AwsSecrets['read'] = async ({ secretId, versionId }) => {
     const found = this.#secrets.find(({ name, arn }) => secretId === name || secretId === arn);
     if (found === undefined) throw Object.assign(new Error('no such secret'), { name: 'ResourceNotFoundException' });
-    const version = versionId ?? found.current;
+    const version = versionId ?? found.read;
     return { versionId: version, value: JSON.stringify({ version }) };
   };
 
