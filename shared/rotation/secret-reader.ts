@@ -1,6 +1,6 @@
 import type { Credentials, Transport } from '../engines/port.ts';
 import { RekeyError } from '../operations/errors.ts';
-import { hostFault } from '../secrets/database-host.ts';
+import { hostFault, isRdsProxy } from '../secrets/database-host.ts';
 import { type DatabaseSecret, type ParsedSecret, parseDatabaseSecret } from '../secrets/database-secret.ts';
 import { versionWithStage } from '../secrets/port.ts';
 import type { SecretValue } from '../secrets/secret-value.ts';
@@ -55,7 +55,10 @@ async function workplaceOf(parsed: ParsedSecret, what: string, context: ReaderCo
   const { place } = parsed;
   const { databaseHost } = context.options;
   if (databaseHost) return addressOf(databaseHost, { port: place.port ?? context.rules.defaultPort });
-  if (place.kind === 'address') return { host: place.host, port: place.port };
+  if (place.kind === 'address') {
+    requireNoProxy(place.host, what);
+    return { host: place.host, port: place.port };
+  }
 
   const { resource, port } = place;
   const named = `the ${resource.kind} "${resource.id}" that ${what} names`;
@@ -91,9 +94,27 @@ export function transportOf(
 /** Before anything is changed, though most steps do not go there. */
 function requireAllowedByTags(context: ReaderContext): void {
   const { databaseHost, readers, serverName } = context.options;
-  if (databaseHost)
+  if (databaseHost) {
     requireAllowed(databaseHost.host, 'the tag rekey:database-host names a host that', context, serverName);
-  for (const { host } of readers) requireAllowed(host, 'the tag rekey:readers names a host that', context);
+    requireNoProxy(databaseHost.host, 'the tag rekey:database-host');
+  }
+  for (const { host } of readers) {
+    requireAllowed(host, 'the tag rekey:readers names a host that', context);
+    requireNoProxy(host, 'the tag rekey:readers');
+  }
+}
+
+/**
+ * RDS Proxy lets in by AWSCURRENT alone: the pending password could be set through it, and would then be refused by the
+ * proxy, as the current one by the database. @throws RekeyError HOST_NOT_ALLOWED before anything is changed
+ */
+function requireNoProxy(host: string, what: string): void {
+  if (isRdsProxy(host))
+    throw new RekeyError(
+      'HOST_NOT_ALLOWED',
+      `${what} names an endpoint of RDS Proxy, which lets nobody in by a pending password`,
+      "Let the tag rekey:database-host of the secret name the database's own writer endpoint (docs/estates.md); applications go on with the proxy.",
+    );
 }
 
 function requireAllowed(host: string, what: string, { hosts }: ReaderContext, certificateName?: string): void {

@@ -19,6 +19,12 @@ const LOOPBACK = /^(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|::1)$/i;
 const METADATA = /^instance-data(\.|$)|^metadata\.google\.internal$/i;
 const LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i;
 
+/** `name.proxy-….region.rds.amazonaws.com`, and `name.endpoint.proxy-…` (RDS User Guide, "Working with RDS Proxy endpoints"). */
+const RDS_PROXY = /\.proxy-[a-z0-9]+\.[a-z0-9-]+\.rds\.amazonaws\.com(\.cn)?$/i;
+
+/** Whether this is an endpoint of RDS Proxy, by its name. An alias of one does not show it. */
+export const isRdsProxy = (host: string): boolean => RDS_PROXY.test(host);
+
 /**
  * Why a host is refused, as the end of a sentence, or undefined when it is fine. Whoever can write the secret picks
  * the host, and Rekey then logs in there: so it must be one DNS name and nothing that a driver, a resolver or libpq

@@ -1,4 +1,4 @@
-import { createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
+import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
@@ -9,6 +9,8 @@ export type Authentication =
   /** Knows the password. */
   | { readonly kind: 'scram'; readonly password: string }
   /** Does not know it, and lets everyone in all the same. */
+  /** Knows some users' passwords, and refuses whoever does not. */
+  | { readonly kind: 'scram-checked'; readonly passwordOf: (user: string) => string | undefined }
   | { readonly kind: 'scram-without-proof' }
   | { readonly kind: 'scram-with-false-proof' }
   | { readonly kind: 'cleartext' }
@@ -107,6 +109,8 @@ const int32 = (value: number): Buffer => {
 };
 const text = (value: string): Buffer => Buffer.from(`${value}\0`);
 const authentication = (code: number, ...parts: Buffer[]): Buffer => message('R', int32(code), ...parts);
+const refusal = (sqlState: string): Buffer =>
+  message('E', text('SFATAL'), text('VFATAL'), text(`C${sqlState}`), text('Mrefused'), Buffer.alloc(1));
 const WELCOME = Buffer.concat([
   authentication(0),
   message('S', text('server_version'), text('18.0')),
@@ -118,7 +122,7 @@ function* conversation({
   authentication: how,
   session,
 }: ImpostorOptions): Generator<Buffer | undefined, Buffer, Buffer> {
-  yield undefined; // until the startup message
+  const startup = yield undefined; // until the startup message
   let reply = WELCOME;
   switch (how.kind) {
     case 'none':
@@ -129,20 +133,21 @@ function* conversation({
     case 'md5':
       yield authentication(5, randomBytes(4));
       break;
+    case 'scram-checked': {
+      const [, user = ''] = /\0user\0([^\0]*)\0/.exec(startup.toString('latin1')) ?? [];
+      const password = how.passwordOf(user);
+      if (password === undefined) return refusal('28000');
+      const { answer, isRight } = yield* scram({ kind: 'scram', password });
+      if (!isRight) return refusal('28P01');
+      reply = Buffer.concat([answer, WELCOME]);
+      break;
+    }
     default:
-      reply = Buffer.concat([yield* scram(how), WELCOME]);
+      reply = Buffer.concat([(yield* scram(how)).answer, WELCOME]);
   }
   for (;;) {
     yield reply;
-    if ('refusal' in session)
-      return message(
-        'E',
-        text('SFATAL'),
-        text('VFATAL'),
-        text(`C${session.refusal}`),
-        text('Mrefused'),
-        Buffer.alloc(1),
-      );
+    if ('refusal' in session) return refusal(session.refusal);
     const column = Buffer.concat([text('name'), int32(0), Buffer.alloc(2), int32(25), Buffer.alloc(8)]);
     const name = Buffer.from(session.user);
     reply = Buffer.concat([
@@ -154,10 +159,10 @@ function* conversation({
   }
 }
 
-type Scram = Extract<Authentication, { kind: `scram${string}` }>;
+type Scram = Extract<Authentication, { kind: 'scram' | 'scram-without-proof' | 'scram-with-false-proof' }>;
 
 /** The server's part of RFC 5802 as far as the client can tell the difference. */
-function* scram(how: Scram): Generator<Buffer, Buffer, Buffer> {
+function* scram(how: Scram): Generator<Buffer, { readonly answer: Buffer; readonly isRight: boolean }, Buffer> {
   const first = yield authentication(10, text('SCRAM-SHA-256'), Buffer.alloc(1));
   const [, clientFirst = ''] = /(n=.*)$/s.exec(first.toString()) ?? [];
   const [, clientNonce = ''] = /r=(.*)$/s.exec(clientFirst) ?? [];
@@ -165,10 +170,17 @@ function* scram(how: Scram): Generator<Buffer, Buffer, Buffer> {
   const nonce = clientNonce + randomBytes(12).toString('base64');
   const serverFirst = `r=${nonce},s=${salt.toString('base64')},i=4096`;
   const final = yield authentication(11, Buffer.from(serverFirst));
-  if (how.kind === 'scram-without-proof') return Buffer.alloc(0);
+  if (how.kind === 'scram-without-proof') return { answer: Buffer.alloc(0), isRight: true };
   const password = how.kind === 'scram' ? how.password : 'another';
   const signed = [clientFirst, serverFirst, final.toString().replace(/,p=.*$/s, '')].join(',');
   const hmac = (key: Buffer, data: string) => createHmac('sha256', key).update(data).digest();
-  const signature = hmac(hmac(pbkdf2Sync(password, salt, 4096, 32, 'sha256'), 'Server Key'), signed);
-  return authentication(12, Buffer.from(`v=${signature.toString('base64')}`));
+  const salted = pbkdf2Sync(password, salt, 4096, 32, 'sha256');
+  const signature = hmac(hmac(salted, 'Server Key'), signed);
+  const clientKey = hmac(salted, 'Client Key');
+  const clientSignature = hmac(createHash('sha256').update(clientKey).digest(), signed);
+  const proof = Buffer.from(clientKey.map((byte, index) => byte ^ (clientSignature[index] ?? 0)));
+  return {
+    answer: authentication(12, Buffer.from(`v=${signature.toString('base64')}`)),
+    isRight: final.toString().endsWith(`,p=${proof.toString('base64')}`),
+  };
 }

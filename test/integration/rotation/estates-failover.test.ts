@@ -46,7 +46,14 @@ async function createApp(strategy: Strategy): Promise<Application> {
 }
 
 /** Another server takes over that knows only what was done before it was cut off. */
-async function standIn(): Promise<{ cutOff(): Promise<void>; takeOver(): Promise<void>; stop(): Promise<void> }> {
+async function standIn(): Promise<{
+  cutOff(): Promise<void>;
+  /** The address leads to it from now on. */
+  takeTheName(): void;
+  /** And it takes writes. */
+  takeOver(): Promise<void>;
+  stop(): Promise<void>;
+}> {
   const link = await startTcpProxy(primary.port);
   const replica = await startRealPostgres(18, { replicaOf: { primary, port: link.port } }).catch(async (error) => {
     await link.close();
@@ -57,6 +64,10 @@ async function standIn(): Promise<{ cutOff(): Promise<void>; takeOver(): Promise
     if (linked) await link.close();
     linked = false;
   };
+  const takeTheName = () => {
+    active = replica;
+    address.leadTo(replica.port);
+  };
   return {
     async cutOff() {
       const lsn = await ask(primary, 'SELECT pg_current_wal_flush_lsn() AS answer');
@@ -64,10 +75,10 @@ async function standIn(): Promise<{ cutOff(): Promise<void>; takeOver(): Promise
       await eventually('the replica has caught up', async () => (await ask(replica, caughtUp)) === true);
       await cutOff();
     },
+    takeTheName,
     async takeOver() {
       expect(await ask(replica, 'SELECT pg_promote() AS answer')).toBe(true);
-      active = replica;
-      address.leadTo(replica.port);
+      takeTheName();
     },
     async stop() {
       await cutOff();
@@ -88,7 +99,7 @@ async function redeliver(application: Application, token: string): Promise<strin
   return outcomes;
 }
 
-describe('65: a fail-over between two steps', () => {
+describe('65: a fail-over or a blue/green switchover between two steps', () => {
   describe.each(STRATEGIES)('%s', (strategy) => {
     test.each<[Step, Step]>([
       ['setSecret', 'testSecret'],
@@ -113,6 +124,34 @@ describe('65: a fail-over between two steps', () => {
       }
     });
   });
+});
+
+describe('65: a blue/green switchover to a server that still takes no writes', () => {
+  test.each(STRATEGIES)(
+    '%s: is told, AWSCURRENT works on, and all steps again end well once it does',
+    async (strategy) => {
+      const application = await createApp(strategy);
+      const green = await standIn();
+      try {
+        const token = application.beginRotation();
+        await application.run('createSecret', token);
+        await green.cutOff();
+        green.takeTheName();
+
+        await expect(application.run('setSecret', token)).rejects.toMatchObject({
+          code: 'DATABASE_READ_ONLY',
+          retryable: true,
+        });
+        expect(await application.works(CURRENT)).toBe(true);
+
+        await green.takeOver();
+        expect(await redeliver(application, token)).toEqual(['alreadyCreated', 'set', 'tested', 'promoted']);
+        expect(await application.works(CURRENT)).toBe(true);
+      } finally {
+        await green.stop();
+      }
+    },
+  );
 });
 
 describe('53: a server that was restored from yesterday, and knows no password of the secret', () => {
