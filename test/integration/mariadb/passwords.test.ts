@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { MARIADB_VERSIONS, mariadbIsInstalled } from '../../sandbox/mariadb.ts';
-import { ACCEPTED, account, type Bench, soon, startBench, WRONG } from './bench.ts';
+import { anyName } from '../any-name.ts';
+import { ACCEPTED, account, type Bench, newName, soon, startBench, WRONG } from './bench.ts';
 
 /* Numbers are entries of the catalogue of bad input. */
 
@@ -115,6 +116,32 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('a password on MariaDB 
         kind: 'disabled',
       });
       await bench.run(...[name, ...neighbours, pair.alternate].map((user) => `DROP USER IF EXISTS ${account(user)}`));
+      await bench.run('SELECT * FROM app.sentinel');
+    });
+
+    test('of any characters, or it is refused', async () => {
+      const neighbour = await bench.newUser();
+      await fc.assert(
+        fc.asyncProperty(anyName(16), async (any) => {
+          const name = `${newName()}${any}`;
+          if (name.endsWith(' ') || /[\u{10000}-\u{10ffff}]/u.test(name)) {
+            await expect(bench.setByAdmin(name, 'two')).rejects.toMatchObject({ code: 'USERNAME_INVALID' });
+            return;
+          }
+          const pair = { admin: bench.admin, current: name, alternate: `${name}_clone`, database: 'app' };
+          await bench.newUser('', name);
+
+          await bench.setPassword(name, 'one', 'two');
+          await bench.prepare(pair, 'clone');
+
+          expect(await bench.accepted(name, 'one', 'two')).toEqual(['two']);
+          expect(await bench.login(pair.alternate, 'clone')).toEqual(ACCEPTED);
+          expect(await bench.differences(pair)).toEqual([]);
+          await bench.run(`DROP USER ${account(name)}, ${account(pair.alternate)}`);
+        }),
+        { numRuns: 15 },
+      );
+      expect(await bench.login(neighbour, 'one')).toEqual(ACCEPTED);
       await bench.run('SELECT * FROM app.sentinel');
     });
 

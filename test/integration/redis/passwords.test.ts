@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { REDIS_SERVERS, redisIsInstalled, redisName } from '../../sandbox/redis.ts';
+import { anyName } from '../any-name.ts';
 import { ACCEPTED, type Bench, soon, startBench, WRONG } from './bench.ts';
 
 /* Numbers are entries of the catalogue of bad input. */
@@ -67,7 +68,7 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
             expect(await bench.accepted(user, present, password)).toEqual([password]);
             present = password;
           }),
-          { numRuns: 40 },
+          { numRuns: 20 },
         );
 
         expect(await bench.server.run('GET', 'sentinel')).toBe('there');
@@ -94,6 +95,31 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
 
         expect(await bench.accepted(name, 'one', 'two', 'three')).toEqual(['three']);
         expect(await login(other, 'one')).toEqual(ACCEPTED);
+      });
+
+      test('of any characters, or it is refused', async () => {
+        const neighbour = await newUser();
+        await fc.assert(
+          fc.asyncProperty(anyName(100), async (any) => {
+            count += 1;
+            const name = `any_${count}${any}`;
+            if (/\s/.test(name)) {
+              await expect(bench.setPassword(name, 'two')).rejects.toMatchObject({ code: 'USERNAME_INVALID' });
+              return;
+            }
+            await bench.addUser(name, 'one');
+
+            await bench.addPassword(name, 'one', 'two');
+            expect(await bench.accepted(name, 'one', 'two')).toEqual(['one', 'two']);
+            await bench.setPassword(name, 'three');
+
+            expect(await bench.accepted(name, 'one', 'two', 'three')).toEqual(['three']);
+            await bench.server.run('ACL', 'DELUSER', name);
+          }),
+          { numRuns: 20 },
+        );
+        expect(await login(neighbour, 'one')).toEqual(ACCEPTED);
+        expect(await bench.server.run('GET', 'sentinel')).toBe('there');
       });
 
       test.each([
