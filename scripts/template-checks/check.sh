@@ -18,10 +18,12 @@ fi
 
 mapfile -t templates < <(find "$@" -name '*.template.json' | sort)
 [ ${#templates[@]} -gt 0 ] || { echo "there is no template under $*" >&2; exit 1; }
+# By their interpreter: the first line of each names the folder that it was installed in, which may have moved since.
+python() { "$programs/python" "$@"; }
 failed=0
-"$programs/cfn-lint" --config-file "$sources/cfnlint.yaml" -- "${templates[@]}" || failed=1
+python "$programs/cfn-lint" --config-file "$sources/cfnlint.yaml" -- "${templates[@]}" || failed=1
 files=()
 for template in "${templates[@]}"; do files+=(-f "$template"); done
-"$programs/checkov" --config-file "$sources/checkov.yaml" "${files[@]}" || failed=1
+python "$programs/checkov" --config-file "$sources/checkov.yaml" "${files[@]}" || failed=1
 [ $failed = 0 ] && echo "cfn-lint and checkov: nothing unexplained in ${#templates[@]} templates"
 exit $failed
