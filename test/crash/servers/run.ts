@@ -28,8 +28,9 @@ const LATE_CALLS = 2;
 const MAX_CLEAN_DELIVERIES = 2;
 
 /** After these a login may be another one: the promises are judged anew. */
-const WRITES =
-  /^(store\.(moveCurrent|withdrawLabel)|engine\.setPassword|alternatingUsers\.(prepare|disable)|userPair\.changePeer|dualPassword\.(add|discard))/;
+const LABELS = /^store\.(moveCurrent|withdrawLabel)/;
+const PASSWORDS =
+  /^(engine\.setPassword|alternatingUsers\.(prepare|disable)|userPair\.changePeer|dualPassword\.(add|discard))/;
 
 /** Stale answers belong to Secrets Manager, which is in memory here; a connection cut half-way needs the real wire. */
 const ELSEWHERE: readonly Fault['kind'][] = ['stale', 'half'];
@@ -85,8 +86,9 @@ async function rotateAndRetire(
       const due = late.filter((each) => each.due <= calls);
       late = late.filter((each) => each.due > calls);
       for (const each of due) await each.run().catch(() => {}); // nobody waits for its answer any more
-      if (WRITES.test(call.name) || due.length > 0)
-        await promises.check(`call ${call.number}, ${call.name}`).catch((error: unknown) => {
+      const changed = PASSWORDS.test(call.name) || due.length > 0;
+      if (changed || LABELS.test(call.name))
+        await promises.check(`call ${call.number}, ${call.name}`, !changed).catch((error: unknown) => {
           broken ??= error; // inside a step it could be swallowed
         });
     },
@@ -139,7 +141,7 @@ async function rotateAndRetire(
   });
   if ((await rig.secrets.store.readStage(arn, CURRENT))?.versionId !== versionId)
     throw new Error('all steps ran, and AWSCURRENT did not move');
-  await promises.check('the rotation');
+  await promises.check('the rotation', true);
   if ((await works(PREVIOUS)) !== (strategy !== 'single-user'))
     throw new Error(
       `AWSPREVIOUS ${strategy === 'single-user' ? 'still logs in' : 'was cut off before it was retired'}`,
