@@ -10,12 +10,16 @@ import {
   type Scenario,
 } from './run.ts';
 
+/** What failed is retired, and the restored version goes on from there. */
+const BACK: readonly Act[] = ['move back', 'retire', 'rotate'];
+
 /** What happens to an estate: its first rotation; and once it has rotated, what comes next. */
 export function scenariosOf(estate: Estate): readonly Scenario[] {
   const next: readonly Act[] = estate.strategy === 'single-user' ? ['rotate'] : ['retire', 'rotate'];
   return [
     { estate, before: [], acts: ['rotate'] },
     { estate, before: ['rotate'], acts: next },
+    ...(estate.strategy === 'single-user' ? [] : [{ estate, before: ['rotate'] as const, acts: BACK }]),
   ];
 }
 

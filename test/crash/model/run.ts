@@ -1,6 +1,7 @@
 import type { AdministeredPair } from '../../../shared/engines/port.ts';
 import { deadlineIn } from '../../../shared/operations/deadline.ts';
 import { RekeyError } from '../../../shared/operations/errors.ts';
+import { moveBack } from '../../../shared/rotation/move-back.ts';
 import { STEPS } from '../../../shared/rotation/plan.ts';
 import { retire } from '../../../shared/rotation/retire.ts';
 import { type RotationDeps, runStep } from '../../../shared/rotation/steps.ts';
@@ -25,7 +26,7 @@ import {
 } from './world.ts';
 
 /** What happens to a secret, one after the other. */
-export type Act = 'rotate' | 'retire';
+export type Act = 'rotate' | 'move back' | 'retire';
 
 export interface PlannedFault {
   /** Of the call that it strikes. */
@@ -80,6 +81,8 @@ const CALL_MS = 10;
 const DELAY_MS = 28_200;
 /** A late statement is carried out before this many calls have ended. */
 const LATE_CALLS = 2;
+/** Moving back looks at the labels once more behind its login, and takes AWSPENDING away: so many calls, and the late ones. */
+const LATE_CALLS_BACK = 6;
 /** How often all steps may have to run once nothing fails any more. */
 const MAX_CLEAN_DELIVERIES = 2;
 
@@ -89,7 +92,7 @@ interface Cursor {
   /** How often all steps have run since nothing fails any more. */
   readonly clean: number;
   /** What of this act has begun. */
-  readonly begun?: Rotation | 'retirement';
+  readonly begun?: Rotation | 'move back' | 'retirement';
 }
 
 interface Rotation {
@@ -102,7 +105,7 @@ interface Rotation {
 /** Real steps, as Secrets Manager and the queue deliver them, until they have converged. @returns it from the start */
 export function createPlay({ estate, before, acts }: Scenario): Play {
   const world = createWorld(estate);
-  const invariants = watch(world);
+  const invariants = acts.includes('move back') ? watch(world, LATE_CALLS_BACK) : watch(world);
   const past = createPast(world);
   // Whatever happened, the next rotation finds nothing that stops it.
   const plan: readonly Act[] = [...before, ...acts, 'rotate'];
@@ -168,12 +171,20 @@ export function createPlay({ estate, before, acts }: Scenario): Play {
     }
   }
 
-  world.announced(({ detail }) => {
+  world.announced(({ type, detail }) => {
+    if (type === 'Secret Moved Back' && currentVersion(world) !== detail.restoredVersionId)
+      broken ??= new Broken('I11', 'AWSCURRENT is another version than the one that was said to be restored');
     const says = 'stillWorks' in detail && /^AWSCURRENT works as before/.test(detail.stillWorks);
     if (says && !estate.restored && !logsIn(world, stagedLogin(world, CURRENT)))
       broken ??= new Broken('I11', `AWSCURRENT is refused, and an event says "${detail.stillWorks}"`);
   });
-  const delivery = createDelivery(world, invariants, conductor, () => calls <= lastAt);
+  const delivery = createDelivery(
+    world,
+    invariants,
+    conductor,
+    () => calls <= lastAt,
+    () => script.size > 0,
+  );
 
   function save(): Play {
     const restore = [world.save(), invariants.save(), past.save(), delivery.save()];
@@ -204,7 +215,13 @@ export function createPlay({ estate, before, acts }: Scenario): Play {
 }
 
 /** Delivers as Secrets Manager and the queue do: whole, again after a failure, in a new process after a death. */
-function createDelivery(world: World, invariants: Watch, conductor: Conductor, faulty: () => boolean) {
+function createDelivery(
+  world: World,
+  invariants: Watch,
+  conductor: Conductor,
+  faulty: () => boolean,
+  faulted: () => boolean,
+) {
   const { secrets, arn, deps, clock } = world;
   let thrown: readonly unknown[] = [];
   let process: Process;
@@ -303,14 +320,35 @@ function createDelivery(world: World, invariants: Watch, conductor: Conductor, f
     return { act: act + 1, clean: 0 };
   }
 
+  /** As sync asks when the new pods of the version fail, with which nothing has converged. */
+  async function moveItBack(act: number, clean: number): Promise<Cursor> {
+    if (converged?.previousVersionId === undefined) throw new Error('there is nothing to move back to');
+    const { versionId, previousVersionId } = converged;
+    clean = count(clean, 'move back finds no end');
+    const request = { secretArn: arn, secretName: 'app/db', versionId, previousVersionId, failed: [] };
+    const outcome = await invoke(() => moveBack(request, ports, deadline()));
+    if (outcome === 'failed' || outcome === 'died') return { act, clean, begun: 'move back' };
+    if (outcome.answer.kind === 'movedBack' && currentVersion(world) !== previousVersionId)
+      throw new Broken('I11', 'AWSCURRENT was said to be moved back, and is not');
+    if (!faulted() && !world.estate.restored && outcome.answer.kind !== 'movedBack')
+      throw new Broken('I4', `nothing struck, and moving back came to ${outcome.answer.kind}`);
+    converged = {
+      versionId: currentVersion(world),
+      previousVersionId: versionUnder(world, PREVIOUS),
+      atMs: clock.now(),
+    };
+    return { act: act + 1, clean: 0 };
+  }
+
   return {
     /** One invocation. */
     async next(what: Act, { act, clean, begun }: Cursor): Promise<Cursor> {
       if (what === 'rotate') {
-        if (begun !== undefined && begun !== 'retirement') return rotate(act, clean, begun);
+        if (typeof begun === 'object') return rotate(act, clean, begun);
         const before = { eventsBefore: world.events.length, refusedBeforeMs: invariants.refusedMs() };
         return rotate(act, clean, { ...before, versionId: begin(), step: 0 });
       }
+      if (what === 'move back') return moveItBack(act, clean);
       if (begun === undefined) {
         clock.advance(10 * 60_000);
         if (world.estate.strategy === 'user-pair') invariants.expectVersion();

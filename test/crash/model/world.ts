@@ -76,7 +76,7 @@ export function createWorld(estate: Estate): World {
     );
 
   const value = { ...address, username: 'app', password: 'first-canary', ...(adminArn && { masterarn: adminArn }) };
-  const arn = secrets.create('app/db', JSON.stringify(value), estate.tags);
+  const arn = secrets.create('app/db', JSON.stringify(value), { ...estate.tags, 'rekey:on-failure': 'move-back' });
   if (estate.strategy === 'user-pair')
     secrets.secret(arn).versions.set(randomUUID(), {
       value: JSON.stringify({ ...value, username: 'app_peer', password: 'standby-canary' }),

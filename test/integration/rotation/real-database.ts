@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { systemClock } from '../../../shared/operations/clock.ts';
 import { deadlineIn } from '../../../shared/operations/deadline.ts';
 import { createPeer } from '../../../shared/rotation/create-peer.ts';
+import { type MoveBackOutcome, moveBack } from '../../../shared/rotation/move-back.ts';
 import { STEPS, type Step } from '../../../shared/rotation/plan.ts';
 import { type RetireOutcome, retire } from '../../../shared/rotation/retire.ts';
 import type { RotationDeps, StepOutcome } from '../../../shared/rotation/steps.ts';
@@ -27,6 +28,8 @@ export interface Application {
   createPeer(): ReturnType<typeof createPeer>;
   /** As if all that uses the secret had been proved to run on AWSCURRENT. */
   retire(): Promise<RetireOutcome>;
+  /** As if new pods of AWSCURRENT crashed, and the tag asked for it. */
+  moveBack(): Promise<MoveBackOutcome>;
   login(stage: string): Promise<Account | undefined>;
   /** Whether the server lets the login of this label in, to read. */
   works(stage: string): Promise<boolean>;
@@ -104,6 +107,14 @@ export async function createApplication(
         { ...deps, databases, rotationFunctions: [ROTATION_FUNCTION] },
         deadlineIn(30_000, systemClock),
       );
+    },
+    async moveBack() {
+      const [versionId = '', previousVersionId = ''] = await Promise.all(
+        [CURRENT, PREVIOUS].map(async (stage) => (await rig.secrets.store.readStage(arn, stage))?.versionId),
+      );
+      const request = { secretArn: arn, secretName: 'app/db', versionId, previousVersionId, failed: [] };
+      rig.secrets.secret(arn).tags.set('rekey:on-failure', 'move-back');
+      return await moveBack(request, deps, deadlineIn(30_000, systemClock));
     },
     async works(stage) {
       const account = await login(stage);
