@@ -21,7 +21,16 @@ export async function inspectServer(connection: Connection, users: readonly stri
     readOnly: !['0', 'OFF'].includes(readOnly),
     sessions: await sessionsOf(connection, users),
     passwordPolicy: [...policyIn(plugins as { name: string }[], variables as Variable[])],
+    ...minimumIn(variables as Variable[]),
   };
+}
+
+/** Where nobody insists on reading passwords, Rekey sends a hash, and no length is asked of that. */
+function minimumIn(variables: readonly Variable[]): Pick<ServerFacts, 'minimumPasswordLength'> {
+  const setting = (name: string) => variables.find(({ Variable_name }) => Variable_name === name)?.Value;
+  const minimum = setting('simple_password_check_minimal_length');
+  if (minimum === undefined || setting('strict_password_validation') !== 'ON') return {};
+  return { minimumPasswordLength: Number(minimum) };
 }
 
 interface Variable {

@@ -12,12 +12,15 @@ export async function inspectServer(connection: Connection, users: readonly stri
     version: string;
     readOnly: 0 | 1;
   }[];
+  const rules = policy as { Variable_name: string; Value: string }[];
+  const minimum = rules.find(({ Variable_name: name }) => /^validate_password[._]length$/.test(name));
   return {
     version: `MySQL ${version}`,
     certificate: connection.certificate,
     readOnly: Boolean(readOnly),
     sessions: await sessionsOf(connection, users),
-    passwordPolicy: (policy as { Variable_name: string; Value: string }[])
+    ...(minimum && { minimumPasswordLength: Number(minimum.Value) }),
+    passwordPolicy: rules
       .filter(({ Variable_name: name, Value: value }) => RULE.test(name) && !['', '0', 'OFF'].includes(value))
       .map(({ Variable_name: name, Value: value }) => `${name} is ${value}`),
   };

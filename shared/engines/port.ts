@@ -73,6 +73,8 @@ export interface ServerFacts {
   readonly sessions: readonly (OpenSession & { readonly user: string })[] | { readonly needs: string };
   /** What the server asks of a password, or that it asks nothing, one sentence each; empty where nothing is known. */
   readonly passwordPolicy: readonly string[];
+  /** What of that a length can tell: how many characters a new password must have, where the server says so. */
+  readonly minimumPasswordLength?: number;
 }
 
 /** Two users take turns; an administrator makes them equal. */

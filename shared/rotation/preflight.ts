@@ -1,3 +1,4 @@
+import type { ServerFacts } from '../engines/port.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { asRekeyError, type ErrorCode, RekeyError } from '../operations/errors.ts';
 import type { OpenSession } from '../operations/events.ts';
@@ -8,7 +9,16 @@ import type { Database, Rotation, Strategy, StrategyName, Surroundings } from '.
 import { strategyFor } from './strategy-choice.ts';
 
 export interface Check {
-  readonly what: 'secret' | 'tags' | 'server' | 'certificate' | 'sessions' | 'strategy' | 'rights' | 'pending';
+  readonly what:
+    | 'secret'
+    | 'tags'
+    | 'server'
+    | 'certificate'
+    | 'sessions'
+    | 'password'
+    | 'strategy'
+    | 'rights'
+    | 'pending';
   /** `unknown`: this could not be looked at, as a check before it failed or the user may not. */
   readonly verdict: 'passed' | 'warning' | 'failed' | 'unknown';
   /** One sentence. */
@@ -99,6 +109,7 @@ export async function preflightOf(rotation: Rotation): Promise<PreflightReport> 
     return reportOf(secretArn, rotation, [...checks, (chosen ?? strategy).check, ...unknown('rights')], facts);
   const { name } = chosen.found;
   checks.push({ what: 'strategy', verdict: 'passed', message: `The strategy is ${name}.` });
+  checks.push(...passwordChecks(rotation, server.found));
   // With alternating users it is the administrator that writes, at the writer.
   if (readOnly && name !== 'alternating-users')
     checks.push(failed('server', new RekeyError('DATABASE_READ_ONLY', `${current.host} takes no writes`)));
@@ -202,6 +213,14 @@ function certificateCheck(daysLeft: number | undefined): Check {
     message,
     action: 'Renew it: connections fail from the day it ends.',
   };
+}
+
+/** Whether the server would take the passwords that the secret's tags ask for, as far as it says what it wants. */
+function* passwordChecks({ options }: Rotation, { minimumPasswordLength: minimum = 0 }: ServerFacts): Iterable<Check> {
+  if (options.passwordLength >= minimum) return;
+  const lengths = `the server takes no password of less than ${minimum} characters; the secret's have ${options.passwordLength}`;
+  const action = `Set the tag rekey:password-length of the secret to ${minimum} or more.`;
+  yield failed('password', new RekeyError('PASSWORD_REJECTED', lengths, action));
 }
 
 const sessionsUnseen = (username: string, statement: string): Check => ({

@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { systemClock } from '../../../shared/operations/clock.ts';
+import { deadlineIn } from '../../../shared/operations/deadline.ts';
+import { preflight } from '../../../shared/rotation/preflight.ts';
 import { CURRENT, PENDING } from '../../../shared/secrets/port.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { MARIADB_VERSIONS, type MariadbServer, mariadbIsInstalled } from '../../sandbox/mariadb.ts';
@@ -27,6 +30,9 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('rotation on MariaDB %s
     (await rig.secrets.store.readStage(arn, stage))?.versionId;
   const DONE = ['created', 'set', 'tested', 'promoted'];
 
+  const preflightOf = ({ rig, arn }: Application) =>
+    preflight(arn, { ...rig.deps, ...server.rekey }, deadlineIn(30_000, systemClock));
+
   /** The rotation fails with this, AWSCURRENT is where and what it was, and works. */
   async function expectRefused(application: Application, error: Record<string, unknown>): Promise<void> {
     const before = await versionOf(application, CURRENT);
@@ -52,10 +58,14 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('rotation on MariaDB %s
       const application = await createApplication(server, strategy);
       await server.run('SET GLOBAL simple_password_check_minimal_length = 40');
 
+      expect((await preflightOf(application)).checks).toContainEqual(
+        expect.objectContaining({ what: 'password', verdict: 'failed', code: 'PASSWORD_REJECTED' }),
+      );
       await expectRefused(application, { code: 'PASSWORD_REJECTED', retryable: false });
       expect(await versionOf(application, PENDING)).toBeUndefined();
 
       application.rig.secrets.secret(application.arn).tags.set('rekey:password-length', '48');
+      expect(await preflightOf(application)).toMatchObject({ works: true });
       expect(await application.rotate()).toEqual(DONE);
       expect((await application.login(CURRENT))?.password).toHaveLength(48);
       expect(await application.works(CURRENT)).toBe(true);

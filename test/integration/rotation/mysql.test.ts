@@ -91,10 +91,17 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('rotation on MySQL %s', (ve
       expect(await application.rotate()).toEqual(DONE);
     });
 
-    test('is known of beforehand, by the policy that a lone testSecret tells', async () => {
+    test('is known of beforehand: a lone testSecret fails, and with what suits tells the policy', async () => {
       const application = await created('single-user');
+      const token = application.beginRotation();
+      await expect(application.run('testSecret', token)).rejects.toMatchObject({
+        code: 'PASSWORD_REJECTED',
+        message: expect.stringContaining('40 characters'),
+        action: expect.stringContaining('rekey:password-length'),
+      });
 
-      const outcome = await application.run('testSecret', application.beginRotation());
+      tag(application, 'password-length', '40');
+      const outcome = await application.run('testSecret', token);
 
       expect(JSON.stringify(outcome)).toContain('validate_password.length is 40');
     });

@@ -114,6 +114,15 @@ describe('a preflight', () => {
     expect(verdicts(await look(inspecting({ certificate: undefined })))).toContain('certificate warning');
   });
 
+  test.each([
+    [32, []],
+    [33, ['password failed PASSWORD_REJECTED']],
+  ])('a server that wants passwords of %i characters, where the secret has 32', async (minimum, expected) => {
+    const report = await look(inspecting({ minimumPasswordLength: minimum }));
+    expect(verdicts(report).filter((verdict) => verdict.startsWith('password'))).toEqual(expected);
+    expect(report.works).toBe(expected.length === 0);
+  });
+
   test('a server that takes no writes fails it', async () => {
     expect(verdicts(await look(inspecting({ readOnly: true })))).toContain('server failed DATABASE_READ_ONLY');
   });
