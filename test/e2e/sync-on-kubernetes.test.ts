@@ -7,6 +7,15 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { KUBERNETES_GROUPS } from '../../infra/wiring.ts';
 import { markerOf } from '../../shared/consumers/marker.ts';
 import type { ConsumerProof } from '../../shared/operations/events.ts';
+import {
+  externalSecret,
+  mounting,
+  namespaced,
+  pod,
+  secretProviderClass,
+  secretStore,
+  workload,
+} from '../integration/sync/manifests.ts';
 import { onRealKubernetes } from '../sandbox/control-plane/describe-real.ts';
 import { type RealKubernetes, startRealKubernetes } from '../sandbox/control-plane/index.ts';
 import { installRekey } from '../sandbox/control-plane/install-rekey.ts';
@@ -24,8 +33,9 @@ import {
 } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
 import { KubernetesClient } from '../sandbox/kubernetes/api-client.ts';
+import type { ObjectInput } from '../sandbox/kubernetes/objects.ts';
 import { Announcements } from './announcements.ts';
-import { APPLICATIONS } from './application.ts';
+import { APPLICATIONS, createApplication, rotate } from './application.ts';
 import { createPlainSecret } from './team.ts';
 
 onRealKubernetes('sync on a real control plane', () =>
@@ -69,6 +79,16 @@ onRealKubernetes('sync on a real control plane', () =>
       return stdout.trim();
     }
 
+    /** A namespace, and what runs in it, ready. */
+    async function runs(namespace: string, ...manifests: readonly ObjectInput[]): Promise<void> {
+      const items = [namespaced(namespace), ...manifests];
+      await writeFile(join(folder, 'list.json'), JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
+      await kubectl('apply', '-f', join(folder, 'list.json'));
+      const rolled = ['Deployment', 'StatefulSet', 'DaemonSet'];
+      for (const { kind, metadata } of manifests.filter((one) => rolled.includes(one.kind)))
+        await kubectl('-n', namespace, 'rollout', 'status', `${kind}/${metadata?.name}`, '--timeout=60s');
+    }
+
     /** The command that docs/events.md gives, and what it says of each pod. */
     async function proofByHand(arn: string, namespace: string): Promise<readonly object[]> {
       const docs = await readFile(join(import.meta.dirname, '../../docs/events.md'), 'utf8');
@@ -90,26 +110,14 @@ onRealKubernetes('sync on a real control plane', () =>
 
     test('rolls the canary first, then the others, and proves every pod', async () => {
       const secret = await createPlainSecret(environment, 'shop');
-      const manifests = [
-        { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } },
-        {
-          apiVersion: 'secrets-store.csi.x-k8s.io/v1',
-          kind: 'SecretProviderClass',
-          metadata: { name: 'secret', namespace: 'shop' },
-          spec: {
-            provider: 'aws',
-            parameters: { objects: JSON.stringify([{ objectName: secret.name, objectType: 'secretsmanager' }]) },
-          },
-        },
-        workload('Deployment', 'storefront', { 'rekey.dev/wave': '0' }),
-        workload('Deployment', 'orders'),
-        workload('StatefulSet', 'ledger'),
-        workload('DaemonSet', 'agent'),
-      ];
-      await writeFile(join(folder, 'shop.json'), JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests }));
-      await kubectl('apply', '-f', join(folder, 'shop.json'));
-      const names = ['deployment/storefront', 'deployment/orders', 'statefulset/ledger', 'daemonset/agent'];
-      for (const name of names) await kubectl('-n', 'shop', 'rollout', 'status', name, '--timeout=30s');
+      await runs(
+        'shop',
+        secretProviderClass('shop', 'secret', secret.name),
+        workload('Deployment', 'shop', 'storefront', mounting('secret'), { annotations: { 'rekey.dev/wave': '0' } }),
+        workload('Deployment', 'shop', 'orders', mounting('secret')),
+        workload('StatefulSet', 'shop', 'ledger', mounting('secret')),
+        workload('DaemonSet', 'shop', 'agent', mounting('secret')),
+      );
 
       const versionId = await secret.put();
       const { detail } = await announcements.first('Secret Converged', secret.arn, versionId);
@@ -149,6 +157,36 @@ onRealKubernetes('sync on a real control plane', () =>
       );
     });
 
+    test('after a rotation proves pods by their mount and by their ExternalSecret, and retire shuts the previous user out', async () => {
+      const application = await createApplication(environment, 'paired', { tags: { 'rekey:retire-after': '0s' } });
+      const external = { data: [{ secretKey: 'LOGIN', remoteRef: { key: application.secretName } }] };
+      await runs(
+        'paired',
+        secretProviderClass('paired', 'secret', application.secretName),
+        workload('Deployment', 'paired', 'web', mounting('secret')),
+        secretStore('paired'),
+        externalSecret('paired', 'login', external),
+        workload('Deployment', 'paired', 'worker', pod({ envFrom: [{ secretRef: { name: 'login' } }] })),
+      );
+
+      const versionId = await rotate(environment, application);
+      const { detail } = await announcements.first('Secret Converged', application.secretArn, versionId);
+      const evidence = (detail['consumers'] as readonly ConsumerProof[]).map(
+        ({ name, pods }) => [name, pods.map((one) => one.evidence[0]?.kind)] as const,
+      );
+      expect(new Map(evidence)).toEqual(
+        new Map([
+          ['web', ['mount', 'mount']],
+          ['worker', ['external-secret', 'external-secret']],
+        ]),
+      );
+
+      const retired = await announcements.first('Secret Retired', application.secretArn, versionId, 150_000);
+      expect(retired.detail).toMatchObject({ user: 'paired' });
+      expect(await application.refusal(application.login('AWSCURRENT'))).toBeUndefined();
+      expect(await application.refusal(application.login('AWSPREVIOUS'))).toMatch(/password authentication failed/);
+    }, 300_000);
+
     test.each(Object.values(KUBERNETES_GROUPS))('the group %s may read workloads, and no Secret', async (group) => {
       const may = async (verb: string, resource: string) => {
         const asked = kubectl('auth', 'can-i', verb, resource, '-A', '--as=somebody', `--as-group=${group}`);
@@ -174,26 +212,3 @@ onRealKubernetes('sync on a real control plane', () =>
 
 /** As Kubernetes writes it. */
 const whole = (time: string) => `${time.slice(0, 19)}Z`;
-
-function workload(kind: string, name: string, annotations = {}) {
-  const csi = {
-    driver: 'secrets-store.csi.k8s.io',
-    readOnly: true,
-    volumeAttributes: { secretProviderClass: 'secret' },
-  };
-  const volumeMounts = [{ name: 'secret', mountPath: '/mnt/secret' }];
-  return {
-    apiVersion: 'apps/v1',
-    kind,
-    metadata: { name, namespace: 'shop', annotations },
-    spec: {
-      ...(kind === 'DaemonSet' ? {} : { replicas: 2 }),
-      ...(kind === 'StatefulSet' ? { serviceName: name } : {}),
-      selector: { matchLabels: { app: name } },
-      template: {
-        metadata: { labels: { app: name } },
-        spec: { volumes: [{ name: 'secret', csi }], containers: [{ name: 'app', image: 'app:1', volumeMounts }] },
-      },
-    },
-  };
-}
