@@ -44,7 +44,7 @@ export interface Measurement {
 /** As in infra/wiring.ts: what sync's function has. */
 const MEMORY_MB = 512;
 /** Of Rekey's lists. */
-const PAGE = 500;
+const PAGE = 100;
 const FEWEST_CONSUMERS = 20;
 const NAMESPACES = ['team-0', 'team-1', 'team-2', 'team-3', 'team-4'];
 

@@ -1,16 +1,5 @@
-import {
-  ApiException,
-  createConfiguration,
-  HttpMethod,
-  IsomorphicFetchHttpLibrary,
-  KubernetesObjectApi,
-  PatchStrategy,
-  type RequestContext,
-  ResponseContext,
-  ServerConfiguration,
-  wrapHttpLibrary,
-} from '@kubernetes/client-node';
-import { Agent } from 'undici';
+import { ApiException, HttpMethod, PatchStrategy, RequestContext } from '@kubernetes/client-node';
+import { Agent, request as httpRequest } from 'undici';
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
@@ -47,10 +36,10 @@ import {
   type RolloutObject,
   type StatefulSetObject,
 } from './kubernetes-workloads.ts';
-import type { Cluster, ClusterAccess, Marker, Marks, Mount, NamePattern, Pod, Workload } from './port.ts';
+import type { Cluster, ClusterAccess, Marker, Marks, Mount, NamePattern, Pod, Workload, WorkloadKind } from './port.ts';
 
-/** Objects per page of a list. */
-const PAGE = 500;
+/** Objects per page of a list. Little is kept of them: the pages are what takes memory. */
+const PAGE = 100;
 /** How often a list starts again because its pages have become too old (410). */
 const LISTS = 3;
 
@@ -65,13 +54,13 @@ interface Kind {
   readonly name: string;
   readonly plural: string;
   /** The group and version that the server may serve it by, newest first: the first one that it serves is asked. */
-  readonly paths: readonly string[];
+  readonly paths: readonly [string, ...string[]];
 }
 
-const kind = (name: string, ...paths: readonly string[]): Kind => ({ name, plural: `${name.toLowerCase()}s`, paths });
+const kind = (name: string, ...paths: Kind['paths']): Kind => ({ name, plural: `${name.toLowerCase()}s`, paths });
 
-const CSI = ['apis/secrets-store.csi.x-k8s.io/v1', 'apis/secrets-store.csi.x-k8s.io/v1alpha1'];
-const EXTERNAL_SECRETS = ['apis/external-secrets.io/v1', 'apis/external-secrets.io/v1beta1'];
+const CSI: Kind['paths'] = ['apis/secrets-store.csi.x-k8s.io/v1', 'apis/secrets-store.csi.x-k8s.io/v1alpha1'];
+const EXTERNAL_SECRETS: Kind['paths'] = ['apis/external-secrets.io/v1', 'apis/external-secrets.io/v1beta1'];
 
 const KINDS = {
   deployments: kind('Deployment', 'apis/apps/v1'),
@@ -90,9 +79,17 @@ const KINDS = {
   clusterStores: kind('ClusterSecretStore', ...EXTERNAL_SECRETS),
 } as const satisfies Record<string, Kind>;
 
+const WORKLOADS: Readonly<Record<WorkloadKind, Kind>> = {
+  Deployment: KINDS.deployments,
+  StatefulSet: KINDS.statefulSets,
+  DaemonSet: KINDS.daemonSets,
+  Rollout: KINDS.rollouts,
+};
+
 /**
  * A cluster by its Kubernetes API, over one connection that stays open: by itself the client opens one per request
- * (kubernetes-client/javascript#2893).
+ * (kubernetes-client/javascript#2893), and turns every object into classes with all their fields, several times the
+ * work of the JSON itself.
  */
 export function createKubernetesCluster(
   access: ClusterAccess,
@@ -177,38 +174,28 @@ export function createKubernetesCluster(
     },
 
     async mark(workload, marks, deadline) {
-      const { objects } = await session(deadline);
-      const { kind, namespace, name: of } = workload;
+      const { patch } = await session(deadline);
+      const { kind, namespace, name: of, resourceVersion } = workload;
       const { change, strategy } = changeFor(workload, marks, clock.now());
-      const patch = {
-        apiVersion: kind === 'Rollout' ? 'argoproj.io/v1alpha1' : 'apps/v1',
-        kind,
-        ...change,
-        // The precondition: whoever changed it meanwhile goes first, and we look again.
-        metadata: { ...change.metadata, namespace, name: of, resourceVersion: workload.resourceVersion },
-      };
+      const { plural, paths } = WORKLOADS[kind];
+      const path = `${paths[0]}/namespaces/${namespace}/${plural}/${of}`;
+      // The precondition: whoever changed it meanwhile goes first, and we look again.
+      const guarded = { ...change, metadata: { ...change.metadata, resourceVersion } };
       return await unlessMoved<'marked'>(`patching ${kind} ${namespace}/${of}`, async () => {
-        await objects.patch(patch, undefined, undefined, FIELD_MANAGER, undefined, strategy);
+        await patch(path, guarded, strategy);
         return 'marked';
       });
     },
 
     async forceSync({ namespace, steering }, annotations, deadline) {
-      const { objects, apiVersionOf } = await session(deadline);
+      const { patch, pathOf } = await session(deadline);
       const { kind, name: of, resourceVersion } = steering;
       const own = kind === 'ExternalSecret';
-      const patch = {
-        apiVersion: apiVersionOf(KINDS.externalSecrets),
-        kind,
-        metadata: {
-          name: of,
-          resourceVersion,
-          annotations: Object.fromEntries(annotations),
-          ...(own && { namespace }),
-        },
-      };
+      const { plural } = own ? KINDS.externalSecrets : KINDS.clusterExternalSecrets;
+      const path = `${pathOf(KINDS.externalSecrets)}/${own ? `namespaces/${namespace}/` : ''}${plural}/${of}`;
+      const change = { metadata: { resourceVersion, annotations: Object.fromEntries(annotations) } };
       return await unlessMoved<'forced'>(`patching ${kind} ${own ? `${namespace}/` : ''}${of}`, async () => {
-        await objects.patch(patch, undefined, undefined, FIELD_MANAGER, undefined, PatchStrategy.MergePatch);
+        await patch(path, change, PatchStrategy.MergePatch);
         return 'forced';
       });
     },
@@ -234,7 +221,7 @@ export function createKubernetesCluster(
     },
 
     async note(workload, note, deadline) {
-      const { post, merge } = await session(deadline);
+      const { post, patch } = await session(deadline);
       const { kind, namespace, name: of } = workload;
       const events = `api/v1/namespaces/${namespace}/events`;
       const unless = (status: number) => (error: unknown) => {
@@ -244,7 +231,7 @@ export function createKubernetesCluster(
       try {
         await record(workload, note, {
           create: (event) => post(events, event).catch(unless(409)),
-          patch: (event, change) => merge(`${events}/${event}`, change).catch(unless(404)),
+          patch: (event, change) => patch(`${events}/${event}`, change, PatchStrategy.MergePatch).catch(unless(404)),
         });
       } catch (error) {
         throw translated(name, `writing an Event about ${kind} ${namespace}/${of}`, error);
@@ -276,29 +263,18 @@ export function createKubernetesCluster(
     const endpoint = await access.endpoint(deadline);
     const { agent } = await connect(endpoint);
     const transport = createTransport(access, agent, deadline, clock);
-    const baseServer = new ServerConfiguration(endpoint.url, {});
-    const configuration = createConfiguration({ baseServer, httpApi: wrapHttpLibrary(transport) });
-    const ask = async (request: RequestContext): Promise<unknown> => {
-      const { httpStatusCode, headers, body } = await transport.send(request);
-      const text = await body.text();
-      if (httpStatusCode >= 300) throw new ApiException(httpStatusCode, '', text, headers);
-      return JSON.parse(text);
+    const ask = async (method: HttpMethod, path: string, query: Query, contentType?: string, object?: object) => {
+      const request = new RequestContext(`${endpoint.url}/${path}`, method);
+      for (const [key, value] of Object.entries(query)) request.setQueryParam(key, value);
+      if (contentType !== undefined) request.setHeaderParam('Content-Type', contentType);
+      if (object !== undefined) request.setBody(JSON.stringify(object));
+      return JSON.parse(await transport.send(request));
     };
-    const send = (method: HttpMethod, contentType: string) => (path: string, object: object) => {
-      const request = baseServer.makeRequestContext(`/${path}`, method);
-      request.setHeaderParam('Content-Type', contentType);
-      request.setBody(JSON.stringify(object));
-      return ask(request);
-    };
+    const fieldManager = FIELD_MANAGER;
     return {
-      objects: new KubernetesObjectApi(configuration),
-      post: send(HttpMethod.POST, 'application/json'),
-      merge: send(HttpMethod.PATCH, PatchStrategy.MergePatch),
-      ...createLists(name, (path, query) => {
-        const request = baseServer.makeRequestContext(`/${path}`, HttpMethod.GET);
-        for (const [key, value] of Object.entries(query)) request.setQueryParam(key, value);
-        return ask(request);
-      }),
+      post: (path, object) => ask(HttpMethod.POST, path, {}, 'application/json', object),
+      patch: (path, change, strategy) => ask(HttpMethod.PATCH, path, { fieldManager }, strategy, change),
+      ...createLists(name, (path, query) => ask(HttpMethod.GET, path, query)),
     };
   }
 
@@ -319,14 +295,15 @@ export function createKubernetesCluster(
 
 /** What one invocation asks the API server. */
 interface Session {
-  readonly objects: KubernetesObjectApi;
   /** Both answer with the object as it is then. */
   post(path: string, object: object): Promise<unknown>;
-  merge(path: string, change: object): Promise<unknown>;
+  patch(path: string, change: object, strategy: string): Promise<unknown>;
   readonly list: List;
-  /** By which the server serves a kind; the newest one that Rekey knows until the kind was listed. */
-  apiVersionOf(kind: Kind): string;
+  /** By which the server serves a kind; that of the newest version that Rekey knows until the kind was listed. */
+  pathOf(kind: Kind): string;
 }
+
+type Query = Readonly<Record<string, string>>;
 
 /**
  * All objects of a kind, each read as its page arrives, so that no more than a page of them is held; none where the
@@ -344,14 +321,11 @@ interface Page<O> {
   readonly items?: readonly O[];
 }
 
-/**
- * The client's own lists turn every object into classes with all their fields first: several times the work of the
- * JSON itself. Its typed interfaces would add half a megabyte to what every start reads. @param get answers with the JSON of a path
- */
+/** @param get answers with the JSON of a path */
 function createLists(
   cluster: string,
-  get: (path: string, query: Readonly<Record<string, string>>) => Promise<unknown>,
-): Pick<Session, 'list' | 'apiVersionOf'> {
+  get: (path: string, query: Query) => Promise<unknown>,
+): Pick<Session, 'list' | 'pathOf'> {
   /** Kind → the path that the server serves it by; undefined where it serves none. */
   const served = new Map<Kind, string | undefined>();
 
@@ -385,7 +359,7 @@ function createLists(
     served.set(kind, undefined);
     return [];
   };
-  return { list, apiVersionOf: (kind) => (served.get(kind) ?? kind.paths[0] ?? '').replace(/^apis?\//, '') };
+  return { list, pathOf: (kind) => served.get(kind) ?? kind.paths[0] };
 }
 
 /** What marks a workload: on its template, or with a Rollout's own restart, or on the object alone. */
@@ -423,35 +397,40 @@ class ConnectionFailure extends Error {
 }
 
 /**
- * Sends over the one connection. What is worth another attempt (429, 5xx, a broken connection) gets it while time is
- * left: reads change nothing, and a patch that was carried out unnoticed fails on its resourceVersion.
+ * Sends over the one connection. Answers are not compressed: in the network of the cluster that takes longer, on both
+ * sides, than what it saves (kubernetes/kubernetes#112296). What is worth another attempt (429, 5xx, a broken
+ * connection) gets it while time is left: reads change nothing, and a patch that was carried out unnoticed fails on its
+ * resourceVersion.
  */
 function createTransport(access: ClusterAccess, agent: Agent, deadline: Deadline, clock: Clock) {
-  const http = new IsomorphicFetchHttpLibrary();
-
-  async function once(request: RequestContext, renew: boolean): Promise<ResponseContext | ConnectionFailure> {
+  async function once(request: RequestContext, renew: boolean): Promise<Answer | ConnectionFailure> {
     deadline.require(1_000, `a request to cluster "${access.name}"`);
     const token = await access.bearerToken(renew);
     request.setHeaderParam('Authorization', `Bearer ${token.expose()}`);
-    request.setDispatcher(agent);
-    request.setSignal(AbortSignal.timeout(Math.min(REQUEST_MS, deadline.remainingMs())));
+    const body = request.getBody();
     try {
-      const response = await http.send(request).toPromise();
+      const response = await httpRequest(request.getUrl(), {
+        dispatcher: agent,
+        method: request.getHttpMethod(),
+        headers: request.getHeaders(),
+        body: typeof body === 'string' ? body : null,
+        signal: AbortSignal.timeout(Math.min(REQUEST_MS, deadline.remainingMs())),
+      });
       // Read here, so that a connection that breaks in the middle of the body counts as well.
       const text = await response.body.text();
-      const body = { text: async () => text, binary: async () => Buffer.from(text), stream: () => null };
-      return new ResponseContext(response.httpStatusCode, response.headers, body);
+      return { status: response.statusCode, retryAfter: Number(response.headers['retry-after']), text };
     } catch (error) {
       return new ConnectionFailure(reasonOf(error));
     }
   }
 
   return {
-    async send(request: RequestContext): Promise<ResponseContext> {
+    /** @throws ApiException, ConnectionFailure, RekeyError DEADLINE_TOO_CLOSE */
+    async send(request: RequestContext): Promise<string> {
       let renewed = false;
       for (let attempt = 1; ; attempt++) {
         let answer = await once(request, false);
-        if (!(answer instanceof ConnectionFailure) && answer.httpStatusCode === 401 && !renewed) {
+        if (!(answer instanceof ConnectionFailure) && answer.status === 401 && !renewed) {
           renewed = true;
           answer = await once(request, true);
         }
@@ -459,7 +438,8 @@ function createTransport(access: ClusterAccess, agent: Agent, deadline: Deadline
         const worthWaiting = pauseMs !== undefined && attempt < ATTEMPTS && pauseMs + 1_000 < deadline.remainingMs();
         if (!worthWaiting) {
           if (answer instanceof ConnectionFailure) throw answer;
-          return answer;
+          if (answer.status >= 300) throw new ApiException(answer.status, '', answer.text, {});
+          return answer.text;
         }
         await clock.sleep(pauseMs);
       }
@@ -467,13 +447,19 @@ function createTransport(access: ClusterAccess, agent: Agent, deadline: Deadline
   };
 }
 
+interface Answer {
+  readonly status: number;
+  /** Seconds; NaN where the server does not say. */
+  readonly retryAfter: number;
+  readonly text: string;
+}
+
 /** How long to wait before the same request again; undefined when another attempt would end the same. */
-function pauseBefore(answer: ResponseContext | ConnectionFailure, attempt: number): number | undefined {
+function pauseBefore(answer: Answer | ConnectionFailure, attempt: number): number | undefined {
   const growingMs = 200 * 2 ** (attempt - 1);
   if (answer instanceof ConnectionFailure) return answer.reason.startsWith('certificate') ? undefined : growingMs;
-  if (answer.httpStatusCode !== 429 && answer.httpStatusCode < 500) return undefined;
-  const retryAfter = Number(answer.headers['retry-after']);
-  return retryAfter > 0 ? retryAfter * 1_000 : growingMs;
+  if (answer.status !== 429 && answer.status < 500) return undefined;
+  return answer.retryAfter > 0 ? answer.retryAfter * 1_000 : growingMs;
 }
 
 /** What may be said of a failed connection: its code, never its message, which may quote what was sent. */

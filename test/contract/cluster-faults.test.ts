@@ -211,9 +211,9 @@ describe('lists', () => {
   });
 
   test('95: are read page by page', async () => {
-    applyClasses(1_203);
+    applyClasses(203);
 
-    expect(await cluster.secretProviderClasses(deadline())).toHaveLength(1_203);
+    expect(await cluster.secretProviderClasses(deadline())).toHaveLength(203);
     expect(kubernetes.requests.count('list', 'secretproviderclasses')).toBe(3);
   });
 

@@ -18,8 +18,8 @@ const BUDGETS: Readonly<Record<string, number>> = {
   'rotation-mariadb': 1_420_000,
   // The client brings every command of Redis.
   'rotation-redis': 760_000,
-  sync: 2_050_000,
-  sweep: 2_050_000,
+  sync: 1_350_000,
+  sweep: 1_350_000,
   // The drivers of all kinds of database.
   retire: 2_100_000,
   watch: 240_000,
