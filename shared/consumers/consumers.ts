@@ -43,6 +43,8 @@ export interface Consumer {
   readonly workload: Workload | undefined;
   readonly mode: Mode;
   readonly wave: number;
+  /** The letters of its uses in docs/uses.md. */
+  readonly letters: readonly Choice['use'][];
   /** Whether the version is where its pods take it from. */
   readonly source: Source;
   /** Its live pods that use the secret, and what they prove. */
@@ -189,6 +191,7 @@ export function consumersOf(
       workload,
       mode,
       wave,
+      letters: lettersOf(used, steering, judged, look),
       source,
       pods: judged,
       unprovable: unprovableOf(judged) ?? untoldBy(used, steering, look).map((why) => `it ${why}`)[0],
@@ -498,13 +501,23 @@ function leftAloneOf(used: Used, steering: Steering, judged: readonly JudgedPod[
   // No new pod comes to carry the marker, and no record tells: it would wait for what cannot come.
   if (steering !== 'annotate') return undefined;
   const choices = choicesOf(used, steering, look).map(([, choice]) => choice);
-  const bySubPath = judged.some(({ pod }) =>
+  if (mountsBySubPath(used, judged)) choices.push(choiceFor('csi-sub-path', steering, look.driver));
+  return choices.map(({ refused }) => refused).find((refused) => refused !== undefined);
+}
+
+/** That a class is mounted by `subPath`, only its pods show. */
+function mountsBySubPath({ classes }: Used, judged: readonly JudgedPod[]): boolean {
+  return judged.some(({ pod }) =>
     pod.containers.some(({ mounts }) =>
-      mounts.some(({ secretProviderClass, subPath }) => subPath && used.classes.has(secretProviderClass)),
+      mounts.some(({ secretProviderClass, subPath }) => subPath && classes.has(secretProviderClass)),
     ),
   );
-  if (bySubPath) choices.push(choiceFor('csi-sub-path', steering, look.driver));
-  return choices.map(({ refused }) => refused).find((refused) => refused !== undefined);
+}
+
+function lettersOf(used: Used, steering: Steering, judged: readonly JudgedPod[], look: LookAt): Consumer['letters'] {
+  const letters = choicesOf(used, steering, look).map(([, { use }]) => use);
+  if (mountsBySubPath(used, judged)) letters.push(choiceFor('csi-sub-path', steering, look.driver).use);
+  return [...new Set(letters)].sort();
 }
 
 /** What a Rollout's pods have from its last restart, which changes no template. */

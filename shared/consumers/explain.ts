@@ -51,6 +51,8 @@ export interface ExplainedCluster {
 export interface ExplainedConsumer extends ConsumerRef {
   /** How it gets the secret, one sentence for each way. */
   readonly uses: readonly string[];
+  /** Their letters in docs/uses.md, from A to G. */
+  readonly letters: Consumer['letters'];
   readonly mode: Mode;
   readonly wave: number;
   readonly pods: number;
@@ -116,13 +118,14 @@ export async function explain(secretId: string, deps: ExplainDeps, deadline: Dea
 }
 
 function explained({ consumer, state }: Standing, rolled: boolean, snapshots: readonly Snapshot[]): ExplainedConsumer {
-  const { ref, mode, wave, pods, unprovable, leftAlone } = consumer;
+  const { ref, mode, wave, letters, pods, unprovable, leftAlone } = consumer;
   const cause = 'cause' in state ? state.cause : undefined;
   const why = (state.kind === 'proved' ? undefined : state.why) ?? unprovable ?? leftAlone;
   const fix = fixOf(consumer, cause);
   return {
     ...ref,
     uses: usesOf(consumer, snapshots),
+    letters,
     mode,
     wave,
     pods: pods.length,

@@ -33,6 +33,7 @@ describe('who uses a secret', () => {
         {
           ref: { cluster: 'prod', kind, namespace: 'shop', name: 'orders' },
           workload: expect.objectContaining({ name: 'orders' }),
+          letters: ['B'],
           mode: 'restart',
           wave: 1,
           source: { kind: 'fresh' },

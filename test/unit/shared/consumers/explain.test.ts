@@ -5,7 +5,7 @@ import { RekeyError } from '../../../../shared/operations/errors.ts';
 import { CURRENT, type SecretDescription } from '../../../../shared/secrets/port.ts';
 import { versionOf } from '../../functions/sync/messages.ts';
 import { createFakeCluster, type FakeCluster } from '../cluster/fake-cluster.ts';
-import { DATABASE, mountOf, podOf, SECRET, silentLog, spcOf, T0, workloadOf } from './observations.ts';
+import { containerOf, DATABASE, mountOf, podOf, SECRET, silentLog, spcOf, T0, workloadOf } from './observations.ts';
 
 let prod: FakeCluster;
 let dr: FakeCluster;
@@ -68,6 +68,7 @@ describe('a plan', () => {
       expect.objectContaining({
         name: 'orders',
         uses: ['mounts SecretProviderClass database'],
+        letters: ['B'],
         wave: 1,
         pods: 1,
         state: 'proved',
@@ -84,6 +85,21 @@ describe('a plan', () => {
       }),
     ]);
     expect(plan.stages.map((stage) => stage.map(({ name }) => name))).toEqual([['web'], ['orders']]);
+  });
+
+  test.each([
+    ['a file that is read again', { 'rekey.dev/mode': 'annotate' }, 'A'],
+    ['a file', {}, 'B'],
+  ])('has the letter of %s', async (_what, annotations, letter) => {
+    runs('orders', annotations);
+    expect((await explained()).consumers).toMatchObject([{ letters: [letter] }]);
+  });
+
+  test('has the letter of a subPath, which a pod shows', async () => {
+    runs('orders');
+    const containers = [containerOf({ mounts: [{ secretProviderClass: 'database', subPath: true }] })];
+    prod.pods = prod.pods.map((pod) => ({ ...pod, containers }));
+    expect((await explained()).consumers).toMatchObject([{ letters: ['B', 'C'] }]);
   });
 
   test('changes nothing, whatever is due', async () => {
