@@ -2,11 +2,9 @@ import { SEED } from '../counts.ts';
 import { ESTATES } from './estates.ts';
 import { createExploration, scenariosOf } from './explore.ts';
 
-/**
- * Plays every two faults against each estate of a strategy, and as many as are drawn by lot while it moves back: what
- * comes after that was played already, and there are as many pairs again. In a process without Jest, where the same takes
- * two thirds.
- */
+/** Plays every two faults against each estate of a strategy, in a process without Jest, where the same takes two thirds. */
+
+/** Of the pairs while it moves back: what comes after that was played already, and there are as many pairs again. */
 const DRAWN = 5_000;
 
 // Whoever breaks a promise is told by the case: nobody reads where an error was made, and finding that out takes time.
