@@ -102,6 +102,9 @@ interface Entrant {
   failure?: string;
 }
 
+/** AWS's function quotes the statement that failed. */
+const withoutPassword = (message: string) => message.replace(/PASSWORD\(.*/s, 'PASSWORD(…)');
+
 async function contest(ground: Ground, meters: Meters, bench: RotationBench): Promise<readonly ContenderResult[]> {
   const names: ContenderName[] = ['rekey', ...(bench.aws && ground.course.aws ? (['aws'] as const) : []), ...FLOORS];
   const entrants: Entrant[] = [];
@@ -113,7 +116,7 @@ async function contest(ground: Ground, meters: Meters, bench: RotationBench): Pr
     for (const entrant of order) {
       if (entrant.failure !== undefined) continue;
       await work(entrant).catch((error: unknown) => {
-        entrant.failure = error instanceof Error ? error.message : String(error);
+        entrant.failure = withoutPassword(error instanceof Error ? error.message : String(error));
         bench.say(`  ${entrant.contender.name} failed: ${entrant.failure}`);
       });
     }
