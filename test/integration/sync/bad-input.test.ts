@@ -513,6 +513,11 @@ onRealKubernetes('bad input on a real control plane', () =>
           estate.pathOf(web()),
           ({ status }) => status.updatedReplicas === 2 && status.replicas === 2 && status.availableReplicas === 2,
         );
+        // A pod on its way out counts until it is gone.
+        await estate.api.until(
+          `/api/v1/namespaces/${ns}/pods?labelSelector=app=web`,
+          ({ items }) => items.length === 2,
+        );
         passes.later(HALF_AN_HOUR_MS);
         const { detail } = await passes.hears('Secret Not Converged');
 
