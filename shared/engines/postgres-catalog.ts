@@ -103,24 +103,34 @@ export interface DefaultGrant {
   readonly grantable: boolean;
 }
 
-/** Any user may read all of this: what a snapshot tells does not depend on who asks, but for `administered`. */
-export const role = (version: number): string => `
+/** Any user may read all of this: what a snapshot tells does not depend on who asks. */
+export const ROLE = `
   role AS MATERIALIZED (
     SELECT oid, rolname AS name, rolcanlogin AS login, rolsuper AS superuser, rolcreatedb AS "createDb", rolcreaterole AS "createRole",
       rolreplication AS replication, rolbypassrls AS "bypassRls", rolinherit AS inherit,
-      rolconnlimit AS "connectionLimit", coalesce(rolvaliduntil::text, 'infinity') AS "validUntil",
-      pg_has_role(current_user, oid, 'MEMBER WITH ADMIN OPTION')${
-        // Before 16, CREATEROLE is power over every role that is no superuser.
-        version < 16 ? ' OR NOT rolsuper AND (SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user)' : ''
-      } AS administered
+      rolconnlimit AS "connectionLimit", coalesce(rolvaliduntil::text, 'infinity') AS "validUntil"
     FROM pg_roles)`;
+
+/**
+ * Whether who asks may grant a role and, with CREATEROLE, alter it. To be asked of few: PostgreSQL goes through all
+ * memberships of an administrator for each, who has as many as roles were made.
+ * @param role an expression of SQL for its OID
+ */
+export const administers = (version: number, role: string): string =>
+  `pg_has_role(current_user, ${role}, 'MEMBER WITH ADMIN OPTION')${
+    // Before 16, CREATEROLE is power over every role that is no superuser.
+    version < 16
+      ? ` OR NOT (SELECT rolsuper FROM pg_roles WHERE oid = ${role})
+        AND (SELECT rolcreaterole FROM pg_roles WHERE rolname = current_user)`
+      : ''
+  }`;
 
 /** Before 16 a member may SET ROLE, and inherits as its attribute says; the grantor may be gone. */
 export const membership = (version: number): string => `
   membership AS MATERIALIZED (
     SELECT m.roleid, m.member AS memberid, r.name AS role, u.name AS member, coalesce(g.name, '') AS grantor,
       m.admin_option AS admin, ${version < 16 ? 'true' : 'm.inherit_option'} AS inherit,
-      ${version < 16 ? 'true' : 'm.set_option'} AS set, r.administered
+      ${version < 16 ? 'true' : 'm.set_option'} AS set
     FROM pg_auth_members m JOIN role r ON r.oid = m.roleid JOIN role u ON u.oid = m.member
       LEFT JOIN role g ON g.oid = m.grantor)`;
 
@@ -182,7 +192,7 @@ const BELONGING = `
  * @param current,alternate as SQL literals
  */
 export const snapshotSql = (version: number, current: string, alternate: string): string => `
-WITH ${role(version)}, ${membership(version)}, ${kind(version)}, ${SETTING}, ${pairAndKin(current, alternate)}, ${BELONGING},
+WITH ${ROLE}, ${membership(version)}, ${kind(version)}, ${SETTING}, ${pairAndKin(current, alternate)}, ${BELONGING},
   -- Of the two users. A row without a schema replaces the built-in default, one with a schema adds to it.
   default_acl AS (
     SELECT owner, 0::oid AS schema, letter, kind, coalesce(
@@ -210,11 +220,15 @@ SELECT json_build_object(
   'database', current_database(),
   'admin', (SELECT json_build_object('name', name, 'superuser', superuser, 'createRole', "createRole")
     FROM role WHERE name = current_user),
-  'current', (SELECT to_json(role) FROM role, pair WHERE oid = current),
-  'alternate', (SELECT to_json(role) FROM role, pair WHERE oid = alternate),
+  'current', (SELECT to_json(r) FROM (SELECT role.*, ${administers(version, 'role.oid')} AS administered
+    FROM role, pair WHERE oid = current) r),
+  'alternate', (SELECT to_json(r) FROM (SELECT role.*, ${administers(version, 'role.oid')} AS administered
+    FROM role, pair WHERE oid = alternate) r),
   'heirIsCurrent', (SELECT "heirIsCurrent" FROM pair),
   'heirMayBecomeHolder', (SELECT coalesce(pg_has_role(heir, holder, ${version < 16 ? "'MEMBER'" : "'SET'"}), false) FROM kin),
-  'memberships', (SELECT coalesce(json_agg(m), '[]') FROM membership m, pair WHERE memberid IN (current, alternate)),
+  'memberships', (SELECT coalesce(json_agg(m), '[]') FROM (
+    SELECT membership.*, ${administers(version, 'roleid')} AS administered
+    FROM membership, pair WHERE memberid IN (current, alternate)) m),
   'adminMemberships', (SELECT coalesce(json_agg(m), '[]') FROM membership m
     WHERE member = current_user${version < 16 ? '' : ' AND grantor = current_user'}),
   'settings', (SELECT coalesce(json_agg(json_build_object(

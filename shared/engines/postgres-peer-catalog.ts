@@ -1,4 +1,5 @@
 import {
+  administers,
   BUILT_IN,
   type DefaultGrant,
   type Grant,
@@ -6,8 +7,8 @@ import {
   type Membership,
   membership,
   OBJECT,
+  ROLE,
   type Role,
-  role,
   SETTING,
   type Setting,
   type Snapshot,
@@ -57,7 +58,7 @@ export interface PeerSnapshot extends Pick<Snapshot, 'membershipOptions' | 'data
  * @param current,alternate,owner as SQL literals; the owner as it would be named where there is none yet
  */
 export const peerSnapshotSql = (version: number, current: string, alternate: string, owner: string): string => `
-WITH ${role(version)}, ${membership(version)}, ${OBJECT}, ${kind(version)}, ${SETTING},
+WITH ${ROLE}, ${membership(version)}, ${OBJECT}, ${kind(version)}, ${SETTING},
   pair AS MATERIALIZED (SELECT oid, name FROM role WHERE name IN (${current}, ${alternate})),
   -- The role that the first of the two acts as is its owner already.
   family AS MATERIALIZED (
@@ -123,8 +124,11 @@ SELECT json_build_object(
     FROM role WHERE name = current_user),
   'adminMemberships', (SELECT coalesce(json_agg(m), '[]') FROM membership m
     WHERE member = current_user${version < 16 ? '' : ' AND grantor = current_user'}),
-  'roles', (SELECT coalesce(json_agg(r), '[]') FROM role r JOIN family USING (oid)),
-  'memberships', (SELECT coalesce(json_agg(m), '[]') FROM membership m JOIN family f ON f.oid = memberid),
+  'roles', (SELECT coalesce(json_agg(r), '[]') FROM (
+    SELECT role.*, ${administers(version, 'role.oid')} AS administered FROM role JOIN family USING (oid)) r),
+  'memberships', (SELECT coalesce(json_agg(m), '[]') FROM (
+    SELECT membership.*, ${administers(version, 'roleid')} AS administered
+    FROM membership JOIN family f ON f.oid = memberid) m),
   'settings', (SELECT coalesce(json_agg(json_build_object(
       'role', f.name, 'database', datname, 'name', s.name, 'value', s.value)), '[]')
     FROM setting s JOIN family f ON f.oid = setrole),

@@ -47,8 +47,12 @@ export interface DeployedApplication extends Watched {
   version(stage: string): string | undefined;
   /** Begins a rotation, and waits until Secrets Manager has nothing more to do. @returns the version that it makes */
   rotate(): Promise<string>;
-  /** A message that all consumers are proved to run on this version. @returns whether the function ended by itself */
-  retire(versionId: string): Promise<boolean>;
+  /**
+   * A message that all consumers are proved to run on this version.
+   * @param previousVersionId that was current before
+   * @returns whether the function ended by itself
+   */
+  retire(versionId: string, previousVersionId: string | undefined): Promise<boolean>;
   passwords(): readonly string[];
 }
 
@@ -150,12 +154,12 @@ export async function startFunctions(
           await aws.idle();
           return VersionId;
         },
-        async retire(versionId) {
+        async retire(versionId, previousVersionId) {
           const body = {
             source: EVENT_SOURCE,
             'detail-type': 'Secret Converged',
             time: new Date(0).toISOString(),
-            detail: { secretArn, secretName, versionId, consumers: [{ pods: [{}] }], pinned: [] },
+            detail: { secretArn, secretName, versionId, previousVersionId, consumers: [{ pods: [{}] }], pinned: [] },
           };
           const { ok, payload } = await aws.functions.invoke(RETIRE.name, {
             Records: [{ messageId: 'converged', body: JSON.stringify(body) }],

@@ -101,7 +101,7 @@ export async function runKilled(
     if (strategy !== 'single-user') {
       // The message comes again until then: the server may see a session of a dead process for a moment.
       await eventually('the retirement', async () => {
-        const ended = await application.retire(versionId);
+        const ended = await application.retire(versionId, first);
         await struck;
         return ended && !(await server.canRead(previous));
       });
