@@ -31,11 +31,17 @@ const REQUIRE_BUILTINS: Plugin = {
 const SHAKE_KUBERNETES: Plugin = {
   name: 'shake-kubernetes',
   setup({ onResolve, resolve }) {
-    onResolve({ filter: /^(@kubernetes\/client-node$|\.)/ }, async ({ path, pluginData, ...from }) => {
-      const ofClient = path.startsWith('@') || from.importer.includes('/node_modules/@kubernetes/client-node/');
-      if (pluginData === SHAKE_KUBERNETES || !ofClient) return undefined;
-      return { ...(await resolve(path, { ...from, pluginData: SHAKE_KUBERNETES })), sideEffects: false };
-    });
+    onResolve({ filter: /^@kubernetes\/client-node$/ }, async ({ path, pluginData, ...from }) =>
+      pluginData === SHAKE_KUBERNETES
+        ? undefined
+        : { ...(await resolve(path, { ...from, pluginData: SHAKE_KUBERNETES })), sideEffects: false },
+    );
+    // Its own modules name each other by their files, so that nothing has to be looked up: there are a thousand.
+    onResolve({ filter: /^\.{1,2}\/.*\.js$/ }, ({ path, importer, resolveDir }) =>
+      importer.includes('/node_modules/@kubernetes/client-node/')
+        ? { path: join(resolveDir, path), sideEffects: false }
+        : undefined,
+    );
   },
 };
 
