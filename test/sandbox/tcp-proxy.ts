@@ -42,10 +42,11 @@ export async function startTcpProxy(serverPort: number): Promise<TcpProxy> {
   let connections = 0;
   let target = serverPort;
 
-  const server = createServer((client) => {
+  // Or small messages would wait for the receiver's delayed acknowledgement of those before them.
+  const server = createServer({ noDelay: true }, (client) => {
     connections += 1;
     const connection = connections;
-    const upstream = connect(target, '127.0.0.1');
+    const upstream = connect({ port: target, host: '127.0.0.1', noDelay: true });
     const cut = () => {
       client.destroy();
       upstream.destroy();
