@@ -1,4 +1,4 @@
-import type { Announcement, Environment } from '../sandbox/environment.ts';
+import type { Announcement, Installation } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
 
 /** A rotation and a roll-out take seconds; on a machine that does ten other things, a minute. */
@@ -7,9 +7,9 @@ const LONG_MS = 60_000;
 /** Everything that people heard, kept: the queue that they listen at gives each announcement once. */
 export class Announcements {
   readonly all: Announcement[] = [];
-  readonly #environment: Environment;
+  readonly #environment: Installation;
 
-  constructor(environment: Environment) {
+  constructor(environment: Installation) {
     this.#environment = environment;
   }
 

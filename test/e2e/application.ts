@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { CreateSecretCommand, RotateSecretCommand } from '@aws-sdk/client-secrets-manager';
 import { Client } from 'pg';
 import type { Value } from '../sandbox/aws/secrets-manager/secret.ts';
-import { type Environment, secretsOf } from '../sandbox/environment.ts';
+import { type Installation, secretsOf } from '../sandbox/environment.ts';
 
 /** Of all the tests here: one configuration of Rekey, whose infrastructure is then synthesised once. */
 export const APPLICATIONS = [
@@ -51,7 +51,7 @@ export interface Application {
 
 /** Rotates at once. @returns the id of the version that is being made */
 export async function rotate(
-  { secretsManager, rotationFunctionArn }: Environment,
+  { secretsManager, rotationFunctionArn }: Installation,
   { secretArn }: Application,
 ): Promise<string> {
   const { VersionId = '' } = await secretsManager.send(
@@ -81,7 +81,7 @@ export interface ApplicationOptions {
 
 /** @param name also of the user: letters, digits and underscores */
 export async function createApplication(
-  environment: Environment,
+  environment: Installation,
   name: string,
   options: ApplicationOptions = {},
 ): Promise<Application> {

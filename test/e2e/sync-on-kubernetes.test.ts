@@ -1,11 +1,10 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { KUBERNETES_GROUPS } from '../../infra/wiring.ts';
-import { markerOf } from '../../shared/consumers/marker.ts';
 import type { ConsumerProof } from '../../shared/operations/events.ts';
 import {
   externalSecret,
@@ -17,23 +16,14 @@ import {
   workload,
 } from '../integration/sync/manifests.ts';
 import { onRealKubernetes } from '../sandbox/control-plane/describe-real.ts';
-import { type RealKubernetes, startRealKubernetes } from '../sandbox/control-plane/index.ts';
-import { installRekey } from '../sandbox/control-plane/install-rekey.ts';
+import { startEksCluster } from '../sandbox/control-plane/eks-cluster.ts';
+import type { RealKubernetes } from '../sandbox/control-plane/index.ts';
 import { program } from '../sandbox/control-plane/programs.ts';
-import { startTokenReview, type TokenReviewServer } from '../sandbox/control-plane/token-review.ts';
-import {
-  authenticateAs,
-  CLUSTER,
-  describeClusters,
-  type Environment,
-  listSecretsAs,
-  readSecretAs,
-  START_MS,
-  startEnvironment,
-} from '../sandbox/environment.ts';
+import { type Installation, START_MS, startInstallation } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
 import { KubernetesClient } from '../sandbox/kubernetes/api-client.ts';
 import type { ObjectInput } from '../sandbox/kubernetes/objects.ts';
+import { proofCommand } from '../sandbox/proof-by-hand.ts';
 import { Announcements } from './announcements.ts';
 import { APPLICATIONS, createApplication, rotate } from './application.ts';
 import { createPlainSecret } from './team.ts';
@@ -41,7 +31,7 @@ import { createPlainSecret } from './team.ts';
 onRealKubernetes('sync on a real control plane', () =>
   describe('on a real control plane, entered as EKS is entered, sync', () => {
     const stops: (() => Promise<unknown>)[] = [];
-    let environment: Environment;
+    let environment: Installation;
     let announcements: Announcements;
     let cluster: RealKubernetes;
     let folder: string;
@@ -49,24 +39,12 @@ onRealKubernetes('sync on a real control plane', () =>
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), 'rekey-sync-'));
       stops.push(() => rm(folder, { recursive: true, force: true }));
-      environment = await startEnvironment({ rotated: APPLICATIONS, queueSecondMs: 100 });
+      environment = await startInstallation({ rotated: APPLICATIONS, queueSecondMs: 100 });
       stops.push(() => environment.close());
       announcements = new Announcements(environment);
-      const { aws } = environment;
-      const tokenReview: TokenReviewServer = await startTokenReview(authenticateAs(aws));
-      stops.push(() => tokenReview.close());
-      cluster = await startRealKubernetes({
-        clusterName: CLUSTER,
-        readSecret: readSecretAs(aws),
-        listSecrets: listSecretsAs(aws),
-        tokenReview,
-      });
+      cluster = await startEksCluster(environment);
       stops.push(() => cluster.stop());
       await writeFile(join(folder, 'kubeconfig'), cluster.kubeconfig, { mode: 0o600 });
-      const api = new KubernetesClient({ ...cluster, ca: cluster.caPem, token: cluster.adminToken });
-      await installRekey(api, cluster.kubeconfig);
-      api.close();
-      describeClusters(aws, [cluster]);
     }, START_MS);
 
     afterAll(async () => {
@@ -91,14 +69,7 @@ onRealKubernetes('sync on a real control plane', () =>
 
     /** The command that docs/events.md gives, and what it says of each pod. */
     async function proofByHand(arn: string, namespace: string): Promise<readonly object[]> {
-      const docs = await readFile(join(import.meta.dirname, '../../docs/events.md'), 'utf8');
-      const [, command = ''] = /^(kubectl get pods,[^`]*?)\n```/m.exec(docs) ?? [];
-      const words = command
-        .replaceAll(/\\\n\s*/g, '')
-        .replace('<namespace>', namespace)
-        .replace('<marker>', markerOf({ arn, name: namespace }, '').annotation.replaceAll('.', '\\.'))
-        .replaceAll("'", '')
-        .split(' ');
+      const words = (await proofCommand({ arn, name: namespace }, namespace)).replaceAll("'", '').split(' ');
       const [, ...lines] = (await kubectl(...words.slice(1))).split('\n');
       const rows = lines.map((line) => line.split(/\s+/));
       const records = new Map(rows.filter(([kind]) => kind !== 'Pod').map(([, , pod, , version]) => [pod, version]));

@@ -1,5 +1,5 @@
 import { CreateSecretCommand, PutSecretValueCommand } from '@aws-sdk/client-secrets-manager';
-import type { Environment } from '../sandbox/environment.ts';
+import type { Environment, Installation } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
 import type { KubernetesObject, ObjectInput, Pod } from '../sandbox/kubernetes/objects.ts';
 
@@ -137,7 +137,7 @@ export interface PlainSecret {
 }
 
 export async function createPlainSecret(
-  { secretsManager }: Environment,
+  { secretsManager }: Installation,
   name: string,
   tags: Readonly<Record<string, string>> = {},
 ): Promise<PlainSecret> {

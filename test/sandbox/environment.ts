@@ -28,19 +28,21 @@ export { CLUSTER };
 /** How long a test waits for an environment: the infrastructure may have to be synthesised first, on a busy machine. */
 export const START_MS = 300_000;
 
-export interface EnvironmentOptions
-  extends Pick<AwsSandboxOptions, 'queueSecondMs' | 'retry'>,
-    Pick<KubernetesOptions, 'timing' | 'servedVersions' | 'rotation'> {
+export interface InstallationOptions extends Pick<AwsSandboxOptions, 'queueSecondMs' | 'retry'> {
   readonly postgres?: PostgresVersion;
   /** The secrets in the configuration: Rekey's rights on secrets' values are for these alone. @default those of `shop` */
   readonly rotated?: readonly Rotated[];
   /** False starts each invocation in a new process. */
   readonly reuse?: boolean;
-  /** A second cluster, of another account. @default false */
+  /** The configuration has a second cluster, of another account. @default false */
   readonly foreignCluster?: boolean;
   /** What RDS says of the server. @default that it is none of RDS's */
   readonly rds?: (server: PostgresServer) => RdsData;
 }
+
+type ClusterOptions = Pick<KubernetesOptions, 'timing' | 'servedVersions' | 'rotation'>;
+
+export interface EnvironmentOptions extends InstallationOptions, ClusterOptions {}
 
 /** What an application's secrets are called: its own, and its administrator's. */
 export function secretsOf(application: string): Rotated {
@@ -49,13 +51,10 @@ export function secretsOf(application: string): Rotated {
 
 /**
  * All of Rekey as it is deployed, on this machine: the templates that infra synthesises, the built bundles in processes
- * of their own, between a real PostgreSQL and a simulated AWS and Kubernetes.
+ * of their own, between a real PostgreSQL and a simulated AWS, whose EKS knows no cluster yet.
  */
-export interface Environment {
+export interface Installation {
   readonly aws: AwsSandbox;
-  readonly kubernetes: KubernetesSandbox;
-  /** Of the other account, if there is one. */
-  readonly foreignKubernetes: KubernetesSandbox | undefined;
   readonly postgres: PostgresServer;
   readonly secretsManager: SecretsManagerClient;
   readonly rotationFunctionArn: string;
@@ -74,6 +73,13 @@ export interface Environment {
   close(): Promise<void>;
 }
 
+/** Rekey as it is deployed, and a simulated Kubernetes. */
+export interface Environment extends Installation {
+  readonly kubernetes: KubernetesSandbox;
+  /** Of the other account, if there is one. */
+  readonly foreignKubernetes: KubernetesSandbox | undefined;
+}
+
 export interface Announcement {
   readonly type: string;
   readonly time: string;
@@ -81,10 +87,26 @@ export interface Announcement {
 }
 
 export async function startEnvironment(options: EnvironmentOptions = {}): Promise<Environment> {
+  const installation = await startInstallation(options);
+  const { aws } = installation;
+  const started = [installation.close];
+  const close = () => closeAll(started);
+  try {
+    const kubernetes = await startCluster(aws, CLUSTER, options);
+    started.push(() => kubernetes.close());
+    const foreignKubernetes = options.foreignCluster && (await startCluster(aws, FOREIGN_CLUSTER.name, options));
+    if (foreignKubernetes) started.push(() => foreignKubernetes.close());
+    describeClusters(aws, [kubernetes, ...(foreignKubernetes ? [foreignKubernetes] : [])]);
+    return { ...installation, kubernetes, foreignKubernetes: foreignKubernetes || undefined, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+export async function startInstallation(options: InstallationOptions = {}): Promise<Installation> {
   const started: (() => Promise<void>)[] = [];
-  const close = async () => {
-    for (const stop of started.reverse().splice(0)) await stop();
-  };
+  const close = () => closeAll(started);
   try {
     const postgres = await startPostgres({ version: options.postgres ?? 18 });
     started.push(() => postgres.stop());
@@ -98,15 +120,10 @@ export async function startEnvironment(options: EnvironmentOptions = {}): Promis
     started.push(() => aws.close());
     const elsewhere = options.foreignCluster ? [{ ...FOREIGN_CLUSTER, region: REGION, createAccessEntries: true }] : [];
     const synthesised = await synthesise(configurationOf(options.rotated ?? [secretsOf('shop')], elsewhere));
-    const deployTo: Environment['deployTo'] = (to, stacks = synthesised.stacks) =>
+    const deployTo: Installation['deployTo'] = (to, stacks = synthesised.stacks) =>
       deployAll(to, { ...synthesised, stacks }, postgres, options.reuse ?? true);
     const stacks = await deployTo(aws);
-    const kubernetes = await startCluster(aws, CLUSTER, options);
-    started.push(() => kubernetes.close());
-    const foreignKubernetes = options.foreignCluster && (await startCluster(aws, FOREIGN_CLUSTER.name, options));
-    if (foreignKubernetes) started.push(() => foreignKubernetes.close());
-    describeClusters(aws, [kubernetes, ...(foreignKubernetes ? [foreignKubernetes] : [])]);
-    const nameOf: Environment['nameOf'] = ({ name }) => {
+    const nameOf: Installation['nameOf'] = ({ name }) => {
       const deployed = aws.functions.list().find(({ folder }) => basename(folder) === name);
       if (deployed === undefined) throw new Error(`no function was deployed from ${name}`);
       return deployed.name;
@@ -114,8 +131,6 @@ export async function startEnvironment(options: EnvironmentOptions = {}): Promis
     const listening = await listenToTheBus(aws);
     return {
       aws,
-      kubernetes,
-      foreignKubernetes: foreignKubernetes || undefined,
       postgres,
       synthesised,
       stacks,
@@ -142,11 +157,16 @@ export async function startEnvironment(options: EnvironmentOptions = {}): Promis
   }
 }
 
-/** The cluster, with exactly the rights that infra ships, entered by the tokens that EKS would take. */
-async function startCluster(
+/** The last first. */
+async function closeAll(started: (() => Promise<void>)[]): Promise<void> {
+  for (const stop of started.reverse().splice(0)) await stop();
+}
+
+/** A simulated cluster, with exactly the rights that infra ships, entered by the tokens that EKS would take. */
+export async function startCluster(
   aws: AwsSandbox,
   clusterName: string,
-  options: EnvironmentOptions,
+  options: ClusterOptions,
 ): Promise<KubernetesSandbox> {
   const kubernetes = await startKubernetes({
     clusterName,

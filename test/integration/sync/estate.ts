@@ -8,6 +8,7 @@ import { joinNodes, type Nodes, type NodesOptions } from '../../sandbox/control-
 import { installRekey } from '../../sandbox/control-plane/install-rekey.ts';
 import { startTokenReview } from '../../sandbox/control-plane/token-review.ts';
 import { type Answer, KubernetesClient } from '../../sandbox/kubernetes/api-client.ts';
+import { collectionOf, createObjects } from '../../sandbox/kubernetes/create-objects.ts';
 import type { RunningContainer } from '../../sandbox/kubernetes/node/pod-run.ts';
 import type { ObjectInput } from '../../sandbox/kubernetes/objects.ts';
 import { Account } from './moving-secret.ts';
@@ -108,12 +109,7 @@ function estateOn(plane: ControlPlane, api: KubernetesClient): Estate {
       leave = joined.leave;
       return joined;
     },
-    async create(...objects) {
-      for (const object of objects) {
-        const { code, body } = await api.create(collectionOf(object), object);
-        if (code !== 201) throw new Error(`creating ${object.kind} ${object.metadata?.name}: ${code} ${body.message}`);
-      }
-    },
+    create: (...objects) => createObjects(api, objects),
     async get(object) {
       return (await api.get(pathOf(object))).body;
     },
@@ -173,17 +169,3 @@ const SETTLED: readonly (readonly [string, (object: Answer['body']) => boolean])
       status?.conditions?.some(({ type, status: is }: Answer['body']) => type === 'Ready' && is === 'True'),
   ],
 ];
-
-const CLUSTER_WIDE = [
-  'Namespace',
-  'ClusterExternalSecret',
-  'ValidatingAdmissionPolicy',
-  'ValidatingAdmissionPolicyBinding',
-];
-
-function collectionOf({ apiVersion, kind, metadata }: ObjectInput): string {
-  const root = apiVersion === 'v1' ? '/api/v1' : `/apis/${apiVersion}`;
-  const where = CLUSTER_WIDE.includes(kind) ? '' : `/namespaces/${metadata?.namespace}`;
-  const plural = kind.toLowerCase().replace(/y$/, 'ie').replace(/s$/, 'se');
-  return `${root}${where}/${plural}s`;
-}

@@ -1,13 +1,18 @@
 import { CreateSecretCommand } from '@aws-sdk/client-secrets-manager';
-import type { Environment } from '../environment.ts';
+import { parseAllDocuments } from 'yaml';
+import type { Installation } from '../environment.ts';
 import { eventually } from '../eventually.ts';
+import { createObjects } from '../kubernetes/create-objects.ts';
+import type { ObjectInput } from '../kubernetes/objects.ts';
+import type { DemoCluster } from './cluster.ts';
 import type { LoginClients } from './login-clients.ts';
 import type { Narrator } from './narrator.ts';
 import { readyPods } from './observations.ts';
 
 /** A small company's estate, running: two teams, four workloads that use secrets and one that does not. */
 export interface Estate {
-  readonly environment: Environment;
+  readonly installation: Installation;
+  readonly cluster: DemoCluster;
   readonly clients: LoginClients;
   readonly narrator: Narrator;
   readonly database: { readonly secretArn: string };
@@ -20,12 +25,13 @@ const DATABASE_FILE = 'database.json';
 const PODS = 9;
 
 export async function createEstate(
-  environment: Environment,
+  installation: Installation,
+  cluster: DemoCluster,
   clients: LoginClients,
   manifests: string,
   narrator: Narrator,
 ): Promise<Estate> {
-  const { kubernetes, postgres, secretsManager } = environment;
+  const { postgres, secretsManager } = installation;
   const appPassword = 'first-password-of-the-demo';
   await postgres.run('CREATE DATABASE shop');
   await postgres.run(`CREATE ROLE shop_admin LOGIN CREATEROLE PASSWORD 'admin-of-the-demo'`);
@@ -64,20 +70,22 @@ export async function createEstate(
   const tutorial = await create('MySecret', { username: 'memeuser', password: 'hunter2' });
   narrator.say('secrets: shop/database (alternating users, masterarn shop/admin) and MySecret (no database behind it)');
 
-  kubernetes.onContainerStarted(({ pod, files }) => {
+  cluster.nodes.onContainerStarted(({ pod, files }) => {
     const mounted = files.get(`/mnt/database/${DATABASE_FILE}`);
     if (mounted !== undefined) clients.start(pod.uid, mounted);
   });
-  kubernetes.onContainerStopped(({ pod }) => clients.stop(pod.uid));
-  kubernetes.apply(manifests);
+  cluster.nodes.onContainerStopped(({ pod }) => clients.stop(pod.uid));
+  const documents = parseAllDocuments(manifests).map((document): ObjectInput => document.toJS());
+  await createObjects(cluster.api, documents);
   const estate = {
-    environment,
+    installation,
+    cluster,
     clients,
     narrator,
     database: { secretArn: database },
     tutorial: { secretArn: tutorial },
   };
-  await eventually('all pods ready', () => readyPods(estate).length === PODS);
+  await eventually('all pods ready', async () => (await readyPods(estate)).length === PODS);
   narrator.say(`${PODS} pods are ready; those of "shop" log in 5 times a second with what they mounted`);
   return estate;
 }

@@ -2,19 +2,22 @@ import { DescribeSecretCommand, GetSecretValueCommand } from '@aws-sdk/client-se
 import { Client } from 'pg';
 import type { ConsumerProof, ConsumerRef } from '../../../shared/operations/events.ts';
 import type { Announcement } from '../environment.ts';
+import { collectionOf } from '../kubernetes/create-objects.ts';
+import { condition, type KubernetesObject, type Pod, type PodTemplate } from '../kubernetes/objects.ts';
+import type { DemoCluster } from './cluster.ts';
 import type { Estate } from './estate.ts';
 
 type Credential = Readonly<Record<'host' | 'port' | 'username' | 'password' | 'dbname', string>>;
 
-export async function readCredential({ environment }: Estate, secretArn: string): Promise<Credential> {
-  const { SecretString = '{}' } = await environment.secretsManager.send(
+export async function readCredential({ installation }: Estate, secretArn: string): Promise<Credential> {
+  const { SecretString = '{}' } = await installation.secretsManager.send(
     new GetSecretValueCommand({ SecretId: secretArn }),
   );
   return JSON.parse(SecretString) as Credential;
 }
 
-export async function versionOf({ environment }: Estate, secretArn: string): Promise<string> {
-  const { VersionIdsToStages = {} } = await environment.secretsManager.send(
+export async function versionOf({ installation }: Estate, secretArn: string): Promise<string> {
+  const { VersionIdsToStages = {} } = await installation.secretsManager.send(
     new DescribeSecretCommand({ SecretId: secretArn }),
   );
   return Object.entries(VersionIdsToStages).find(([, stages]) => stages.includes('AWSCURRENT'))?.[0] ?? '';
@@ -24,9 +27,9 @@ export async function versionOf({ environment }: Estate, secretArn: string): Pro
  * What the server answers to a login that it refuses, or undefined when it lets the user in.
  * @throws what is not the server's refusal: that nobody answers would prove nothing
  */
-export async function refusal({ environment }: Estate, credential: Credential): Promise<string | undefined> {
+export async function refusal({ installation }: Estate, credential: Credential): Promise<string | undefined> {
   const { host, port, username, password, dbname } = credential;
-  const ssl = { ca: environment.postgres.ca, rejectUnauthorized: true };
+  const ssl = { ca: installation.postgres.ca, rejectUnauthorized: true };
   const client = new Client({ host, port: Number(port), user: username, password, database: dbname, ssl });
   try {
     await client.connect();
@@ -40,36 +43,46 @@ export async function refusal({ environment }: Estate, credential: Credential): 
   }
 }
 
-/** Everything about a workload's template and annotations that a patch could have changed. */
-export function specificationOf({ environment }: Estate, name: string): string {
+/** Everything about these workloads of "shop" that a patch could have changed: their templates and annotations. */
+export async function specificationsOf({ cluster }: Estate, names: readonly string[]): Promise<string> {
+  const kinds = ['Deployment', 'StatefulSet'];
+  const asked = names.flatMap((name) => kinds.map((kind) => workload(cluster, kind, 'shop', name)));
+  const found = (await Promise.all(asked)).filter((object) => object !== undefined);
+  if (found.length !== names.length) throw new Error(`not all of ${names.join(', ')} are there`);
   return JSON.stringify(
-    ['deployments', 'statefulsets']
-      .map((plural) => environment.kubernetes.get(plural, 'shop', name))
-      .filter((object) => object !== undefined)
-      .map(({ metadata, ...object }) => [metadata.generation, metadata.annotations, object['spec']]),
+    found.map(({ metadata, ...object }) => [metadata.generation, metadata.annotations, object['spec']]),
   );
 }
 
 /** The version that each consumer's pod template was marked with. */
-export function markedVersions({ environment }: Estate, consumers: readonly ConsumerRef[]): string[] {
-  return consumers.map(({ kind, namespace, name }) => {
-    const object = environment.kubernetes.get(`${kind.toLowerCase()}s`, namespace, name);
-    const template = object?.['spec'] as { template?: { metadata?: { annotations?: Record<string, string> } } };
-    const annotations = Object.entries(template?.template?.metadata?.annotations ?? {});
+export async function markedVersions({ cluster }: Estate, consumers: readonly ConsumerRef[]): Promise<string[]> {
+  const marked = consumers.map(async ({ kind, namespace, name }) => {
+    const object = await workload(cluster, kind, namespace, name);
+    const { template } = (object?.['spec'] ?? {}) as { readonly template?: PodTemplate };
+    const annotations = Object.entries(template?.metadata?.annotations ?? {});
     return annotations.find(([key]) => key.startsWith('rekey.dev/'))?.[1] ?? '';
   });
+  return await Promise.all(marked);
+}
+
+async function workload(
+  { api }: DemoCluster,
+  kind: string,
+  namespace: string,
+  name: string,
+): Promise<KubernetesObject | undefined> {
+  const collection = collectionOf({ apiVersion: 'apps/v1', kind, metadata: { namespace } });
+  const { code, body } = await api.get(`${collection}/${name}`);
+  if (code === 404) return undefined;
+  if (code !== 200) throw new Error(`reading ${kind} ${namespace}/${name}: ${code} ${body.message}`);
+  return body;
 }
 
 /** Names of the ready pods with this label. */
-export function readyPods({ environment }: Estate, app?: string): string[] {
-  return environment.kubernetes
-    .list('pods')
-    .filter(({ metadata }) => app === undefined || metadata.labels?.['app'] === app)
-    .filter((pod) => {
-      const { conditions = [] } = (pod['status'] ?? {}) as { conditions?: { type: string; status: string }[] };
-      return conditions.some(({ type, status }) => type === 'Ready' && status === 'True');
-    })
-    .map(({ metadata }) => metadata.name ?? '');
+export async function readyPods({ cluster }: Estate, app?: string): Promise<string[]> {
+  const { body } = await cluster.api.get(`/api/v1/pods${app === undefined ? '' : `?labelSelector=app%3D${app}`}`);
+  const pods: readonly Pod[] = body.items;
+  return pods.filter((pod) => condition(pod, 'Ready')?.status === 'True').map(({ metadata }) => metadata.name);
 }
 
 /** One line for a person. */

@@ -11,22 +11,25 @@ import {
   readCredential,
   readyPods,
   refusal,
-  specificationOf,
+  specificationsOf,
   summaryOf,
   versionOf,
 } from './observations.ts';
 
 const PATIENCE_MS = 45_000;
 
+/** The workloads of "shop". */
+const SHOP = ['storefront', 'orders', 'ledger', 'docs'];
+
 /** rotate-secret on the database's secret, to the end: the old user is refused. @returns whether all claims held */
 export async function showRotation(estate: Estate): Promise<boolean> {
-  const { environment, narrator, clients, database } = estate;
-  const { secretsManager, rotationFunctionArn } = environment;
+  const { installation, narrator, clients, database } = estate;
+  const { secretsManager, rotationFunctionArn } = installation;
 
   narrator.chapter('A rotation of shop/database');
   const old = await readCredential(estate, database.secretArn);
   const before = await versionOf(estate, database.secretArn);
-  const untouched = specificationOf(estate, 'docs');
+  const untouched = await specificationsOf(estate, ['docs']);
   await secretsManager.send(
     new RotateSecretCommand({
       SecretId: database.secretArn,
@@ -62,7 +65,7 @@ export async function showRotation(estate: Estate): Promise<boolean> {
       '3 workloads with 2 pods each were rolled and proved, the canary alone and first',
     ),
     narrator.check(
-      nameTheSameVersion(estate, converged, current),
+      await nameTheSameVersion(estate, converged, current),
       `marker, proof and events name the same version ${current}`,
     ),
     narrator.check(refused !== undefined, `the server refuses the old user: ${refused}`),
@@ -71,7 +74,7 @@ export async function showRotation(estate: Estate): Promise<boolean> {
       'the server takes AWSCURRENT',
     ),
     narrator.check(
-      specificationOf(estate, 'docs') === untouched,
+      (await specificationsOf(estate, ['docs'])) === untouched,
       'deployment/docs, which uses no secret, was not touched',
     ),
   ].every(Boolean);
@@ -79,12 +82,12 @@ export async function showRotation(estate: Estate): Promise<boolean> {
 
 /** put-secret-value on a secret that no database stands behind: the same for it, without a rotation. */
 export async function showPlainSecret(estate: Estate): Promise<boolean> {
-  const { environment, narrator, tutorial } = estate;
+  const { installation, narrator, tutorial } = estate;
   narrator.chapter('A new value of MySecret, by hand');
-  const untouched = ['storefront', 'orders', 'ledger', 'docs'].map((name) => specificationOf(estate, name)).join();
+  const untouched = await specificationsOf(estate, SHOP);
   const before = await versionOf(estate, tutorial.secretArn);
   const startedAtMs = Date.now();
-  await environment.secretsManager.send(
+  await installation.secretsManager.send(
     new PutSecretValueCommand({
       SecretId: tutorial.secretArn,
       SecretString: JSON.stringify({ username: 'memeuser', password: 'hunter3' }),
@@ -105,27 +108,24 @@ export async function showPlainSecret(estate: Estate): Promise<boolean> {
       'both pods of nginx-deployment were rolled and proved',
     ),
     narrator.check(
-      nameTheSameVersion(estate, converged, current),
+      await nameTheSameVersion(estate, converged, current),
       `marker, proof and events name the same version ${current}`,
     ),
-    narrator.check(
-      ['storefront', 'orders', 'ledger', 'docs'].map((name) => specificationOf(estate, name)).join() === untouched,
-      'no workload of "shop" was touched',
-    ),
+    narrator.check((await specificationsOf(estate, SHOP)) === untouched, 'no workload of "shop" was touched'),
   ].every(Boolean);
 }
 
 /** The canary's new pods crash: nothing else is touched and the old pods go on. */
 export async function showBadRelease(estate: Estate): Promise<boolean> {
-  const { environment, narrator, clients, database } = estate;
-  const { secretsManager, rotationFunctionArn } = environment;
+  const { installation, cluster, narrator, clients, database } = estate;
+  const { secretsManager, rotationFunctionArn } = installation;
   narrator.chapter('A rotation of shop/database, while the new pods of storefront crash');
   const before = await versionOf(estate, database.secretArn);
-  const old = new Set(readyPods(estate, 'storefront'));
-  environment.kubernetes.behave(({ metadata: { name = '', labels } }) =>
+  const old = new Set(await readyPods(estate, 'storefront'));
+  cluster.nodes.behave(({ metadata: { name = '', labels } }) =>
     labels?.['app'] === 'storefront' && !old.has(name) ? { kind: 'crash' } : undefined,
   );
-  const others = ['orders', 'ledger'].map((name) => specificationOf(estate, name)).join();
+  const others = await specificationsOf(estate, ['orders', 'ledger']);
   await secretsManager.send(
     new RotateSecretCommand({
       SecretId: database.secretArn,
@@ -147,11 +147,8 @@ export async function showBadRelease(estate: Estate): Promise<boolean> {
   narrator.chapter('What happened');
   return [
     narrator.check(halted !== undefined, 'Rekey halted at the canary and said why'),
-    narrator.check(
-      ['orders', 'ledger'].map((name) => specificationOf(estate, name)).join() === others,
-      'no other workload was touched',
-    ),
-    narrator.check(readyPods(estate, 'storefront').length === 2, 'both old pods of storefront keep serving'),
+    narrator.check((await specificationsOf(estate, ['orders', 'ledger'])) === others, 'no other workload was touched'),
+    narrator.check((await readyPods(estate, 'storefront')).length === 2, 'both old pods of storefront keep serving'),
     narrator.check(
       clients.tally.tried > triedBefore && clients.tally.failed === 0,
       `${clients.tally.tried} log-ins tried, ${clients.tally.failed} failed: the old credential is left alive`,
@@ -165,9 +162,9 @@ const FOLLOWED = [ROTATION.postgres, SYNC];
  * Prints what people hear and how far the functions are, until one of `last` comes.
  * @param before the version that is being replaced: that it converged may be heard only now
  */
-async function follow({ environment, narrator }: Estate, secretArn: string, before: string, last: readonly string[]) {
-  const { logs } = environment.aws.functions;
-  const seen = new Map(FOLLOWED.map(environment.nameOf).map((name) => [name, logs(name).length]));
+async function follow({ installation, narrator }: Estate, secretArn: string, before: string, last: readonly string[]) {
+  const { logs } = installation.aws.functions;
+  const seen = new Map(FOLLOWED.map(installation.nameOf).map((name) => [name, logs(name).length]));
   const heard: Announcement[] = [];
   const endsAtMs = Date.now() + PATIENCE_MS;
   while (Date.now() < endsAtMs) {
@@ -176,7 +173,7 @@ async function follow({ environment, narrator }: Estate, secretArn: string, befo
       for (const progress of lines.slice(count).map(progressOf)) if (progress) narrator.say(progress);
       seen.set(name, lines.length);
     }
-    for (const announcement of await environment.hear(0)) {
+    for (const announcement of await installation.hear(0)) {
       const { detail } = announcement;
       if (detail['secretArn'] !== secretArn || detail['versionId'] === before) continue;
       heard.push(announcement);
@@ -187,7 +184,7 @@ async function follow({ environment, narrator }: Estate, secretArn: string, befo
     await delay(100);
   }
   narrator.say(`nothing more within ${PATIENCE_MS / 1_000} s; the last lines of sync and retire:`);
-  for (const spec of [SYNC, RETIRE]) for (const line of logs(environment.nameOf(spec)).slice(-8)) narrator.say(line);
+  for (const spec of [SYNC, RETIRE]) for (const line of logs(installation.nameOf(spec)).slice(-8)) narrator.say(line);
   return heard;
 }
 
@@ -211,11 +208,15 @@ function rollouts(consumers: readonly ConsumerProof[], startedAtMs: number): str
   ];
 }
 
-function nameTheSameVersion(estate: Estate, converged: Announcement | undefined, current: string): boolean {
+async function nameTheSameVersion(
+  estate: Estate,
+  converged: Announcement | undefined,
+  current: string,
+): Promise<boolean> {
   const consumers = (converged?.detail['consumers'] ?? []) as ConsumerProof[];
   const named = [
     String(converged?.detail['versionId']),
-    ...markedVersions(estate, consumers),
+    ...(await markedVersions(estate, consumers)),
     ...consumers.flatMap(({ pods }) => pods.map(({ mountedVersion }) => mountedVersion)),
   ];
   return consumers.length > 0 && named.every((version) => version === current);
