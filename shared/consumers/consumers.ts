@@ -119,18 +119,20 @@ export function namespacesUsing(secret: SecretIdentity, outline: Outline): Reado
 export function secretsNamed(outline: Outline): ReadonlySet<string> {
   const { cluster, classes, workloads, cronJobs, externalSecrets, externalStores } = outline;
   const names = new Set<string>();
-  for (const spc of classes) {
-    const parsed = objectsOf(spc, cluster.region);
-    if (parsed.kind === 'malformed') continue;
-    for (const { objectName, failover } of parsed.objects) {
-      names.add(objectName);
-      if (failover !== undefined) names.add(failover.objectName);
-    }
-  }
+  for (const spc of classes) for (const name of secretsMounted(spc, cluster.region) ?? []) names.add(name);
   const stores = storesByKey(externalStores);
   for (const external of externalSecrets) for (const name of secretsRead(external, stores)) names.add(name);
   for (const one of [...workloads, ...cronJobs]) for (const name of namesIn(one)) names.add(name);
   return names;
+}
+
+/** The names and ARNs that a class has mounted; undefined when it cannot be read. */
+export function secretsMounted(spc: SecretProviderClass, region: string): readonly string[] | undefined {
+  const parsed = objectsOf(spc, region);
+  if (parsed.kind === 'malformed') return undefined;
+  return parsed.objects.flatMap(({ objectName, failover }) =>
+    failover === undefined ? [objectName] : [objectName, failover.objectName],
+  );
 }
 
 /**
@@ -147,9 +149,7 @@ export function consumersOf(
   const found = findUses(secret, snapshot);
   const mounts = Map.groupBy(snapshot.mounts, ({ namespace, pod }) => `${namespace}/${pod}`);
   const live = snapshot.pods.filter(({ phase }) => phase !== 'Succeeded' && phase !== 'Failed');
-  const podsByController = Map.groupBy(live, ({ namespace, name, controller }) =>
-    idOf(controller?.kind ?? 'Pod', namespace, controller?.name ?? name),
-  );
+  const podsByController = Map.groupBy(live, ownerOf);
   const look: LookAt = {
     secret,
     marker,
@@ -216,22 +216,26 @@ export function consumersOf(
     add(ref, workload, steering, steering.mode === 'off' ? 'left' : steering.mode, { ...workload, named }, pods);
   }
 
+  const pinning = new Set<string>();
   for (const job of cronJobs) {
     const { namespace, name } = job;
+    const id = idOf('CronJob', namespace, name);
     const ref = { cluster: cluster.name, kind: 'CronJob', namespace, name };
     const named = isNamed(secret, job, cluster.region);
     const used = usedBy(job, namespace, named, look);
     for (const [by, to] of used.pins) pinned.push({ ...ref, why: `${by} pins the secret to ${to}` });
-    const id = idOf('CronJob', namespace, name);
+    if (used.pins.length > 0) pinning.add(id);
+    // Runs from before it dropped the secret go on with it, as pods of any other do.
+    if (!isUsed(used)) continue;
     const pods = podsByController.get(id) ?? [];
     podsByController.delete(id);
-    if (isUsed(used)) add(ref, undefined, UNTOUCHED, 'run', { ...job, named }, pods);
+    add(ref, undefined, UNTOUCHED, 'run', { ...job, named }, pods);
   }
 
-  for (const pods of podsByController.values()) {
+  for (const [id, pods] of podsByController) {
     const [{ namespace, name, controller } = { namespace: '', name: '', controller: undefined }] = pods;
     const ref = { cluster: cluster.name, kind: controller?.kind ?? 'Pod', namespace, name: controller?.name ?? name };
-    if (!WORKLOAD_KINDS.includes(ref.kind as WorkloadKind))
+    if (!WORKLOAD_KINDS.includes(ref.kind as WorkloadKind) && !pinning.has(id))
       for (const [by, to] of usedBy(joined(pods), namespace, false, look).pins)
         pinned.push({ ...ref, why: `${by} pins the secret to ${to}` });
     add(ref, undefined, UNTOUCHED, 'left', undefined, pods);
@@ -267,7 +271,10 @@ interface Found {
   readonly faults: Consumers['faults'];
 }
 
-function findUses(secret: SecretIdentity, { cluster, classes, externalSecrets, externalStores }: Outline): Found {
+export function findUses(
+  secret: SecretIdentity,
+  { cluster, classes, externalSecrets, externalStores }: Outline,
+): Found {
   const uses = new Map<string, { readonly spc: SecretProviderClass; readonly uses: readonly Use[] }>();
   const unreadable = new Map<string, { readonly namespace: string; readonly why: string }>();
   const synced = new Map<string, SyncedSecret>();
@@ -534,7 +541,7 @@ function joined(pods: readonly Pod[]): References {
 }
 
 /** `rekey.dev/secrets`: names and ARNs, set apart by commas or blanks. */
-function namesIn({ annotations }: Pick<Workload, 'annotations'>): readonly string[] {
+export function namesIn({ annotations }: Pick<Workload, 'annotations'>): readonly string[] {
   return (annotations.get(SECRETS) ?? '').split(/[\s,]+/).filter((name) => name !== '');
 }
 
@@ -556,6 +563,11 @@ function steeringOf({ annotations }: Workload): { mode: Mode; wave: number; faul
   return { mode: known ? mode : 'off', wave: counted ? Number(wave) : DEFAULT_WAVE, faults };
 }
 
-function idOf(kind: string, namespace: string, name: string): string {
+/** What made the pod, or the pod itself when nothing did, as {@link idOf} writes it. */
+export function ownerOf({ namespace, name, controller }: Pod): string {
+  return idOf(controller?.kind ?? 'Pod', namespace, controller?.name ?? name);
+}
+
+export function idOf(kind: string, namespace: string, name: string): string {
   return `${kind}/${namespace}/${name}`;
 }

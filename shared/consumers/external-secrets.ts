@@ -14,7 +14,7 @@ export function storesByKey(stores: readonly ExternalStore[]): Stores {
 }
 
 /** @param namespace of the ExternalSecret; a ClusterSecretStore has none */
-function storeKey(kind: ExternalStore['kind'], namespace: string, name: string): string {
+export function storeKey(kind: ExternalStore['kind'], namespace: string, name: string): string {
   return kind === 'ClusterSecretStore' ? `${kind}/${name}` : `${kind}/${namespace}/${name}`;
 }
 

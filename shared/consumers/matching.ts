@@ -44,7 +44,7 @@ export type Use =
 /** Aliases that one class may resolve: far above any honest use, far below what a bomb needs. */
 const MAX_ALIASES = 50;
 
-/** A sweep compares each secret with each class: to parse the YAML each time took it a minute for 1,000 of both. */
+/** A sweep compares a class with each secret that it names: to parse the YAML each time takes longer than all else. */
 const objectsByClass = new WeakMap<SecretProviderClass, Map<string, ClassObjects>>();
 
 /**
@@ -112,9 +112,13 @@ export function useOf(object: SecretObject, secret: SecretIdentity): Use | undef
  */
 export function refersTo(reference: string, region: string, secret: SecretIdentity): boolean {
   if (!reference.startsWith('arn:')) return reference === secret.name && regionsOf(secret).includes(region);
-  const replicas = [...(secret.replicas?.keys() ?? [])];
-  const arns = [secret.arn, ...replicas.map((replica) => inRegion(secret.arn, replica))];
-  return arns.some((arn) => reference === arn || reference === arn.slice(0, -7));
+  return referencesTo(secret).includes(reference);
+}
+
+/** Every reference that means the secret in some Region: whatever {@link refersTo} takes is one of them. */
+export function referencesTo({ arn, name, replicas }: SecretIdentity): readonly string[] {
+  const arns = [arn, ...[...(replicas?.keys() ?? [])].map((replica) => inRegion(arn, replica))];
+  return [name, ...arns, ...arns.map((one) => one.slice(0, -7))];
 }
 
 /** The Regions in which its name means it. */

@@ -9,6 +9,7 @@ import { parseTags } from '../secrets/tags.ts';
 import { type Snapshot, secretsNamed } from './consumers.ts';
 import { allConsumers, isTold, type Look, regionsBehind, rollBy, SWEEP_SECONDS } from './converge.ts';
 import { markerOf } from './marker.ts';
+import { narrowing } from './narrow.ts';
 import { observe } from './observe.ts';
 import { isMarked, planSync } from './plan.ts';
 
@@ -44,6 +45,7 @@ export async function sweep(deps: SweepDeps, deadline: Deadline): Promise<void> 
     deadline,
     deps.log,
   );
+  const parts = snapshots.map(narrowing);
   const names = startingAnywhere([...new Set(snapshots.flatMap((one) => [...secretsNamed(one)]))], deps.random());
   const seen = new Set<string>();
   let [asked, leftOut] = [0, 0];
@@ -60,7 +62,11 @@ export async function sweep(deps: SweepDeps, deadline: Deadline): Promise<void> 
         // One secret may be named in several ways.
         if (secret === undefined || seen.has(secret.arn)) continue;
         seen.add(secret.arn);
-        const next = nextLook(secret, snapshots, deps);
+        const next = nextLook(
+          secret,
+          parts.map((partFor) => partFor(secret)),
+          deps,
+        );
         if (next === undefined) continue;
         await deps.lookAgain(next.look, next.afterSeconds);
         asked += 1;
@@ -98,6 +104,7 @@ async function describe(reference: string, deps: SweepDeps): Promise<SecretDescr
 /** What has to be marked is not kept waiting; of what only waits, this sweep has just seen all that there is. */
 function nextLook(
   secret: SecretDescription,
+  /** What each of them has to do with the secret. */
   snapshots: readonly Snapshot[],
   deps: SweepDeps,
 ): { readonly look: Look; readonly afterSeconds: number } | undefined {

@@ -100,6 +100,23 @@ describe('who uses a secret', () => {
     ]);
   });
 
+  test('a run that still mounts it counts after its CronJob has dropped it', () => {
+    const dropped = {
+      namespace: 'shop',
+      name: 'report',
+      annotations: new Map(),
+      secretProviderClasses: [],
+      secrets: [],
+    };
+    const pod = podOf({ name: 'report-1', controller: { kind: 'CronJob', name: 'report' } });
+
+    const { consumers } = found({ cronJobs: [dropped], pods: [pod], mounts: [mountOf(pod, 1)] });
+
+    expect(consumers).toMatchObject([
+      { ref: { kind: 'CronJob', name: 'report' }, pods: [{ verdict: { kind: 'unproved' } }] },
+    ]);
+  });
+
   test('pods from before their workload used it have nothing to prove', () => {
     const { consumers } = found({ workloads: [workloadOf()], pods: [podOf({ secretProviderClasses: [] })] });
 
