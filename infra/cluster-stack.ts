@@ -1,15 +1,22 @@
 import { Stack, Tags } from 'aws-cdk-lib';
 import { AccountPrincipal, PolicyStatement, Role } from 'aws-cdk-lib/aws-iam';
 import type { Construct } from 'constructs';
-import type { EksCluster, Environment } from './config.ts';
+import type { EksCluster, RekeyProps } from './config.ts';
 import { isElsewhere } from './config-check.ts';
 import { acknowledgeOwnPolicy } from './constructs/acknowledge.ts';
 import { accessEntry, eksNameOf } from './constructs/cluster-access.ts';
 import { roleName } from './constructs/foundation.ts';
 import { KUBERNETES_GROUPS, SWEEP, SYNC } from './wiring.ts';
 
-interface ClusterStackProps {
-  readonly environment: Environment;
+/** A Rekey and where it is. An environment says so; elsewhere it is what `Rekey` is made with, and its stack's place. */
+export interface RekeyAtHome extends Pick<RekeyProps, 'name' | 'clusters'> {
+  /** Twelve digits. */
+  readonly account: string;
+  readonly region: string;
+}
+
+export interface ClusterStackProps {
+  readonly environment: RekeyAtHome;
   readonly account: string;
   readonly region: string;
   /** All of this account and Region. */
@@ -64,8 +71,11 @@ export class ClusterStack extends Stack {
   }
 }
 
-/** One stack for each account and Region that has clusters and is not where Rekey itself is. */
-export function clusterStacks(scope: Construct, environment: Environment): readonly ClusterStack[] {
+/**
+ * One stack for each account and Region that has clusters and is not where Rekey itself is. They need the roles of Rekey's
+ * stack, so it is deployed before them.
+ */
+export function clusterStacks(scope: Construct, environment: RekeyAtHome): readonly ClusterStack[] {
   const elsewhere = environment.clusters.filter((cluster) => isElsewhere(cluster, environment));
   const places = Map.groupBy(elsewhere, ({ account = environment.account, region }) => `${account} ${region}`);
   return [...places].flatMap(([place, clusters]) => {

@@ -15,12 +15,17 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
 const APP = `
 import { App, Stack } from 'aws-cdk-lib';
-import { Rekey, type RekeyProps, RotatedSecret } from 'rekey/infra';
+import { type ClusterStack, clusterStacks, Rekey, type RekeyProps, RotatedSecret } from 'rekey/infra';
 
-const stack = new Stack(new App({ outdir: 'cdk.out' }), 'shop', { env: { account: '111122223333', region: 'eu-west-1' } });
+const app = new App({ outdir: 'cdk.out' });
+const env = { account: '111122223333', region: 'eu-west-1' };
+const stack = new Stack(app, 'shop', { env });
 const props: RekeyProps = {
   name: 'shop',
-  clusters: [{ name: 'shop', region: 'eu-west-1', createAccessEntries: true }],
+  clusters: [
+    { name: 'shop', region: 'eu-west-1', createAccessEntries: true },
+    { name: 'shop-dr', eksName: 'shop', region: 'eu-central-1', account: '444455556666', createAccessEntries: true },
+  ],
   told: { emails: ['on-call@example.com'] },
   alarms: {},
   logLevel: 'INFO',
@@ -35,9 +40,11 @@ new RotatedSecret(stack, 'Orders', {
   schedule: process.argv[2] ?? 'cron(0 3 ? * SUN *)',
   window: '2h',
 });
+const elsewhere: readonly ClusterStack[] = clusterStacks(app, { ...props, ...env });
+for (const one of elsewhere) one.addStackDependency(stack);
 // @ts-expect-error: the types came along
 export const unknown: Parameters<typeof rekey.rotationOf> = ['oracle'];
-(stack.node.root as App).synth();
+app.synth();
 `;
 
 const NOT_OURS = ['aws-cdk-lib', 'constructs', '@types'];
@@ -85,6 +92,24 @@ describe('the npm package, installed beside a CDK app of somebody else', () => {
     const built = globSync('dist/{retire,rotation-postgres,sweep,sync,watch}/index.mjs');
     const contents = (paths: string[], at: string) => paths.map((path) => readFileSync(join(at, path), 'utf8')).sort();
     expect(contents(bundles, folder)).toEqual(contents(built, '.'));
+  });
+
+  test('makes the roles and the access entries that sync and sweep enter the clusters of another account by', () => {
+    const path = join(folder, 'cdk.out', 'rekey-shop-clusters-444455556666-eu-central-1.template.json');
+    const { Resources } = JSON.parse(readFileSync(path, 'utf8'));
+    const of = (type: string) =>
+      Object.values<{ Type: string; Properties: Record<string, unknown> }>(Resources)
+        .filter(({ Type }) => Type === type)
+        .map(({ Properties }) => Properties);
+    expect(of('AWS::IAM::Role').map(({ RoleName }) => RoleName)).toEqual(
+      ['sync', 'sweep'].map((name) => `rekey-shop-${name}-eu-central-1`),
+    );
+    expect(of('AWS::EKS::AccessEntry')).toMatchObject([
+      { ClusterName: 'shop', KubernetesGroups: ['rekey'] },
+      { ClusterName: 'shop', KubernetesGroups: ['rekey-sweep'] },
+    ]);
+    const { artifacts } = JSON.parse(readFileSync(join(folder, 'cdk.out', 'manifest.json'), 'utf8'));
+    expect(artifacts['rekey-shop-clusters-444455556666-eu-central-1'].dependencies).toContain('shop');
   });
 
   test('says at synth what is wrong, as an environment of its own would', () => {
