@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Token } from 'aws-cdk-lib';
+import { RegionInfo } from 'aws-cdk-lib/region-info';
 import {
   type Databases,
   type EksCluster,
@@ -64,7 +65,7 @@ function failOn(what: string, faults: Faults): void {
 function* faultsOfEnvironment(environment: Environment): Faults {
   const { account, region, rotated, clusters, network } = environment;
   if (!isAccount(account)) yield `account: "${account}" is not twelve digits`;
-  if (!isRegion(region)) yield `region: "${region}" is not a Region such as eu-west-1`;
+  if (!isRegion(region)) yield `region: "${region}" is not a Region that the CDK knows, such as eu-west-1`;
   if (rotated.length === 0 && clusters.length === 0)
     yield 'rotated, clusters: both are empty, so there is nothing to do; name a secret to rotate or a cluster to sync';
   yield* faultsOfProps(environment, { account, region });
@@ -114,7 +115,7 @@ function* faultsOfCluster(cluster: EksCluster, where: string, home: Home, hasNet
       yield `${where}.${field}: "${value}" is not the name of an EKS cluster: letters, digits, hyphens and underscores`;
       break;
     }
-  if (!isRegion(region)) yield `${where}.region: "${region}" is not a Region such as eu-west-1`;
+  if (!isRegion(region)) yield `${where}.region: "${region}" is not a Region that the CDK knows, such as eu-west-1`;
   if (account !== undefined && !isAccount(account)) yield `${where}.account: "${account}" is not twelve digits`;
   if (securityGroupId === undefined) return;
   if (!isOpen(securityGroupId) && !SECURITY_GROUP.test(securityGroupId))
@@ -273,7 +274,7 @@ const isOpen = (value: unknown) => Token.isUnresolved(value);
 
 const isAccount = (text: string) => isOpen(text) || /^\d{12}$/.test(text);
 
-const isRegion = (text: string) => isOpen(text) || /^[a-z]{2}(-[a-z]+)+-\d$/.test(text);
+const isRegion = (text: string) => isOpen(text) || RegionInfo.regions.some(({ name }) => name === text);
 
 const isWhole = (value: number, min: number, max: number) => Number.isInteger(value) && value >= min && value <= max;
 

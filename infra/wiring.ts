@@ -107,7 +107,7 @@ export const HANDLER = 'index.handler';
 export const VARIABLES = {
   eventBus: 'REKEY_EVENT_BUS',
   queueUrl: 'REKEY_QUEUE_URL',
-  /** JSON: `[{"name", "region", "eksName"?, "role"?: {"roleArn", "externalId"?}}]` (functions/sync-config.ts) */
+  /** JSON: `[{"region", "names", "role"?: {"roleArn", "externalId"?}}]` (functions/sync-config.ts) */
   clusters: 'REKEY_CLUSTERS',
   /** Path of a PEM file. */
   databaseCaFile: 'REKEY_DATABASE_CA_FILE',

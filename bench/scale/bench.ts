@@ -121,7 +121,9 @@ async function measure({ aws, clusters }: Estate, folder: string, secrets: numbe
       memoryMb: spec.memoryMb,
       timeoutSeconds: spec.timeoutSeconds,
       environment: {
-        REKEY_CLUSTERS: JSON.stringify(clusters.map(({ clusterName }) => ({ name: clusterName, region: aws.region }))),
+        REKEY_CLUSTERS: JSON.stringify([
+          { region: aws.region, names: clusters.map(({ clusterName }) => clusterName).join(' ') },
+        ]),
         REKEY_QUEUE_URL: `${aws.endpoint}/${aws.accountId}/${QUEUE}`,
         REKEY_EVENT_BUS: 'default',
         REKEY_ALLOW_LOOPBACK: 'true',

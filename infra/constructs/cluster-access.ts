@@ -3,6 +3,7 @@ import { CfnAccessEntry } from 'aws-cdk-lib/aws-eks';
 import type { Construct } from 'constructs';
 import type { EksCluster } from '../config.ts';
 import { isElsewhere, isForeign } from '../config-check.ts';
+import type { FunctionSpec } from '../wiring.ts';
 import { acknowledge } from './acknowledge.ts';
 import { type Foundation, roleName } from './foundation.ts';
 import type { ServiceFunction } from './service-function.ts';
@@ -18,7 +19,11 @@ export function allowClusters(to: ServiceFunction, foundation: Foundation, group
       ['eks:DescribeCluster'],
       ours.map((cluster) => `arn:${partition}:eks:${cluster.region}:${account}:cluster/${eksNameOf(cluster)}`),
     );
-  const roles = clusters.flatMap((cluster) => foreignRole(cluster, to, foundation) ?? []);
+  const roles = clusters.flatMap((cluster) =>
+    cluster.account !== undefined && isForeign(cluster, foundation.place)
+      ? foreignRoleArn(cluster.account, cluster.region, to.spec, foundation)
+      : [],
+  );
   if (roles.length > 0) {
     to.allow('EnterOtherAccounts', ['sts:AssumeRole'], [...new Set(roles)]);
     to.reachApi('sts');
@@ -40,19 +45,22 @@ export function allowClusters(to: ServiceFunction, foundation: Foundation, group
   }
 }
 
-/** The value of REKEY_CLUSTERS for one of the functions. */
-export const clustersVariable = (to: Pick<ServiceFunction, 'spec'>, foundation: Foundation): string =>
-  Stack.of(foundation).toJsonString(
-    foundation.props.clusters.map((cluster) => {
-      const roleArn = foreignRole(cluster, to, foundation);
-      return {
-        name: cluster.name,
-        region: cluster.region,
-        ...(cluster.eksName !== undefined && { eksName: cluster.eksName }),
-        ...(roleArn !== undefined && { role: { roleArn } }),
-      };
+/** The value of REKEY_CLUSTERS for one of the functions. By Region, since all variables of a function share 4 KB. */
+export function clustersVariable({ spec }: Pick<ServiceFunction, 'spec'>, foundation: Foundation): string {
+  const { clusters } = foundation.props;
+  const groups = Map.groupBy(clusters, (each) => `${each.region} ${isForeign(each, foundation.place)}`);
+  return Stack.of(foundation).toJsonString(
+    [...groups].map(([group, each]) => {
+      const [region = '', foreign] = group.split(' ');
+      const names = each.map(({ account, name, eksName }) => {
+        const both = eksName === undefined ? name : `${name}=${eksName}`;
+        return foreign === 'true' ? `${account}/${both}` : both;
+      });
+      const role = foreign === 'true' && { role: { roleArn: foreignRoleArn('*', region, spec, foundation) } };
+      return { region, ...role, names: names.join(' ') };
     }),
   );
+}
 
 /**
  * A member of `group` and nothing else: EKS's own access policies know no custom resources, and the wider ones can
@@ -70,7 +78,5 @@ export function accessEntry(scope: Construct, cluster: EksCluster, principalArn:
 export const eksNameOf = ({ name, eksName = name }: EksCluster): string => eksName;
 
 /** The role that the function assumes to look at a cluster of another account; `cluster-stack.ts` makes it there. */
-function foreignRole(cluster: EksCluster, { spec }: Pick<ServiceFunction, 'spec'>, { place, props }: Foundation) {
-  if (!isForeign(cluster, place)) return undefined;
-  return `arn:${place.partition}:iam::${cluster.account}:role/${roleName(props.name, spec, cluster.region)}`;
-}
+const foreignRoleArn = (account: string, region: string, spec: FunctionSpec, { place, props }: Foundation): string =>
+  `arn:${place.partition}:iam::${account}:role/${roleName(props.name, spec, region)}`;

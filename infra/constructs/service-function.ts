@@ -2,8 +2,15 @@ import { cpSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { AssetHashType, DockerImage, Duration, Stack } from 'aws-cdk-lib';
 import { Port, SecurityGroup } from 'aws-cdk-lib/aws-ec2';
-import { Effect, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
-import { Architecture, Code, Function as LambdaFunction, Runtime, Tracing } from 'aws-cdk-lib/aws-lambda';
+import { Effect, ManagedPolicy, PolicyStatement, Role, ServicePrincipal } from 'aws-cdk-lib/aws-iam';
+import {
+  Architecture,
+  type CfnFunction,
+  Code,
+  Function as LambdaFunction,
+  Runtime,
+  Tracing,
+} from 'aws-cdk-lib/aws-lambda';
 import { LogGroup } from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import type { Databases, EndpointService, RekeyProps } from '../config.ts';
@@ -93,6 +100,24 @@ export class ServiceFunction extends Construct {
       },
     });
     this.#explainFindings(foundation.props);
+    this.node.addValidation({ validate: () => [...this.#faultsOfSize()] });
+  }
+
+  /** What Lambda and IAM would refuse in the middle of a deployment. */
+  *#faultsOfSize(): Iterable<string> {
+    const { environment } = this.lambda.node.defaultChild as CfnFunction;
+    const { variables } = Stack.of(this).resolve(environment);
+    const bytes = variablesBytes(variables);
+    if (bytes > MAX_VARIABLES_BYTES)
+      yield `clusters, databases.hosts: the variables of ${this.spec.name} would take ${bytes} bytes of the ${MAX_VARIABLES_BYTES} that Lambda has for them; name fewer, or divide them among several Rekeys (docs/scale.md)`;
+    // The CDK moves whole statements out of the role's own policy where it gets too long.
+    const overflow = this.role.node.children.filter((child) => child instanceof ManagedPolicy);
+    const longest = Math.max(
+      0,
+      ...overflow.map(({ document }) => JSON.stringify(Stack.of(this).resolve(document)).length),
+    );
+    if (longest > MAX_POLICY_CHARACTERS)
+      yield `rotated, clusters: one right of ${this.spec.name} would take ${longest} characters of the ${MAX_POLICY_CHARACTERS} that IAM has for a policy; name secrets by a tag, or divide them among several Rekeys (docs/scale.md)`;
   }
 
   #explainFindings({ network, limits, tracing = false }: RekeyProps): void {
@@ -164,6 +189,22 @@ export class ServiceFunction extends Construct {
     );
   }
 }
+
+/** Lambda Developer Guide, "Lambda quotas". */
+const MAX_VARIABLES_BYTES = 4_096;
+
+/** Of a managed policy; IAM does not count blanks (IAM User Guide, "IAM and AWS STS quotas"). */
+const MAX_POLICY_CHARACTERS = 6_144;
+
+/** As Lambda counts: the whole map as JSON, in which a quotation mark takes two. What CloudFormation fills in is guessed. */
+const variablesBytes = (variables: Readonly<Record<string, unknown>>): number =>
+  Buffer.byteLength(
+    JSON.stringify(
+      Object.fromEntries(
+        Object.entries(variables).map(([name, value]) => [name, typeof value === 'string' ? value : 'x'.repeat(100)]),
+      ),
+    ),
+  );
 
 const NETWORK_INTERFACE_ACTIONS = [
   'ec2:CreateNetworkInterface',

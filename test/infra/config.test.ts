@@ -53,7 +53,12 @@ describe('the configuration of an environment', () => {
     ['a name with capitals', { name: 'Prod' }, 'name: "Prod" must be 1 to 20 lower-case letters'],
     ['a name that is a path', { name: '../prod' }, 'name: "../prod" must be'],
     ['an account of eleven digits', { account: '11112222333' }, 'account: "11112222333" is not twelve digits'],
-    ['a zone for a Region', { region: 'eu-west-1a' }, 'region: "eu-west-1a" is not a Region such as eu-west-1'],
+    ['a zone for a Region', { region: 'eu-west-1a' }, 'region: "eu-west-1a" is not a Region that the CDK knows'],
+    [
+      'a misspelt Region',
+      { region: 'eu-wset-1' },
+      'region: "eu-wset-1" is not a Region that the CDK knows, such as eu-',
+    ],
     ['nothing to do', { rotated: [], clusters: [] }, 'both are empty, so there is nothing to do; name a secret'],
 
     ['a secret without the six characters', rotating({ arn: arn.slice(0, -7) }), 'is not the complete ARN'],

@@ -458,7 +458,7 @@ describe('every function', () => {
   });
 
   test('is told of the clusters as JSON', () => {
-    expect(JSON.parse(variablesOf('sync')['REKEY_CLUSTERS'])).toEqual([{ name: 'shop', region: 'eu-west-1' }]);
+    expect(JSON.parse(variablesOf('sync')['REKEY_CLUSTERS'])).toEqual([{ region: 'eu-west-1', names: 'shop' }]);
   });
 
   test('is told of its own queue: sync and sweep of sync’s, retire of retire’s', () => {
