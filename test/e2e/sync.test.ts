@@ -210,6 +210,8 @@ describe('sync', () => {
 
   test('puts a message that is no event into the dead-letter queue, and touches nothing for it', async () => {
     const queue = queueOf(environment);
+    // The pass that told of the last convergence writes down that it did, afterwards.
+    await environment.aws.idle();
     const before = environment.kubernetes.requests.count('patch');
     // Minutes in AWS; the number of deliveries is what counts.
     await queue.setVisibility(20);
