@@ -35,6 +35,7 @@ const message = z.discriminatedUnion('source', [
       lookingSince: z.iso.datetime({ offset: true }),
       told: z.array(z.string()),
       rolled: z.optional(z.array(z.string())),
+      refused: z.optional(z.array(z.string())),
       passesLeft: z.optional(z.int().check(z.gte(1), z.lte(100))),
     }),
   }),
@@ -54,12 +55,13 @@ export function parseLabelEvent(body: string, nowMs: number): Look | undefined {
   if (labelUpdated !== CURRENT) return undefined;
   const of = { secretArn, secretName: name, versionId, sinceMs: Date.parse(event.time) };
   if (event.source === 'aws.secretsmanager') return { ...of, lookingSinceMs: nowMs, told: [] };
-  const { lookingSince, told, rolled, passesLeft } = event.detail;
+  const { lookingSince, told, rolled, refused, passesLeft } = event.detail;
   return {
     ...of,
     lookingSinceMs: Date.parse(lookingSince),
     told,
     ...(rolled === undefined ? {} : { rolled }),
+    ...(refused === undefined ? {} : { refused }),
     ...(passesLeft === undefined ? {} : { passesLeft }),
   };
 }
@@ -80,6 +82,7 @@ export function lookAgainEvent(look: Look): string {
       lookingSince: new Date(look.lookingSinceMs).toISOString(),
       told: look.told,
       rolled: look.rolled,
+      refused: look.refused,
       passesLeft: look.passesLeft,
     },
   });

@@ -7,6 +7,8 @@ export interface SyncConfig {
   readonly clusters: readonly EksCluster[];
   readonly queueUrl: string;
   readonly eventBus: string;
+  /** ARNs, separated by blanks in REKEY_ROTATION_FUNCTIONS; none where Rekey rotates nothing. */
+  readonly rotationFunctions: readonly string[];
 }
 
 /** `[<account>/]<name>[=<name in EKS>]` */
@@ -51,8 +53,11 @@ export function readSyncConfig(env: Readonly<Record<string, string | undefined>>
   // A mark is addressed to its cluster by name: of two, one would get the marks of both.
   else if (new Set(found.map((one) => one?.name)).size < found.length)
     faults.push('REKEY_CLUSTERS names two clusters alike');
+  const rotationFunctions = (env['REKEY_ROTATION_FUNCTIONS'] ?? '').split(' ').filter(Boolean);
+  if (!rotationFunctions.every((arn) => /^arn:aws[a-z-]*:lambda:/.test(arn)))
+    faults.push('REKEY_ROTATION_FUNCTIONS is not a list of function ARNs, separated by blanks');
   if (faults.length > 0) throw new RekeyError('CONFIG_INVALID', faults.join('; '));
-  return { clusters: found.filter((one) => one !== undefined), queueUrl, eventBus };
+  return { clusters: found.filter((one) => one !== undefined), queueUrl, eventBus, rotationFunctions };
 }
 
 /** Undefined for one of another account without a role there, or with a role and no account. */

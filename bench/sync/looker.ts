@@ -72,6 +72,7 @@ serve(async (order, target) => {
       secrets: { describe: async () => secret },
       clusters: [cluster],
       announcer: { announce: async () => true },
+      rotationFunctions: [],
       clock,
       log: { info() {}, warn: (message, fields) => console.error(message, JSON.stringify(fields)) },
     },

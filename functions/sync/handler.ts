@@ -17,7 +17,7 @@ import { type SyncDeps, syncBatch } from './batch.ts';
 import { isBatch, parsePlanRequest } from './plan-request.ts';
 
 const log = createLogger('sync');
-const { clusters, queueUrl, eventBus } = readSyncConfig(process.env);
+const { clusters, queueUrl, eventBus, rotationFunctions } = readSyncConfig(process.env);
 const deps: SyncDeps = {
   secrets: createSecretsManagerStore(),
   // Made once, so that a warm start finds the connections open.
@@ -25,6 +25,7 @@ const deps: SyncDeps = {
     sparedCluster(createKubernetesCluster(createEksAccess(cluster, clock), clock), clock),
   ),
   announcer: measuredAnnouncer(createEventBridgeAnnouncer(eventBus, log), measureFor(process.env), clock),
+  rotationFunctions,
   queue: createSqsQueue(queueUrl),
   clock,
   log,

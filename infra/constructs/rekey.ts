@@ -32,7 +32,7 @@ export class Rekey extends Construct {
     this.notifications = new Notifications(this, this.foundation);
     this.#operations = new Operations(this, this.foundation, this.notifications);
     if (props.clusters.length === 0) return;
-    this.sync = new Sync(this, this.foundation);
+    this.sync = new Sync(this, this.foundation, () => this.#rotationArns());
     this.sweep = new Sweep(this, this.foundation, this.sync.work);
     this.#operations.watchSync(this.sync, this.sweep);
   }
@@ -53,8 +53,12 @@ export class Rekey extends Construct {
     return this.#retire;
   }
 
+  #rotationArns(): readonly string[] {
+    return [...this.#rotations.keys()].map((engine) => this.foundation.functionArn(ROTATION[engine]));
+  }
+
   #beginRotating(): void {
-    const functions = () => [...this.#rotations.keys()].map((engine) => this.foundation.functionArn(ROTATION[engine]));
+    const functions = () => this.#rotationArns();
     this.#operations.watchWatch(new Watch(this, this.foundation, functions));
     if (this.sync === undefined) return;
     this.#retire = new Retire(this, this.foundation, functions);

@@ -1,3 +1,4 @@
+import { Lazy } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 import { KUBERNETES_GROUPS, SECRET_LABEL_UPDATED, SYNC, SYNC_QUEUE, VARIABLES } from '../wiring.ts';
 import { allowClusters, clustersVariable } from './cluster-access.ts';
@@ -10,7 +11,8 @@ export class Sync extends Construct {
   readonly function: ServiceFunction;
   readonly work: WorkQueue;
 
-  constructor(scope: Construct, foundation: Foundation) {
+  /** @param rotationFunctions ARNs of those that there will be in the end */
+  constructor(scope: Construct, foundation: Foundation, rotationFunctions: () => readonly string[]) {
     super(scope, 'Sync');
     this.work = new WorkQueue(this, { foundation, spec: SYNC_QUEUE, pattern: SECRET_LABEL_UPDATED });
     this.function = new ServiceFunction(this, {
@@ -20,6 +22,7 @@ export class Sync extends Construct {
       environment: {
         [VARIABLES.queueUrl]: this.work.queue.queueUrl,
         [VARIABLES.clusters]: clustersVariable({ spec: SYNC }, foundation),
+        [VARIABLES.rotationFunctions]: Lazy.string({ produce: () => rotationFunctions().join(' ') || undefined }),
       },
     });
     this.work.handledBy(this.function, foundation.concurrencyOf(SYNC), true);

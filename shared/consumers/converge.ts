@@ -15,9 +15,10 @@ import {
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
 import { carryOut, patchRefused, type Refusal } from './carry-out.ts';
 import { type Consumers, consumersOf, namespacesUsing, type Snapshot, type Times } from './consumers.ts';
+import { haltedBy, type Refusals, stillRefused, withRefusal } from './halt.ts';
 import { againOf, has, markerOf, rolledOf, toldOf } from './marker.ts';
-import { moveBackOf } from './move-back.ts';
-import { notesOf, writeNotes } from './notes.ts';
+import { moveBackOf, movedByHand } from './move-back.ts';
+import { NOTHING_DONE, notesOf, writeNotes } from './notes.ts';
 import { observe } from './observe.ts';
 import { idOf, idOfMark, isMarked, type Mark, opensAt, type Plan, planSync } from './plan.ts';
 import { describeLive, SIBLING_WAIT_MS, type Siblings, siblingsAmong } from './siblings.ts';
@@ -35,6 +36,8 @@ export interface Look {
   readonly told: readonly string[];
   /** Consumers that these passes have marked; absent: none. */
   readonly rolled?: readonly string[];
+  /** Consumers that no pass was let touch; absent: none. */
+  readonly refused?: readonly string[];
   /**
    * Set for a look that the sweep asked for: how many passes are left to it, {@link SWEEP_SECONDS} apart. It tells
    * nobody that it waits, for the event's own look did. Once it marks something it is a look like any other.
@@ -63,6 +66,8 @@ export interface ConvergeDeps {
   readonly secrets: Pick<SecretStore, 'describe'>;
   readonly clusters: readonly Cluster[];
   readonly announcer: Announcer;
+  /** ARNs of Rekey's: no other moves AWSCURRENT back. */
+  readonly rotationFunctions: readonly string[];
   readonly clock: Pick<Clock, 'now'>;
   readonly log: Log;
 }
@@ -228,7 +233,7 @@ async function act(
     if (!heard) return untold();
     // At once: what was seen of the workload is the precondition of writing to it.
     const recorded = await recordTold(found, marker, deps, deadline);
-    await writeNotes(notesOf(plan, found, [], { secretName: look.secretName, marker }), deps, deadline);
+    await writeNotes(notesOf(plan, found, NOTHING_DONE, { secretName: look.secretName, marker }), deps, deadline);
     return recorded === 'moved' ? untold() : { kind: 'converged' };
   }
   if (plan.verdict === 'held') {
@@ -240,7 +245,11 @@ async function act(
   if (reverted.length > 0)
     await tell({ type: 'Action Needed', detail: { ...ofSecret, ...detailOf(markerReverted(reverted)) } });
   const { done, refused } = await carryOut(plan.actions, deps, deadline);
-  const { marked, refusals } = await markAll(plan, findings, look, deps, deadline);
+  const { marked, unmarked } = await markAll(plan, findings, look, deps, deadline);
+  const refusals: Refusals = new Map([
+    ...refused.map(({ consumer, refusal }) => [idOf(consumer), refusal] as const),
+    ...unmarked,
+  ]);
   const acted = done + marked.length > 0;
   if (acted) {
     const consumers = found.consumers.filter(
@@ -248,19 +257,40 @@ async function act(
     );
     await tell({ type: 'Sync Started', detail: { ...ofSecret, consumers: consumers.map(({ ref }) => ref) } });
   }
-  await writeNotes(notesOf(plan, found, marked, { secretName: look.secretName, marker }), deps, deadline);
+  const notes = notesOf(plan, found, { marked, refusals }, { secretName: look.secretName, marker });
+  await writeNotes(notes, deps, deadline);
+  const { refused: refusedBefore = [], ...looked } = look;
+  const refusedStill = stillRefused(plan, refusals, refusedBefore, marked);
   const rolled = new Set([...(look.rolled ?? []), ...marked]);
-  const next: Look = { ...look, told: [...told], ...(rolled.size > 0 && { rolled: [...rolled] }) };
+  const next: Look = {
+    ...looked,
+    told: [...told],
+    ...(rolled.size > 0 && { rolled: [...rolled] }),
+    ...(refusedStill.length > 0 && { refused: refusedStill }),
+  };
   if (look.passesLeft !== undefined) return afterSweep(next, look.passesLeft, acted, deps.clock.now());
-  if (plan.verdict === 'halted') {
-    const moveBack = moveBackOf(plan, findings.secret, options, isTold(found, marker), deps.clock.now());
-    await tell(
-      { type: 'Sync Halted', detail: { ...ofSecret, failed: plan.failed, ...(moveBack && { moveBack }) } },
-      moveBack ? HALTED_TO_MOVE_BACK : 'Sync Halted',
-    );
+  const failed = haltedBy(plan, refusals, refusedBefore);
+  const { secret } = findings;
+  const moving = moveBackOf(plan, secret, options, isTold(found, marker), deps.rotationFunctions, deps.clock.now());
+  const moveBack = moving?.kind === 'asked' ? moving.moveBack : undefined;
+  const halts = [
+    ...failed.map((one) => `${HALTED}: ${idOf(one)} ${one.cause}`),
+    ...(moveBack === undefined ? [] : [HALTED_TO_MOVE_BACK]),
+  ];
+  const unheard = halts.filter((what) => !told.has(what));
+  // Who goes on and is halted again is told again.
+  const lasts = [...halts, ...refusedStill.map((id) => `${HALTED}: ${id} `)];
+  for (const what of told) if (what.startsWith(HALTED) && !lasts.some((one) => what.startsWith(one))) told.delete(what);
+  if (unheard.length > 0) {
+    const asks = unheard.includes(HALTED_TO_MOVE_BACK);
+    const detail = { ...ofSecret, failed, ...(asks && moveBack && { moveBack }) };
+    if (await deps.announcer.announce({ type: HALTED, detail })) for (const what of unheard) told.add(what);
   }
-  // Once it goes on, people hear of the next halt as well.
-  else for (const what of ['Sync Halted', HALTED_TO_MOVE_BACK]) told.delete(what);
+
+  if (moving?.kind === 'by-hand') {
+    const error = movedByHand(secret, look.versionId, moving.previousVersionId);
+    await tell({ type: 'Action Needed', detail: { ...ofSecret, ...detailOf(error, HALTED_WORKS) } });
+  }
 
   if (ageMs >= options.convergeWithinMs) {
     const heard = await tell({
@@ -268,12 +298,7 @@ async function act(
       detail: {
         ...ofSecret,
         since,
-        unproved: plan.unproved.map((one) =>
-          withRefusal(
-            one,
-            new Map([...refused.map(({ consumer, refusal }) => [idOf(consumer), refusal] as const), ...refusals]),
-          ),
-        ),
+        unproved: plan.unproved.map((one) => withRefusal(one, refusals)),
         clusters: clustersIn(plan, deps.clusters),
         action:
           'The old credential is left alive. Put right what each entry names (or restart it); Rekey looks again by itself every few minutes.',
@@ -290,8 +315,10 @@ async function act(
 
 const nameOf = (event: RekeyEvent) => (event.type === 'Action Needed' ? event.detail.code : event.type);
 
+/** People hear of each consumer and cause once; so they are what {@link Look.told} holds. */
+const HALTED = 'Sync Halted';
 /** Told apart from a halt of which people have heard, and that asked for nothing. */
-const HALTED_TO_MOVE_BACK = 'Sync Halted, to move back';
+const HALTED_TO_MOVE_BACK = `${HALTED}, to move back`;
 
 /** Whether some workload remembers that people have heard of this convergence. */
 export function isTold({ consumers }: Pick<Consumers, 'consumers'>, marker: Marker): boolean {
@@ -353,9 +380,6 @@ function afterSweep({ passesLeft: _over, ...look }: Look, passesLeft: number, ma
   return { kind: 'look-again', look: { ...look, passesLeft: passesLeft - 1 }, afterSeconds: SWEEP_SECONDS };
 }
 
-/** By consumer ({@link idOf}). */
-type Refusals = ReadonlyMap<string, Refusal>;
-
 /**
  * A workload that the cluster refuses to have marked stays unproved and comes again, but gives its place to the next
  * one that is due. Whatever else goes wrong keeps the place: the mark may be there, by us or by a pass beside this one.
@@ -366,8 +390,8 @@ async function markAll(
   look: Look,
   deps: ConvergeDeps,
   deadline: Deadline,
-): Promise<{ readonly marked: readonly string[]; readonly refusals: Refusals }> {
-  const refusals = new Map<string, Refusal>();
+): Promise<{ readonly marked: readonly string[]; readonly unmarked: Refusals }> {
+  const unmarked = new Map<string, Refusal>();
   const waiting = [...substitutes];
   const queue = [...marks];
   const mayWait = Math.abs(deps.clock.now() - look.sinceMs) < SIBLING_WAIT_MS;
@@ -377,11 +401,11 @@ async function markAll(
     const result = await markOne(mark, findings.marker, await siblings(mark), deps, deadline);
     if (result === 'marked') marked.push(idOfMark(mark));
     if (typeof result === 'string') continue;
-    refusals.set(idOfMark(mark), patchRefused(result.refusal));
+    unmarked.set(idOfMark(mark), patchRefused(result.refusal));
     const next = mark.where === 'pod-template' ? waiting.shift() : undefined;
     if (next !== undefined) queue.push(next);
   }
-  return { marked, refusals };
+  return { marked, unmarked };
 }
 
 /** @returns `unclear`: it was seen to change, or nobody knows; `refusal`: why the cluster will not have it marked */
@@ -414,12 +438,6 @@ async function markOne(
   }
 }
 
-function withRefusal(unproved: Unproved, refusals: Refusals): Unproved {
-  const refusal = refusals.get(idOf(unproved));
-  if (refusal === undefined) return unproved;
-  return { ...unproved, cause: refusal.cause, why: unproved.why + refusal.why };
-}
-
 /** How long DescribeSecret may be behind the event: Secrets Manager is eventually consistent and gives no bound. */
 const SETTLES_WITHIN_MS = 120_000;
 const SETTLE_AGAIN_SECONDS = 5;
@@ -450,8 +468,10 @@ async function refuse(look: Look, error: RekeyError, deps: ConvergeDeps): Promis
   return { kind: 'refused' };
 }
 
-function detailOf({ code, message, retryable, action }: RekeyError) {
-  const stillWorks = 'No workload was touched by this: all of them keep what they have mounted.';
+const UNTOUCHED_WORKS = 'No workload was touched by this: all of them keep what they have mounted.';
+const HALTED_WORKS = 'The old pods keep running; nothing further is rolled, and no label was moved.';
+
+function detailOf({ code, message, retryable, action }: RekeyError, stillWorks = UNTOUCHED_WORKS) {
   return { code, message, retryable, stillWorks, action };
 }
 

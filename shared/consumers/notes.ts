@@ -3,6 +3,7 @@ import type { Clock } from '../operations/clock.ts';
 import { atMost, type Deadline } from '../operations/deadline.ts';
 import type { Log } from '../operations/log.ts';
 import type { Consumers } from './consumers.ts';
+import type { Refusals } from './halt.ts';
 import { idOf, idOfMark, isMarked, type Plan, type Standing } from './plan.ts';
 
 /** What is to be read of one workload in `kubectl describe`. */
@@ -11,6 +12,14 @@ export interface WorkloadNote {
   readonly workload: Workload;
   readonly note: Note;
 }
+
+/** What a pass has come to besides its plan. `marked`: {@link idOfMark} of those that it has marked. */
+export interface Doings {
+  readonly marked: readonly string[];
+  readonly refusals: Refusals;
+}
+
+export const NOTHING_DONE: Doings = { marked: [], refusals: new Map() };
 
 /** Of one pass: an estate where everything waits would be written to all of the time. */
 const MAX_NOTES = 50;
@@ -21,12 +30,11 @@ const WRITE_MS = 10_000;
 /**
  * What a pass has done about a secret's workloads, and what they wait for. Who is only waiting for its turn is not told:
  * there may be thousands.
- * @param marked {@link idOfMark} of those that were marked in this pass
  */
 export function notesOf(
   plan: Plan,
   { consumers, faults }: Pick<Consumers, 'consumers' | 'faults'>,
-  marked: readonly string[],
+  { marked, refusals }: Doings,
   { secretName, marker }: { readonly secretName: string; readonly marker: Marker },
 ): readonly WorkloadNote[] {
   const what = `secret ${secretName}, version ${marker.versionId}`;
@@ -42,7 +50,7 @@ export function notesOf(
     });
   const stand = plan.standings.flatMap((standing) => {
     const { ref, workload } = standing.consumer;
-    const note = noteOn(standing, plan, marker, what);
+    const note = noteOn(standing, plan, marker, what, refusals.get(idOf(ref))?.why);
     return workload === undefined || note === undefined ? [] : [{ cluster: ref.cluster, workload, note }];
   });
   const misread = faults.flatMap(({ why, consumer }) => {
@@ -53,7 +61,15 @@ export function notesOf(
   return [...misread, ...done, ...stand].slice(0, MAX_NOTES);
 }
 
-function noteOn({ consumer, state }: Standing, plan: Plan, marker: Marker, what: string): Note | undefined {
+function noteOn(
+  { consumer, state }: Standing,
+  plan: Plan,
+  marker: Marker,
+  what: string,
+  refusal: string | undefined,
+): Note | undefined {
+  if (refusal !== undefined && state.kind !== 'proved')
+    return warning('WaitingForSecret', `Waiting for ${what}: ${state.why}${refusal}`);
   switch (state.kind) {
     case 'failing':
       return warning('SecretRolloutHalted', `Halted the rollout of ${what}: ${state.why}`);

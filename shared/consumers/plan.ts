@@ -51,8 +51,9 @@ export interface Evict {
 }
 
 /**
- * `converged`: all is proved. `halted`: new pods fail, so nothing more is rolled. `held`: the secret's hold or window
- * forbids the next roll, and nothing is under way. `waiting`: everything else.
+ * `converged`: all is proved. `halted`: new pods fail, so nothing more is rolled; or old ones stay until a person acts, so
+ * no later wave begins. `held`: the secret's hold or window forbids the next roll, and nothing is under way. `waiting`:
+ * everything else.
  */
 export interface Plan {
   readonly verdict: 'converged' | 'halted' | 'held' | 'waiting';
@@ -64,7 +65,7 @@ export interface Plan {
   readonly substitutes: readonly Mark[];
   readonly proved: readonly ConsumerProof[];
   readonly unproved: readonly Unproved[];
-  /** Those of the unproved whose new pods fail. */
+  /** Those of the unproved for which it is halted. */
   readonly failed: readonly Unproved[];
   readonly standings: readonly Standing[];
 }
@@ -91,7 +92,8 @@ export interface Standing {
 /**
  * Who is next, from what is to be seen alone: there is no memory. The lowest wave that is not proved goes first; the
  * first workload of all goes alone until its proof shows that the version works; then as many as allowed at a time.
- * One whose new pods fail stops all further ones.
+ * One whose new pods fail stops all further ones. One that is stopped says nothing about the version: it stops the later
+ * waves, and those of its own go on.
  */
 export function planSync(situation: Situation): Plan {
   const { consumers, syncs = [], marker, options, unseen, behind, rolled, nowMs } = situation;
@@ -99,9 +101,10 @@ export function planSync(situation: Situation): Plan {
     consumer,
     state: onceThere(stateOf(consumer, marker, rolled, nowMs), behind?.get(consumer.ref.cluster)),
   }));
-  const failed = standings.filter(({ state }) => state.kind === 'failing').map(unprovedOf);
+  const fails = standings.some(({ state }) => state.kind === 'failing');
+  const failed = standings.filter(isHalting).map(unprovedOf);
   const unproved = [...standings.filter(({ state }) => state.kind !== 'proved').map(unprovedOf), ...unseen];
-  const next = failed.length > 0 ? NONE : nextOf(standings, options.maxParallel);
+  const next = fails ? NONE : nextOf(standings, options.maxParallel);
   const isDue = next.marks.length > 0 || syncs.length > 0;
   const allowed = mayRoll(situation, nowMs);
   const idle = !standings.some(({ state }) => state.kind === 'marked' || state.kind === 'busy');
@@ -111,7 +114,7 @@ export function planSync(situation: Situation): Plan {
     actions: allowed
       ? [
           ...syncs.filter(({ cluster }) => behind?.get(cluster) === undefined),
-          ...(failed.length > 0 ? [] : standings.flatMap((one) => evictionOf(one, marker))),
+          ...(fails ? [] : standings.flatMap((one) => evictionOf(one, marker))),
         ]
       : [],
     ...(allowed ? next : NONE),
@@ -152,10 +155,15 @@ export function idOfMark({ cluster, workload }: Mark): string {
   return idOf({ ...workload, cluster });
 }
 
-function verdictOf(allProved: boolean, fails: boolean, held: boolean): Plan['verdict'] {
+function verdictOf(allProved: boolean, halted: boolean, held: boolean): Plan['verdict'] {
   if (allProved) return 'converged';
-  if (fails) return 'halted';
+  if (halted) return 'halted';
   return held ? 'held' : 'waiting';
+}
+
+/** Whether somebody has to act before what comes after it may begin. */
+function isHalting({ state }: Standing): boolean {
+  return state.kind === 'failing' || (state.kind === 'marked' && state.cause !== undefined);
 }
 
 type Next = Pick<Plan, 'marks' | 'substitutes'>;

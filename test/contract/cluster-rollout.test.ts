@@ -457,6 +457,7 @@ async function pass(body: string, laterMs = 0): Promise<void> {
     secrets: { describe: async () => secret },
     clusters: [cluster],
     announcer: { announce: async (event: RekeyEvent) => events.push(event) > 0 },
+    rotationFunctions: [],
     queue: { send: async (message: string) => void queue.push(message), bringBack: async () => {} },
     clock: { now: () => clock.now() + laterMs },
     log: silentLog,

@@ -447,7 +447,7 @@ describe('every function', () => {
 
   test.each([
     ['rotation-postgres', ['REKEY_DATABASE_CA_FILE', 'REKEY_ALLOWED_HOSTS']],
-    ['sync', ['REKEY_CLUSTERS', 'REKEY_QUEUE_URL']],
+    ['sync', ['REKEY_CLUSTERS', 'REKEY_QUEUE_URL', 'REKEY_ROTATION_FUNCTIONS']],
     ['sweep', ['REKEY_CLUSTERS', 'REKEY_QUEUE_URL']],
     ['retire', ['REKEY_DATABASE_CA_FILE', 'REKEY_ALLOWED_HOSTS', 'REKEY_QUEUE_URL', 'REKEY_ROTATION_FUNCTIONS']],
     ['watch', ['REKEY_ROTATION_FUNCTIONS']],

@@ -93,6 +93,7 @@ async function deliver(
     secrets: port({ describe: async () => secret }, 'store'),
     clusters: [port(cluster, 'cluster')],
     announcer: port({ announce: async () => true }, 'announcer'),
+    rotationFunctions: [],
     queue: port({ send: async (next: string) => send(next), bringBack: async () => {} }, 'queue'),
     clock,
     log: silentLog,

@@ -114,6 +114,7 @@ export async function run(
       secrets: wrap(secrets, 'store'),
       clusters: [wrap(cluster, 'cluster')],
       announcer: wrap(announcer, 'announcer'),
+      rotationFunctions: [],
       queue: wrap({ send, bringBack: async (_: string, seconds: number) => bringBack(seconds) }, 'queue'),
       clock,
       log: silentLog,

@@ -16,6 +16,8 @@ type Converged = EventOf<'Secret Converged'>['detail'];
 
 /** Seconds, in the queue: here a pod takes tens of milliseconds. */
 const BETWEEN_PASSES_MS = 150;
+/** On a busy machine, with many rolls at once. */
+const WITHIN_MS = 90_000;
 
 /** The passes of sync over one secret, as the queue delivers them, but that delays are not waited for. */
 export class Passes {
@@ -42,6 +44,7 @@ export class Passes {
       secrets: { describe: async () => this.#secret.description },
       clusters: this.#clusters,
       announcer: { announce: async (event: RekeyEvent) => this.events.push(event) > 0 },
+      rotationFunctions: [],
       queue: { send: async (message: string) => void this.queue.push(message), bringBack: async () => {} },
       clock: { now: () => clock.now() + this.#laterMs },
       log: silentLog,
@@ -64,12 +67,13 @@ export class Passes {
 
   /** Pass after pass until something has come about. */
   async until(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
-    await eventually(what, async () => {
+    const pass = async () => {
       if (await look()) return true;
       await delay(BETWEEN_PASSES_MS);
       if (this.queue.length > 0) await this.next();
       return false;
-    }).catch((error: Error) => {
+    };
+    await eventually(what, pass, WITHIN_MS).catch((error: Error) => {
       throw new Error(`${error.message}; heard: ${JSON.stringify(this.events, undefined, 1)}`);
     });
   }

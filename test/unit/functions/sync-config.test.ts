@@ -15,7 +15,15 @@ test('the environment says which clusters, queue and bus', () => {
     ],
     queueUrl: ENV.REKEY_QUEUE_URL,
     eventBus: 'rekey',
+    rotationFunctions: [],
   });
+});
+
+test('and which functions rotate for Rekey, if any do', () => {
+  const functions = ['postgres', 'mysql'].map((engine) => `arn:aws:lambda:eu-west-1:111122223333:function:${engine}`);
+  const told = (text: string) => readSyncConfig({ ...ENV, REKEY_ROTATION_FUNCTIONS: text }).rotationFunctions;
+  expect(told(functions.join(' '))).toEqual(functions);
+  expect(() => told('postgres')).toThrow(/REKEY_ROTATION_FUNCTIONS is not a list of function ARNs/);
 });
 
 test('a cluster of another account is entered by a role there; two of one name in EKS are told apart', () => {

@@ -47,6 +47,7 @@ async function deliverTimes(delivery: number, ...bodies: string[]): Promise<stri
     },
     clusters: [prod.cluster],
     announcer: { announce: async () => true },
+    rotationFunctions: [],
     queue: {
       async send(body: string, delaySeconds: number) {
         if (queueFailure !== undefined) throw queueFailure;

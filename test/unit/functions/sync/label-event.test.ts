@@ -26,7 +26,7 @@ test('a secret that RDS made is one like the others', () => {
   expect(parseLabelEvent(JSON.stringify(event), T0)).toMatchObject({ secretName: name });
 });
 
-test.each([{}, { passesLeft: 2 }])(
+test.each([{}, { passesLeft: 2 }, { rolled: ['a'], refused: ['b'] }])(
   'what a pass hands to the next one comes back whole, whenever it is read: %j',
   (more) => {
     const look = {

@@ -22,6 +22,7 @@ import {
 } from './observations.ts';
 
 const MINUTE = 60_000;
+const ROTATION = 'arn:aws:lambda:eu-west-1:111122223333:function:rekey-rotation-postgres';
 
 let prod: FakeCluster;
 let dr: FakeCluster;
@@ -297,6 +298,46 @@ describe('a look', () => {
       expect(prod.marked).toEqual(['shop/web']);
     });
 
+    describe('for the second time', () => {
+      const refused = ['prod/Deployment/shop/orders'];
+      const told = ['Sync Started', 'Sync Halted: prod/Deployment/shop/orders patch-refused'];
+
+      test('halts: says once who is refused and why, and rolls no later wave', async () => {
+        run('web');
+        prod.workloads[1] = workloadOf({ name: 'web', annotations: new Map([['rekey.dev/wave', '2']]) });
+        const cluster = failingAt('orders', REFUSAL);
+
+        expect(await look({}, [cluster])).toMatchObject({ look: { told: [], refused } });
+        expect(await look({ refused }, [cluster])).toMatchObject({ look: { told: [told[1]], refused } });
+        expect(await look({ refused, told }, [cluster])).toMatchObject({ look: { told, refused } });
+        expect(prod.marked).toEqual([]);
+        const cause = 'patch-refused';
+        const why = expect.stringMatching(/not rolled yet, and may not be: .*403 Forbidden/);
+        expect(events).toEqual([
+          {
+            type: 'Sync Halted',
+            detail: expect.objectContaining({ failed: [expect.objectContaining({ name: 'orders', cause, why })] }),
+          },
+        ]);
+        expect(prod.notes).toContainEqual(expect.stringMatching(/^orders: WaitingForSecret: .*403 Forbidden/));
+      });
+
+      test('is no news while another one takes its place, and is over once it is rolled', async () => {
+        run('web');
+        prod.workloads[1] = workloadOf({ name: 'web', templateAnnotations: markedWith(2) });
+        expect(await look({ refused, told }, [failingAt('orders', REFUSAL)])).toMatchObject({
+          look: { told, refused },
+        });
+        expect(prod.marked).toEqual([]);
+
+        prod.workloads.pop();
+        const { look: next } = (await look({ refused, told })) as { look: Look };
+        expect(next.told).toEqual(['Sync Started']);
+        expect(next).not.toHaveProperty('refused');
+        expect(events).toEqual([]);
+      });
+    });
+
     test('says in the end that it is refused, and why', async () => {
       nowMs = T0 + 30 * MINUTE;
       await look({}, [failingAt('orders', REFUSAL)]);
@@ -452,13 +493,15 @@ describe('93: a marker that another hand takes away', () => {
   });
 });
 
+const CRASH = 'Sync Halted: prod/Deployment/shop/orders crash';
+
 test('a halt is told again when it is another one', async () => {
   prod.workloads = [workloadOf({ templateAnnotations: markedWith(2) })];
   const crashing = { kind: 'waiting', reason: 'CrashLoopBackOff' } as const;
   const pod = podOf({ ready: false, annotations: markedWith(2), containers: [containerOf({ state: crashing })] });
   prod.pods = [pod];
-  expect(await look()).toMatchObject({ look: { told: ['Sync Halted'] } });
-  expect(await look({ told: ['Sync Halted'] })).toMatchObject({ look: { told: ['Sync Halted'] } });
+  expect(await look()).toMatchObject({ look: { told: [CRASH] } });
+  expect(await look({ told: [CRASH] })).toMatchObject({ look: { told: [CRASH] } });
   expect(events).toEqual([
     {
       type: 'Sync Halted',
@@ -467,17 +510,35 @@ test('a halt is told again when it is another one', async () => {
   ]);
 
   prod.pods = [podOf({ ready: false, annotations: markedWith(2) })];
-  expect(await look({ told: ['Sync Halted'] })).toMatchObject({ look: { told: [] } });
+  expect(await look({ told: [CRASH] })).toMatchObject({ look: { told: [] } });
+});
+
+test('a halt for one more workload is told, with all for whom it is halted', async () => {
+  const crashing = [containerOf({ state: { kind: 'waiting', reason: 'CrashLoopBackOff' } })];
+  const failing = (name: string) => {
+    prod.workloads.push(workloadOf({ name, templateAnnotations: markedWith(2) }));
+    const controller = { kind: 'Deployment', name };
+    prod.pods.push(podOf({ name, controller, ready: false, annotations: markedWith(2), containers: crashing }));
+  };
+  prod.workloads = [];
+  prod.pods = [];
+  failing('orders');
+  failing('web');
+  const both = [CRASH, CRASH.replace('orders', 'web')];
+  expect(await look({ told: [CRASH] })).toMatchObject({ look: { told: both } });
+  expect(await look({ told: both })).toMatchObject({ look: { told: both } });
+  expect(events).toEqual([
+    { type: 'Sync Halted', detail: expect.objectContaining({ failed: [expect.anything(), expect.anything()] }) },
+  ]);
 });
 
 describe('a halt whose secret has the tag rekey:on-failure = move-back', () => {
   const ASKED = 'Sync Halted, to move back';
-  const rotationFunction = 'arn:aws:lambda:eu-west-1:111122223333:function:rekey-rotation-postgres';
-  const moveBack = { rotationFunction, previousVersionId: versionOf(1) };
+  const moveBack = { rotationFunction: ROTATION, previousVersionId: versionOf(1) };
   const tags = new Map([['rekey:on-failure', 'move-back']]);
   const asked = () => events.map(({ detail }) => ('moveBack' in detail ? detail.moveBack : undefined));
 
-  function failing(reason: string) {
+  function failing(reason: string, rotationFunction: string | undefined = ROTATION) {
     const stages = new Map([
       [versionOf(2), [CURRENT]],
       [versionOf(1), [PREVIOUS]],
@@ -490,8 +551,8 @@ describe('a halt whose secret has the tag rekey:on-failure = move-back', () => {
 
   test('asks the function that rotates the secret to move AWSCURRENT back, once', async () => {
     failing('CrashLoopBackOff');
-    expect(await look()).toMatchObject({ look: { told: [ASKED] } });
-    await look({ told: [ASKED] });
+    expect(await look()).toMatchObject({ look: { told: [CRASH, ASKED] } });
+    await look({ told: [CRASH, ASKED] });
     expect(asked()).toEqual([moveBack]);
   });
 
@@ -500,21 +561,47 @@ describe('a halt whose secret has the tag rekey:on-failure = move-back', () => {
     busRefuses = true;
     expect(await look()).toMatchObject({ look: { told: [] } });
     busRefuses = false;
-    expect(await look()).toMatchObject({ look: { told: [ASKED] } });
+    expect(await look()).toMatchObject({ look: { told: [CRASH, ASKED] } });
   });
 
   test('asks when a cause that the version may be to blame for comes later', async () => {
+    const told = [CRASH.replace('crash', 'image')];
     failing('ImagePullBackOff');
-    expect(await look()).toMatchObject({ look: { told: ['Sync Halted'] } });
+    expect(await look()).toMatchObject({ look: { told } });
     failing('CrashLoopBackOff');
-    expect(await look({ told: ['Sync Halted'] })).toMatchObject({ look: { told: ['Sync Halted', ASKED] } });
+    expect(await look({ told })).toMatchObject({ look: { told: [CRASH, ASKED] } });
     expect(asked()).toEqual([undefined, moveBack]);
+  });
+
+  test.each([
+    ['nothing', undefined],
+    ['another function than one of ours', ROTATION.replace('rekey', 'aws')],
+  ])('asks nobody when %s rotates the secret, and tells people once how to move it back', async (_by, by) => {
+    failing('CrashLoopBackOff', by ?? '');
+    if (by === undefined) secret = { ...(secret as SecretDescription), rotationFunction: undefined };
+    const told = [CRASH, 'NOT_MOVED_BACK'];
+    expect(await look()).toMatchObject({ look: { told } });
+    await look({ told });
+    expect(asked()).toEqual([undefined, undefined]);
+    expect(events).toEqual([
+      expect.objectContaining({ type: 'Sync Halted' }),
+      {
+        type: 'Action Needed',
+        detail: expect.objectContaining({
+          code: 'NOT_MOVED_BACK',
+          message: expect.stringContaining(
+            `--secret-id ${SECRET.arn} --version-stage AWSCURRENT --remove-from-version-id ${versionOf(2)} --move-to-version-id ${versionOf(1)}`,
+          ),
+          stillWorks: expect.stringContaining('The old pods keep running'),
+        }),
+      },
+    ]);
   });
 
   test('may be asked for again once it went on', async () => {
     failing('CrashLoopBackOff');
     prod.pods = [podOf({ ready: false, annotations: markedWith(2) })];
-    expect(await look({ told: [ASKED] })).toMatchObject({ look: { told: [] } });
+    expect(await look({ told: [CRASH, ASKED] })).toMatchObject({ look: { told: [] } });
   });
 });
 
@@ -629,7 +716,7 @@ function look(over: Partial<Look> = {}, clusters = [prod.cluster, dr.cluster]) {
   const announcer = { announce: async (event: RekeyEvent) => !busRefuses && events.push(event) > 0 };
   return converge(
     { ...LOOK, ...over },
-    { secrets, clusters, announcer, clock, log: silentLog },
+    { secrets, clusters, announcer, rotationFunctions: [ROTATION], clock, log: silentLog },
     deadlineIn(60_000, clock),
   );
 }

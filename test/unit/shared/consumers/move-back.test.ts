@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { moveBackOf } from '../../../../shared/consumers/move-back.ts';
+import { type MovingBack, moveBackOf } from '../../../../shared/consumers/move-back.ts';
 import type { Cause } from '../../../../shared/operations/events.ts';
 
 const WEB = { cluster: 'prod', kind: 'Deployment', namespace: 'shop', name: 'web', why: 'pod web-1 fails' };
@@ -15,12 +15,16 @@ const secret = {
   ]),
 };
 const options = { onFailure: 'move-back' as const, holdUntilMs: undefined };
-const MOVE = { rotationFunction: secret.rotationFunction, previousVersionId: 'v1' };
+const MOVE = {
+  kind: 'asked',
+  moveBack: { rotationFunction: secret.rotationFunction, previousVersionId: 'v1' },
+} as const;
+const BY_HAND = { kind: 'by-hand', previousVersionId: 'v1' } as const;
 const NOW = Date.UTC(2027, 0, 1);
 
 type Halt = Parameters<typeof moveBackOf>;
 
-test.each<[what: string, asked: typeof MOVE | undefined, ...Partial<Halt>]>([
+test.each<[what: string, asked: MovingBack | undefined, ...Partial<Halt>]>([
   ['new pods crash', MOVE, failedBy('crash')],
   ['their container cannot be made, as for want of a key in the value', MOVE, failedBy('container')],
   ['they are not ready in time, as when they cannot mount it', MOVE, failedBy('progress-deadline')],
@@ -39,8 +43,14 @@ test.each<[what: string, asked: typeof MOVE | undefined, ...Partial<Halt>]>([
     options,
     true,
   ],
-  ['nothing rotates the secret', undefined, failedBy('crash'), { ...secret, rotationFunction: undefined }],
+  ['nothing rotates the secret', BY_HAND, failedBy('crash'), { ...secret, rotationFunction: undefined }],
+  [
+    "a function that is not Rekey's rotates it",
+    BY_HAND,
+    failedBy('crash'),
+    { ...secret, rotationFunction: secret.rotationFunction.replace('rekey', 'aws') },
+  ],
   ['it is the first version', undefined, failedBy('crash'), { ...secret, stages: new Map([['v2', ['AWSCURRENT']]]) }],
 ])('when %s: %j', (_what, asked, plan = failedBy(), of = secret, tags = options, isTold = false) => {
-  expect(moveBackOf(plan, of, tags, isTold, NOW)).toEqual(asked);
+  expect(moveBackOf(plan, of, tags, isTold, [secret.rotationFunction], NOW)).toEqual(asked);
 });

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import type { Pod, Workload } from '../../../../shared/cluster/port.ts';
+import { patchRefused, type Refusal } from '../../../../shared/consumers/carry-out.ts';
 import { consumersOf } from '../../../../shared/consumers/consumers.ts';
 import { notesOf, writeNotes } from '../../../../shared/consumers/notes.ts';
 import { idOfMark, planSync } from '../../../../shared/consumers/plan.ts';
@@ -29,6 +30,13 @@ describe('what people read of a workload', () => {
 
   test('is nothing while it waits for its turn', () => {
     expect(notes()).toEqual([]);
+  });
+
+  test('is that it may not be touched, and why', () => {
+    const refusals = new Map([['prod/Deployment/shop/orders', patchRefused('403 Forbidden')]]);
+    expect(notes({ refusals })).toEqual([
+      `orders: Warning WaitingForSecret: Waiting for ${WHAT}: pod orders-1 mounts version ${versionOf(1)} of shop_database; it is not rolled yet, and may not be: 403 Forbidden`,
+    ]);
   });
 
   test('is that it was marked for a remount, where nothing restarts', () => {
@@ -106,7 +114,7 @@ test('a cluster that does not take one is not asked for the others, and the othe
   expect(dr.notes).toEqual(['orders: SecretProved: proved']);
 });
 
-function notes({ carriedOut = false } = {}): readonly string[] {
+function notes({ carriedOut = false, refusals = new Map<string, Refusal>() } = {}): readonly string[] {
   const mounts = pods.map((pod, n) => mountOf(pod, versions[n] ?? 1));
   const found = consumersOf(SECRET, marker, snapshotOf({ workloads, pods, mounts }));
   const plan = planSync({
@@ -116,7 +124,7 @@ function notes({ carriedOut = false } = {}): readonly string[] {
     unseen: [],
     nowMs: T0,
   });
-  const done = carriedOut ? plan.marks.map(idOfMark) : [];
+  const done = { marked: carriedOut ? plan.marks.map(idOfMark) : [], refusals };
   return notesOf(plan, found, done, { secretName: SECRET.name, marker }).map(
     ({ workload, note: { type, reason, message } }) => `${workload.name}: ${type} ${reason}: ${message}`,
   );

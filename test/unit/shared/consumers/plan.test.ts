@@ -522,15 +522,20 @@ describe('unusual workloads', () => {
   });
 
   test.each(['it is paused', 'its update strategy is OnDelete: delete them yourself', 'its partition is 1'])(
-    '91: marked, and named with the reason why old pods stay: %s',
+    '91: marked, and halts the later waves with the reason why old pods stay, but nobody of its own wave: %s',
     (stopped) => {
       const rollout = { stopped, updated: 0 };
       expect(plan({ a: { ...OLD, rollout } }).marks).toEqual(['a']);
-      expect(plan({ a: { ...ROLLING, rollout } })).toMatchObject({
-        verdict: 'waiting',
-        marks: [],
+      const stays = { ...ROLLING, rollout };
+      const halted = {
+        verdict: 'halted',
+        failed: ['a'],
+        causes: { a: 'stopped' },
         unproved: { a: expect.stringContaining(stopped) },
-      });
+      };
+      expect(plan({ a: stays })).toMatchObject({ ...halted, marks: [] });
+      expect(plan({ a: stays, b: inWave(2, OLD) })).toMatchObject({ ...halted, marks: [] });
+      expect(plan({ a: stays, b: OLD, c: inWave(2, OLD) })).toMatchObject({ ...halted, marks: ['b'] });
     },
   );
 
