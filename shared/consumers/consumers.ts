@@ -447,10 +447,11 @@ function untoldBy(used: Used, steering: Steering, look: LookAt): readonly string
     ...used.unreadable.map(({ name, why }) => `mounts ${name}, which names the secret and cannot be read: ${why}`),
     ...(choice?.refused === undefined
       ? []
-      : [...used.synced.keys()].map(
-          (name) =>
-            `has its environment from Secret ${name}, which the CSI driver writes and Rekey may not read, and ${choice.refused}`,
-        )),
+      : [...used.synced.keys()].map((name) => {
+          const isFile = used.secrets.every((one) => one.name !== name || one.as === 'file');
+          const what = isFile ? 'files' : 'its environment';
+          return `has ${what} from Secret ${name}, which the CSI driver writes and Rekey may not read, and ${choice.refused}`;
+        })),
   ];
 }
 

@@ -100,7 +100,8 @@ function environmentOfDriver(steering: Steering, driver: CsiDriver | undefined):
   });
   if (steering === 'run')
     return refusal('gets it from a Secret that the CSI driver keeps as it was while a finished pod is there');
-  if (steering === 'annotate') return refusal('rekey.dev/mode is annotate, and a variable never changes: use restart');
+  if (steering === 'annotate')
+    return refusal('rekey.dev/mode is annotate, and no record tells what a container has from a Secret: use restart');
   if (driver === undefined)
     return refusal('no DaemonSet is recognised as the CSI driver, so nothing tells whether it renews that Secret');
   const restarts = steering === 'restart' ? 1 : 0;

@@ -7,6 +7,7 @@ export interface WorkloadOptions {
   /** Over the whole spec. */
   readonly spec?: Readonly<Record<string, unknown>>;
   readonly podAnnotations?: Readonly<Record<string, string>>;
+  readonly podLabels?: Readonly<Record<string, string>>;
 }
 
 type PodSpec = Readonly<Record<string, unknown>>;
@@ -36,7 +37,7 @@ export function workload(
   namespace: string,
   name: string,
   podSpec: PodSpec,
-  { annotations = {}, spec = {}, podAnnotations = {} }: WorkloadOptions = {},
+  { annotations = {}, spec = {}, podAnnotations = {}, podLabels = {} }: WorkloadOptions = {},
 ): ObjectInput {
   return {
     apiVersion: kind === 'Rollout' ? 'argoproj.io/v1alpha1' : 'apps/v1',
@@ -47,7 +48,7 @@ export function workload(
       ...(kind === 'StatefulSet' ? { serviceName: name } : {}),
       ...(kind === 'Rollout' ? { strategy: { canary: {} } } : {}),
       selector: { matchLabels: { [LABEL]: name } },
-      template: { metadata: { labels: { [LABEL]: name }, annotations: podAnnotations }, spec: podSpec },
+      template: { metadata: { labels: { [LABEL]: name, ...podLabels }, annotations: podAnnotations }, spec: podSpec },
       ...spec,
     },
   };
@@ -57,6 +58,13 @@ export function workload(
 export function pod(container: object = {}, rest: PodSpec = {}): PodSpec {
   return { containers: [{ name: 'app', image: 'app:1', ...container }], ...rest };
 }
+
+/** What EKS does with a pod that a Fargate profile selects. */
+export const FARGATE_PROFILE = { 'eks.amazonaws.com/fargate-profile': 'default' };
+export const ON_FARGATE: PodSpec = {
+  nodeSelector: { 'eks.amazonaws.com/compute-type': 'fargate' },
+  tolerations: [{ key: 'eks.amazonaws.com/compute-type', operator: 'Equal', value: 'fargate', effect: 'NoSchedule' }],
+};
 
 const MOUNT = '/mnt/secret';
 

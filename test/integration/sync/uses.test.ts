@@ -8,8 +8,10 @@ import {
   csiVolume,
   driverDaemonSet,
   externalSecret,
+  FARGATE_PROFILE,
   mounting,
   namespaced,
+  ON_FARGATE,
   pod,
   secretProviderClass,
   secretStore,
@@ -38,6 +40,7 @@ const csi = (ns: string, secret: string, spec: object = {}) =>
 const FROM_SECRET = { env: [{ name: 'SECRET', valueFrom: { secretKeyRef: { name: 'external', key: 'SECRET' } } }] };
 const ALL_FROM_SECRET = { envFrom: [{ secretRef: { name: 'external' } }] };
 const byKey = (key: string) => ({ data: [{ secretKey: 'SECRET', remoteRef: { key } }] });
+const ITEMS = [{ key: 'SECRET', path: 'deep/secret' }];
 const EVICT = { 'rekey.dev/on-delete': 'evict' };
 const ON_DELETE = { updateStrategy: { type: 'OnDelete' } };
 
@@ -118,14 +121,43 @@ const USES: Readonly<Record<string, Use>> = {
           {
             volumes: [
               { name: 'all', secret: { secretName: 'external' } },
-              { name: 'some', projected: { sources: [{ secret: { name: 'external' } }] } },
+              { name: 'some', projected: { sources: [{ secret: { name: 'external', items: ITEMS } }] } },
             ],
           },
         ),
       ),
     ],
     evidence: ['external-secret', 'template'],
-    has: undefined,
+    has: ({ files }) =>
+      files.get('/mnt/all/SECRET') === files.get('/mnt/some/deep/secret')
+        ? versionIn(files.get('/mnt/all/SECRET'))
+        : undefined,
+  },
+  'one file of a volume of an ExternalSecret, by subPath': {
+    objects: (ns, secret) => [
+      secretStore(ns),
+      externalSecret(ns, 'external', byKey(secret)),
+      workload(
+        'Deployment',
+        ns,
+        'web',
+        pod(
+          { volumeMounts: [{ name: 'all', mountPath: FILE, subPath: 'SECRET' }] },
+          { volumes: [{ name: 'all', secret: { secretName: 'external' } }] },
+        ),
+      ),
+    ],
+    evidence: ['external-secret', 'template'],
+    has: inFile,
+  },
+  'a variable from an ExternalSecret on Fargate': {
+    objects: (ns, secret) => [
+      secretStore(ns),
+      externalSecret(ns, 'external', byKey(secret)),
+      workload('Deployment', ns, 'web', pod(FROM_SECRET, ON_FARGATE), { podLabels: FARGATE_PROFILE }),
+    ],
+    evidence: ['external-secret', 'template'],
+    has: inVariable,
   },
   'an ExternalSecret that finds it by its name': {
     objects: (ns, secret) => [
@@ -219,7 +251,7 @@ onRealKubernetes('every use on a real control plane', () =>
 
     beforeAll(async () => {
       estate = await startEstate();
-      nodes = await estate.join();
+      nodes = await estate.join({ fargateNodes: 1 });
     });
     afterAll(() => estate?.close());
 
@@ -358,70 +390,125 @@ onRealKubernetes('every use on a real control plane', () =>
       });
     });
 
-    describe.each(['1.5.6', '1.6.0'] as const)('variables from a Secret that the CSI driver %s writes,', (version) => {
-      /** @returns a workload that has them, on nodes with the driver of which Rekey knows by its DaemonSet */
-      async function opened(rotates: boolean) {
-        const driverVersion = version === '1.5.6' ? '1.5' : '1.6';
-        nodes = await estate.join({ driverVersion, rotation: { enabled: rotates, pollMs: POLL_MS } });
-        await estate.create(driverDaemonSet(version, rotates));
-        await estate.settled('kube-system');
-        const secretObjects = [
-          { secretName: 'synced', type: 'Opaque', data: [{ objectName: 'secret', key: 'SECRET' }] },
-        ];
-        const env = [{ name: 'SECRET', valueFrom: { secretKeyRef: { name: 'synced', key: 'SECRET' } } }];
-        return await open((ns, secret) => [
-          csi(ns, secret, { secretObjects }),
-          workload('Deployment', ns, 'web', mounting('csi', { env })),
-        ]);
-      }
-      afterEach(() => estate.delete(driverDaemonSet(version, false)));
-
-      test('with its rotation on: it is waited for, and one restart brings them', async () => {
-        const { secret, passes, apps } = await opened(true);
-
-        secret.move();
-        await passes.begin();
-        for (let n = 0; n < 2; n += 1) await passes.next();
-        expect(apps(estate.started)).toHaveLength(2);
-        await nodes.driver.passDriverTime(POLL_MS);
-        passes.later(POLL_MS + MINUTE_MS);
-        const { consumers } = await passes.converge();
-
-        expect(consumers[0]?.pods.map(({ evidence }) => evidence.map(({ kind }) => kind))).toEqual([SYNCED, SYNCED]);
-        expect(apps(estate.started).slice(2).map(inVariable)).toEqual([secret.current, secret.current]);
+    test('98: files of the CSI driver on Fargate, where it does not run, are named at once, and the others go on', async () => {
+      const stranded = (ns: string) =>
+        workload('Deployment', ns, 'stranded', mounting('csi', {}, ON_FARGATE), { podLabels: FARGATE_PROFILE });
+      const { ns, secret, passes } = await open((ns, secret) => [
+        csi(ns, secret),
+        workload('Deployment', ns, 'web', mounting('csi')),
+        workload('DaemonSet', ns, 'agent', mounting('csi')),
+      ]);
+      await estate.create(stranded(ns));
+      await estate.api.until(`/api/v1/namespaces/${ns}/pods`, ({ items }) => {
+        const there = items.filter(({ spec }: { readonly spec: { readonly nodeName?: string } }) =>
+          spec.nodeName?.startsWith('fargate-'),
+        );
+        return there.length === 2;
       });
+      await estate.api.until(`/api/v1/namespaces/${ns}/events`, ({ items }) =>
+        items.some(({ message }: { readonly message: string }) =>
+          message.includes('not found in the list of registered'),
+        ),
+      );
 
-      if (version === '1.6.0')
-        test('with its rotation off: a second restart brings them', async () => {
-          const { secret, passes, apps } = await opened(false);
+      secret.move();
+      await passes.begin();
+      await passes.until('the others are rolled', () =>
+        ['web', 'agent'].every((name) =>
+          estate.started.some(
+            ({ pod: { namespace, labels }, files }) =>
+              namespace === ns && labels['app'] === name && versionIn(files.get(FILE)) === secret.current,
+          ),
+        ),
+      );
+      passes.later(HALF_AN_HOUR_MS);
+      const { detail } = await passes.hears('Secret Not Converged');
+
+      const why = expect.stringMatching(/is on Fargate, where the CSI driver cannot run: .* ExternalSecret/);
+      expect(detail.unproved).toContainEqual(expect.objectContaining({ name: 'stranded', why }));
+      const { spec } = await estate.get(stranded(ns));
+      expect(spec.template.metadata.annotations ?? {}).toEqual({});
+    });
+
+    describe.each(['1.5.6', '1.6.0'] as const)(
+      'variables and files from a Secret that the CSI driver %s writes,',
+      (version) => {
+        /** @returns a workload that has them, on nodes with the driver of which Rekey knows by its DaemonSet */
+        async function opened(rotates: boolean) {
+          const driverVersion = version === '1.5.6' ? '1.5' : '1.6';
+          nodes = await estate.join({ driverVersion, rotation: { enabled: rotates, pollMs: POLL_MS } });
+          await estate.create(driverDaemonSet(version, rotates));
+          await estate.settled('kube-system');
+          const secretObjects = [
+            { secretName: 'synced', type: 'Opaque', data: [{ objectName: 'secret', key: 'SECRET' }] },
+          ];
+          const env = [{ name: 'SECRET', valueFrom: { secretKeyRef: { name: 'synced', key: 'SECRET' } } }];
+          const volumeMounts = [
+            { name: 'secret', mountPath: '/mnt/secret' },
+            { name: 'synced', mountPath: '/mnt/synced' },
+          ];
+          // Before what brings it: the kubelet waits for a Secret that is not there, and for no order.
+          const volumes = [{ name: 'synced', secret: { secretName: 'synced' } }, csiVolume('csi')];
+          return await open((ns, secret) => [
+            csi(ns, secret, { secretObjects }),
+            workload('Deployment', ns, 'web', mounting('csi', { env, volumeMounts }, { volumes })),
+          ]);
+        }
+        const inSyncedFile = ({ files }: RunningContainer) => versionIn(files.get('/mnt/synced/SECRET'));
+        afterEach(() => estate.delete(driverDaemonSet(version, false)));
+
+        test('with its rotation on: it is waited for, and one restart brings them', async () => {
+          const { secret, passes, apps } = await opened(true);
 
           secret.move();
           await passes.begin();
+          for (let n = 0; n < 2; n += 1) await passes.next();
+          expect(apps(estate.started)).toHaveLength(2);
+          await nodes.driver.passDriverTime(POLL_MS);
+          passes.later(POLL_MS + MINUTE_MS);
           const { consumers } = await passes.converge();
 
           expect(consumers[0]?.pods.map(({ evidence }) => evidence.map(({ kind }) => kind))).toEqual([SYNCED, SYNCED]);
-          expect(apps(estate.started)).toHaveLength(6);
-          expect(apps(estate.started).slice(4).map(inVariable)).toEqual([secret.current, secret.current]);
+          expect(apps(estate.started).slice(2).map(inVariable)).toEqual([secret.current, secret.current]);
+          expect(apps(estate.started).slice(2).map(inSyncedFile)).toEqual([secret.current, secret.current]);
         });
-      else
-        test('with its rotation off: the file rolls once, and it is told that no restart brings the variables', async () => {
-          const { ns, secret, passes, apps } = await opened(false);
 
-          secret.move();
-          await passes.begin();
-          await estate.settled(ns);
-          passes.later(HALF_AN_HOUR_MS);
-          const { detail } = await passes.hears('Secret Not Converged');
+        if (version === '1.6.0')
+          test('with its rotation off: a second restart brings them', async () => {
+            const { secret, passes, apps } = await opened(false);
 
-          expect(detail.unproved).toEqual([
-            expect.objectContaining({
-              name: 'web',
-              why: expect.stringContaining('the rotation of the CSI driver is off'),
-            }),
-          ]);
-          expect(apps(estate.started)).toHaveLength(4);
-        });
-    });
+            secret.move();
+            await passes.begin();
+            const { consumers } = await passes.converge();
+
+            expect(consumers[0]?.pods.map(({ evidence }) => evidence.map(({ kind }) => kind))).toEqual([
+              SYNCED,
+              SYNCED,
+            ]);
+            expect(apps(estate.started)).toHaveLength(6);
+            expect(apps(estate.started).slice(4).map(inVariable)).toEqual([secret.current, secret.current]);
+            expect(apps(estate.started).slice(4).map(inSyncedFile)).toEqual([secret.current, secret.current]);
+          });
+        else
+          test('with its rotation off: the file rolls once, and it is told that no restart brings the variables', async () => {
+            const { ns, secret, passes, apps } = await opened(false);
+
+            secret.move();
+            await passes.begin();
+            await estate.settled(ns);
+            passes.later(HALF_AN_HOUR_MS);
+            const { detail } = await passes.hears('Secret Not Converged');
+
+            expect(detail.unproved).toEqual([
+              expect.objectContaining({
+                name: 'web',
+                why: expect.stringContaining('the rotation of the CSI driver is off'),
+              }),
+            ]);
+            expect(apps(estate.started)).toHaveLength(4);
+          });
+      },
+    );
   }),
 );
 

@@ -22,6 +22,8 @@ export interface NodesOptions {
   readonly listSecrets?: AwsSecrets['list'];
   /** How many nodes. Default: 3. */
   readonly nodes?: number;
+  /** How many nodes of AWS Fargate beside them. Default: 0. */
+  readonly fargateNodes?: number;
   /** How long pods take. Default: tens of milliseconds. */
   readonly timing?: Partial<Timing>;
   /** The CSI driver's own rotation in place. Default: off, as the driver's. */
@@ -77,6 +79,7 @@ export async function joinNodes(
       ...(options.driverVersion && { version: options.driverVersion }),
     },
     nodes: options.nodes ?? 3,
+    fargateNodes: options.fargateNodes ?? 0,
     kubeletVersion: 'v1.36.3',
   });
   const operators = startOperators({

@@ -61,6 +61,8 @@ export interface KubernetesOptions {
   readonly behaviour?: (pod: Pod) => PodBehaviour | undefined;
   /** How many nodes. Default: 3. */
   readonly nodes?: number;
+  /** How many nodes of AWS Fargate beside them. Default: 0. */
+  readonly fargateNodes?: number;
 }
 
 export interface KubernetesSandbox {
@@ -122,6 +124,7 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
       ...(options.driverVersion && { version: options.driverVersion }),
     },
     nodes: options.nodes ?? 3,
+    fargateNodes: options.fargateNodes ?? 0,
     kubeletVersion: VERSION.gitVersion,
   });
   const apply = (manifests: string | ObjectInput | readonly ObjectInput[]) =>

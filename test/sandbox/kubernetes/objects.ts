@@ -108,6 +108,7 @@ export interface PodSpec {
   containers: Container[];
   initContainers?: Container[];
   volumes?: Volume[];
+  tolerations?: { key?: string; operator?: string; value?: string; effect?: string }[];
   restartPolicy?: string;
   terminationGracePeriodSeconds?: number;
   [field: string]: unknown;
@@ -332,7 +333,11 @@ export interface Rollout extends KubernetesObject {
 }
 
 export interface Node extends KubernetesObject {
-  spec: { unschedulable?: boolean; [field: string]: unknown };
+  spec: {
+    unschedulable?: boolean;
+    taints?: { key: string; value?: string; effect: string }[];
+    [field: string]: unknown;
+  };
 }
 
 /** A time of the API: RFC 3339, whole seconds. */

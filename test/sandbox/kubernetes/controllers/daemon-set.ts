@@ -1,3 +1,4 @@
+import { tolerates } from '../node/scheduler.ts';
 import { type ControllerRevision, controllerOf, type DaemonSet, type Node, type Pod } from '../objects.ts';
 import type { Client } from './client.ts';
 import { isAvailable, isReady, isTerminating, podOf, resolve } from './pods.ts';
@@ -174,6 +175,7 @@ function eligibleNodes(client: Client, set: DaemonSet): string[] {
   return client
     .list('nodes')
     .filter((node: Node) => wanted.every(([name, value]) => node.metadata.labels?.[name] === value))
+    .filter((node) => tolerates(set.spec.template.spec, node))
     .map((node) => node.metadata.name);
 }
 

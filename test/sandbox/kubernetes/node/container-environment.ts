@@ -39,6 +39,6 @@ export async function resolveEnvironment(
   return resolved;
 }
 
-function decoded(base64: string): string {
+export function decoded(base64: string): string {
   return Buffer.from(base64, 'base64').toString();
 }

@@ -1,6 +1,6 @@
 import type { ComponentClient } from '../component-client.ts';
 import type { Activity } from '../controllers/reconciler.ts';
-import type { Pod } from '../objects.ts';
+import type { KubernetesObject, Pod } from '../objects.ts';
 import type { ReadSecret } from './aws-provider.ts';
 import { annotatedBehaviour, type PodBehaviour } from './behaviour.ts';
 import { PodRun, type RunningContainer, type Timing } from './pod-run.ts';
@@ -14,11 +14,20 @@ export interface NodeAgentOptions {
   readonly timing: Timing;
   readonly driver: DriverOptions;
   readonly nodes: number;
+  /** Nodes of AWS Fargate, beside the others. */
+  readonly fargateNodes: number;
   readonly kubeletVersion: string;
 }
 
 type StartedListener = (container: RunningContainer) => void | Promise<void>;
 type StoppedListener = (container: RunningContainer) => void;
+
+/** How EKS keeps everything off its Fargate nodes that does not ask for them, DaemonSets too. */
+const COMPUTE_TYPE = 'eks.amazonaws.com/compute-type';
+const FARGATE = {
+  labels: { [COMPUTE_TYPE]: 'fargate' },
+  spec: { taints: [{ key: COMPUTE_TYPE, value: 'fargate', effect: 'NoSchedule' }] },
+};
 
 const CAPACITY = { cpu: '64', memory: '256Gi', 'ephemeral-storage': '1Ti', pods: '10000' };
 
@@ -40,9 +49,12 @@ export class NodeAgent {
   }
 
   async start(): Promise<void> {
-    const { client, nodes, driver } = this.#options;
+    const { client, nodes, fargateNodes, driver } = this.#options;
     this.#end.push(client.watch('pods', ({ object, previous }) => this.#follow(object as Pod | undefined, previous)));
-    for (let index = 1; index <= nodes; index++) await this.#registerNode(index);
+    this.#end.push(client.watch('secrets', ({ object }) => object && this.#secretChanged(object)));
+    for (let index = 1; index <= nodes; index++) await this.#registerNode(`node-${index}`, `10.0.0.${index}`);
+    for (let index = 1; index <= fargateNodes; index++)
+      await this.#registerNode(`fargate-ip-10-0-1-${index}`, `10.0.1.${index}`, FARGATE);
     if (client.serves('secretproviderclasses')) await this.#registerDriver();
     if (driver.rotation.enabled) {
       // The kubelet republishes every 60 to 90 s, which is more often than the default interval of 2 minutes.
@@ -111,6 +123,11 @@ export class NodeAgent {
     if (pod.metadata.deletionTimestamp !== undefined) void run.terminate();
   }
 
+  #secretChanged({ metadata }: KubernetesObject): void {
+    for (const run of this.#runs.values())
+      if (run.namespace === metadata.namespace) void run.secretChanged(metadata.name);
+  }
+
   #createRun(pod: Pod): PodRun {
     const { client, activity, timing } = this.#options;
     const node = client.get('nodes', undefined, pod.spec.nodeName ?? '');
@@ -152,19 +169,21 @@ export class NodeAgent {
     });
   }
 
-  async #registerNode(index: number): Promise<void> {
+  async #registerNode(
+    name: string,
+    address: string,
+    more: { readonly labels?: Readonly<Record<string, string>>; readonly spec?: object } = {},
+  ): Promise<void> {
     const { client, kubeletVersion } = this.#options;
-    const name = `node-${index}`;
-    const address = `10.0.0.${index}`;
     const node = await client.create('nodes', undefined, {
       apiVersion: 'v1',
       kind: 'Node',
       metadata: {
         name,
-        labels: { 'kubernetes.io/hostname': name, 'kubernetes.io/os': 'linux' },
+        labels: { 'kubernetes.io/hostname': name, 'kubernetes.io/os': 'linux', ...more.labels },
         annotations: { 'rekey-sandbox.dev/address': address },
       },
-      spec: {},
+      spec: { ...more.spec },
     });
     if (node === undefined) return;
     await client.editStatus(node, (draft) => {

@@ -14,6 +14,7 @@ import {
 import { MountFailed } from './aws-provider.ts';
 import type { PodBehaviour } from './behaviour.ts';
 import { resolveEnvironment, SecretMissing } from './container-environment.ts';
+import { secretFiles, secretSourcesOf } from './secret-volumes.ts';
 import { isSecretsStoreVolume, type MountedVolume, type SecretsStoreDriver } from './secrets-store-driver.ts';
 
 /** How long things take, in milliseconds. */
@@ -26,11 +27,20 @@ export interface Timing {
   readonly terminationMs: number;
   /** Until a failed mount or image pull is tried again, and between two looks at a pod that isn't ready. */
   readonly retryMs: number;
+  /** From a Secret that has changed to the files of its volumes: with a real kubelet, a minute and more. */
+  readonly secretVolumeMs: number;
   /** Before the first restart of a crashed container; doubles up to sixteen times that. */
   readonly crashBackoffMs: number;
 }
 
-export const FAST: Timing = { containerStartMs: 10, readyMs: 10, terminationMs: 20, retryMs: 50, crashBackoffMs: 100 };
+export const FAST: Timing = {
+  containerStartMs: 10,
+  readyMs: 10,
+  terminationMs: 20,
+  retryMs: 50,
+  secretVolumeMs: 50,
+  crashBackoffMs: 100,
+};
 
 /** A container that runs, as somebody inside it would see it. */
 export interface RunningContainer {
@@ -100,6 +110,10 @@ export class PodRun {
     return this.#pod.metadata.uid;
   }
 
+  get namespace(): string | undefined {
+    return this.#pod.metadata.namespace;
+  }
+
   /** Runs the pod until it is stopped. */
   async run(): Promise<void> {
     const done = this.#options.activity.begin();
@@ -141,45 +155,73 @@ export class PodRun {
   stop(): void {
     this.#cancel.abort();
     for (const container of this.#containers) this.#halt(container);
-    for (const volume of this.#volumes()) this.#options.driver.unpublish(this.#pod, volume);
+    for (const volume of this.#driverVolumes()) this.#options.driver.unpublish(this.#pod, volume);
     this.#mounted.clear();
   }
 
   /** This pod's part of a round of the driver. */
   async fetchAgain(): Promise<void> {
-    for (const volume of this.#volumes())
+    for (const volume of this.#driverVolumes())
       if (this.#mounted.has(volume.name)) await this.#options.driver.fetchAgain(this.#pod, volume);
   }
 
-  #volumes(): Volume[] {
-    return (this.#pod.spec.volumes ?? []).filter(isSecretsStoreVolume);
+  /** A Secret has changed: the files of its volumes follow, but for those that are mounted by subPath. */
+  async secretChanged(name: string): Promise<void> {
+    const changed = this.#volumes().filter((one) => secretSourcesOf(one).some((source) => source.name === name));
+    try {
+      for (const volume of changed) {
+        if (!this.#mounted.has(volume.name)) continue;
+        await this.#work(this.#options.timing.secretVolumeMs);
+        this.#mounted.set(volume.name, await this.#secretVolume(volume));
+      }
+    } catch (thrown) {
+      // What has become of the Secret leaves the files as they were.
+      if (!(thrown instanceof Stopped) && !(thrown instanceof SecretMissing)) this.#options.activity.fail(thrown);
+    }
   }
 
+  #volumes(): Volume[] {
+    return this.#pod.spec.volumes ?? [];
+  }
+
+  #driverVolumes(): Volume[] {
+    return this.#volumes().filter(isSecretsStoreVolume);
+  }
+
+  /** All at once: a Secret may only come to be by what another volume mounts. */
   async #mount(idle: () => void): Promise<void> {
+    await Promise.all(this.#volumes().map((volume) => this.#mountOne(volume, idle)));
+    this.#checkStopped();
+  }
+
+  async #mountOne(volume: Volume, idle: () => void): Promise<void> {
     const { client, driver, timing } = this.#options;
-    for (const volume of this.#volumes()) {
-      for (;;) {
-        try {
-          const { kind } = this.#behaviour();
-          if (kind === 'mount') throw new MountFailed('the sandbox was asked to fail this mount');
-          this.#mounted.set(volume.name, await driver.publish(this.#pod, volume, kind === 'interrupted-mount'));
-          break;
-        } catch (thrown) {
-          if (!(thrown instanceof MountFailed)) throw thrown;
-          client.recordEvent(
-            this.#pod,
-            'Warning',
-            'FailedMount',
-            `MountVolume.SetUp failed for volume "${volume.name}" : rpc error: code = Unknown desc = ${thrown.message}`,
-          );
-          // From here on it waits for somebody to mend it.
-          idle();
-          await this.#sleep(timing.retryMs);
-        }
-        this.#checkStopped();
+    for (;;) {
+      this.#checkStopped();
+      try {
+        if (secretSourcesOf(volume).length > 0) this.#mounted.set(volume.name, await this.#secretVolume(volume));
+        if (!isSecretsStoreVolume(volume)) return;
+        const { kind } = this.#behaviour();
+        if (kind === 'mount') throw new MountFailed('the sandbox was asked to fail this mount');
+        this.#mounted.set(volume.name, await driver.publish(this.#pod, volume, kind === 'interrupted-mount'));
+        return;
+      } catch (thrown) {
+        const isDrivers = thrown instanceof MountFailed;
+        if (!isDrivers && !(thrown instanceof SecretMissing)) throw thrown;
+        const why = `${isDrivers ? 'rpc error: code = Unknown desc = ' : ''}${thrown.message}`;
+        const message = `MountVolume.SetUp failed for volume "${volume.name}" : ${why}`;
+        client.recordEvent(this.#pod, 'Warning', 'FailedMount', message);
+        // From here on it waits for somebody to mend it.
+        idle();
+        await this.#sleep(timing.retryMs);
       }
     }
-    this.#checkStopped();
+  }
+
+  async #secretVolume(volume: Volume): Promise<MountedVolume> {
+    const { namespace } = this.#pod.metadata;
+    const read = async (name: string) => await this.#options.client.read('secrets', namespace, name);
+    return { name: volume.name, files: new Map(await secretFiles(volume, read)) };
   }
 
   async #runToCompletion(container: ContainerState): Promise<void> {
@@ -292,14 +334,11 @@ export class PodRun {
 
   #runningContainer({ spec }: ContainerState, env: ReadonlyMap<string, string>): RunningContainer {
     const { namespace = '', name, uid, labels = {} } = this.#pod.metadata;
-    const mounts = (spec.volumeMounts ?? []).flatMap((mount) => {
-      const volume = this.#mounted.get(mount.name);
-      return volume === undefined ? [] : [{ ...mount, volume }];
-    });
-    const present = (mount: (typeof mounts)[number]): [string, string][] => {
-      const { subPath, mountPath, volume } = mount;
-      if (subPath === undefined) return [...volume.files].map(([path, text]) => [posix.join(mountPath, path), text]);
-      const single = volume.files.get(subPath);
+    const mounts = (spec.volumeMounts ?? []).filter(({ name: volume }) => this.#mounted.has(volume));
+    const present = ({ name: volume, subPath, mountPath }: (typeof mounts)[number]): [string, string][] => {
+      const contents = this.#mounted.get(volume)?.files ?? new Map<string, string>();
+      if (subPath === undefined) return [...contents].map(([path, text]) => [posix.join(mountPath, path), text]);
+      const single = contents.get(subPath);
       return single === undefined ? [] : [[mountPath, single]];
     };
     const files = new Map(mounts.flatMap(present));

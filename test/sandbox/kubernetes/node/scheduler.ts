@@ -1,6 +1,6 @@
 import type { Client } from '../controllers/client.ts';
 import { type Activity, type Again, Reconciler } from '../controllers/reconciler.ts';
-import type { Node, Pod } from '../objects.ts';
+import type { Node, Pod, PodSpec } from '../objects.ts';
 
 /** Gives each new pod the node that it must run on, or the one with the fewest pods. */
 export function startScheduler(client: Client, activity: Activity): Reconciler {
@@ -58,5 +58,26 @@ function fits(pod: Pod, node: Node): boolean {
   const names = required?.nodeSelectorTerms.flatMap((term) => term.matchFields ?? []).flatMap((field) => field.values);
   if (names !== undefined && names.length > 0) return names.includes(node.metadata.name);
   const labels = Object.entries(pod.spec.nodeSelector ?? {});
-  return node.spec.unschedulable !== true && labels.every(([name, value]) => node.metadata.labels?.[name] === value);
+  return (
+    node.spec.unschedulable !== true &&
+    labels.every(([name, value]) => node.metadata.labels?.[name] === value) &&
+    tolerates(pod.spec, node)
+  );
+}
+
+/** Whether none of the node's taints keeps such a pod away. The operators Lt and Gt are not there. */
+export function tolerates(
+  { tolerations = [] }: Pick<PodSpec, 'tolerations'>,
+  { spec: { taints = [] } }: Node,
+): boolean {
+  return taints
+    .filter(({ effect }) => effect !== 'PreferNoSchedule')
+    .every((taint) =>
+      tolerations.some(
+        ({ key, operator = 'Equal', value = '', effect = taint.effect }) =>
+          (key ?? taint.key) === taint.key &&
+          effect === taint.effect &&
+          (operator === 'Exists' || value === (taint.value ?? '')),
+      ),
+    );
 }

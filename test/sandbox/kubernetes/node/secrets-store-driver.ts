@@ -150,8 +150,11 @@ export class SecretsStoreDriver {
     return version !== '1.5' && rotation.enabled && this.#now() - writtenAtMs >= rotation.pollMs;
   }
 
+  /** It is a DaemonSet, so it is on no node of Fargate's. */
   #checkRuns(pod: Pod): void {
-    if (this.#down.has(pod.spec.nodeName ?? ''))
+    const name = pod.spec.nodeName ?? '';
+    const labels = this.#options.client.get('nodes', undefined, name)?.metadata.labels;
+    if (this.#down.has(name) || labels?.['eks.amazonaws.com/compute-type'] === 'fargate')
       throw new MountFailed(`driver name ${DRIVER} not found in the list of registered CSI drivers`);
   }
 

@@ -36,7 +36,7 @@ describe('what follows from a use', () => {
     ['csi-environment', 'restart', OLD, refused('D', 'enableSecretRotation', 'no mount ever renews')],
     ['csi-environment', 'restart', UNTAGGED, refused('D', 'enableSecretRotation')],
     ['csi-environment', 'restart', undefined, refused('D', 'no DaemonSet is recognised')],
-    ['csi-environment', 'annotate', ROTATING, refused('D', 'a variable never changes')],
+    ['csi-environment', 'annotate', ROTATING, refused('D', 'no record tells what a container has from a Secret')],
     ['csi-environment', 'run', ROTATING, refused('D', 'while a finished pod is there')],
     ['external-environment', 'restart', undefined, choice('E', 'force-sync', 1, 'start')],
     ['external-environment', 'annotate', undefined, refused('E', 'use restart')],
