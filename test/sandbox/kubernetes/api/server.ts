@@ -244,7 +244,7 @@ async function readBody(request: IncomingMessage): Promise<Buffer | undefined> {
   return bytes > MAX_BODY_BYTES ? undefined : Buffer.concat(chunks);
 }
 
-function refusal(fault: ApiFault & { kind: 'refuse' }): ApiResponse & { kind: 'answer' } {
+export function refusal(fault: ApiFault & { kind: 'refuse' }): ApiResponse & { kind: 'answer' } {
   const { code, retryAfterSeconds } = fault;
   const reason = fault.reason ?? REASONS[code] ?? 'InternalError';
   const details = retryAfterSeconds === undefined ? undefined : { retryAfterSeconds };
