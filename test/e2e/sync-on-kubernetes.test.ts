@@ -1,8 +1,5 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { KUBERNETES_GROUPS } from '../../infra/wiring.ts';
 import type { ConsumerProof } from '../../shared/operations/events.ts';
@@ -18,7 +15,7 @@ import {
 import { onRealKubernetes } from '../sandbox/control-plane/describe-real.ts';
 import { startEksCluster } from '../sandbox/control-plane/eks-cluster.ts';
 import type { RealKubernetes } from '../sandbox/control-plane/index.ts';
-import { program } from '../sandbox/control-plane/programs.ts';
+import { type Kubectl, openKubectl } from '../sandbox/control-plane/kubectl.ts';
 import { type Installation, START_MS, startInstallation } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
 import { KubernetesClient } from '../sandbox/kubernetes/api-client.ts';
@@ -34,43 +31,36 @@ onRealKubernetes('sync on a real control plane', () =>
     let environment: Installation;
     let announcements: Announcements;
     let cluster: RealKubernetes;
-    let folder: string;
+    let kubectl: Kubectl;
 
     beforeAll(async () => {
-      folder = await mkdtemp(join(tmpdir(), 'rekey-sync-'));
-      stops.push(() => rm(folder, { recursive: true, force: true }));
       environment = await startInstallation({ rotated: APPLICATIONS, queueSecondMs: 100 });
       stops.push(() => environment.close());
       announcements = new Announcements(environment);
       cluster = await startEksCluster(environment);
       stops.push(() => cluster.stop());
-      await writeFile(join(folder, 'kubeconfig'), cluster.kubeconfig, { mode: 0o600 });
+      kubectl = await openKubectl(cluster.kubeconfig);
+      stops.push(() => kubectl.close());
     }, START_MS);
 
     afterAll(async () => {
       for (const stop of stops.reverse()) await stop();
     });
 
-    async function kubectl(...args: readonly string[]): Promise<string> {
-      const command = ['--kubeconfig', join(folder, 'kubeconfig'), ...args];
-      const { stdout } = await promisify(execFile)(program('kubectl'), command, { env: { HOME: folder } });
-      return stdout.trim();
-    }
-
     /** A namespace, and what runs in it, ready. */
     async function runs(namespace: string, ...manifests: readonly ObjectInput[]): Promise<void> {
       const items = [namespaced(namespace), ...manifests];
-      await writeFile(join(folder, 'list.json'), JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
-      await kubectl('apply', '-f', join(folder, 'list.json'));
+      await writeFile(join(kubectl.folder, 'list.json'), JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
+      await kubectl.run('apply', '-f', join(kubectl.folder, 'list.json'));
       const rolled = ['Deployment', 'StatefulSet', 'DaemonSet'];
       for (const { kind, metadata } of manifests.filter((one) => rolled.includes(one.kind)))
-        await kubectl('-n', namespace, 'rollout', 'status', `${kind}/${metadata?.name}`, '--timeout=60s');
+        await kubectl.run('-n', namespace, 'rollout', 'status', `${kind}/${metadata?.name}`, '--timeout=60s');
     }
 
     /** The command that docs/events.md gives, and what it says of each pod. */
     async function proofByHand(arn: string, namespace: string): Promise<readonly object[]> {
       const words = (await proofCommand({ arn, name: namespace }, namespace)).replaceAll("'", '').split(' ');
-      const [, ...lines] = (await kubectl(...words.slice(1))).split('\n');
+      const [, ...lines] = (await kubectl.run(...words.slice(1))).split('\n');
       const rows = lines.map((line) => line.split(/\s+/));
       const records = new Map(rows.filter(([kind]) => kind !== 'Pod').map(([, , pod, , version]) => [pod, version]));
       return rows
@@ -107,11 +97,11 @@ onRealKubernetes('sync on a real control plane', () =>
           expect(Date.parse(rolledAt ?? '')).toBeGreaterThanOrEqual(Date.parse(canary?.rolledAt ?? ''));
       }
       // One template before, one after: one restart each.
-      const sets = await kubectl('-n', 'shop', 'get', 'replicasets', '-o', 'name');
+      const sets = await kubectl.run('-n', 'shop', 'get', 'replicasets', '-o', 'name');
       expect(sets.split('\n')).toHaveLength(4);
 
       await eventually('what kubectl describe says', async () => {
-        const told = await kubectl('-n', 'shop', 'describe', 'deployment', 'storefront');
+        const told = await kubectl.run('-n', 'shop', 'describe', 'deployment', 'storefront');
         const what = `secret ${secret.name}, version ${versionId}`;
         return told.includes(`Restarted for ${what}`) && told.includes(`Proved to run on ${what} (pods: 2)`);
       });
@@ -160,7 +150,7 @@ onRealKubernetes('sync on a real control plane', () =>
 
     test.each(Object.values(KUBERNETES_GROUPS))('the group %s may read workloads, and no Secret', async (group) => {
       const may = async (verb: string, resource: string) => {
-        const asked = kubectl('auth', 'can-i', verb, resource, '-A', '--as=somebody', `--as-group=${group}`);
+        const asked = kubectl.run('auth', 'can-i', verb, resource, '-A', '--as=somebody', `--as-group=${group}`);
         // It exits with 1 to say no.
         return await asked.catch(({ stdout }: { readonly stdout: string }) => stdout.trim());
       };

@@ -1,12 +1,8 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { KUBERNETES_GROUPS } from '../../../infra/wiring.ts';
 import { eventually } from '../eventually.ts';
 import { type KubernetesClient, MERGE } from '../kubernetes/api-client.ts';
-import { program } from './programs.ts';
+import { openKubectl } from './kubectl.ts';
 
 const KUBERNETES = join(import.meta.dirname, '../../../infra/kubernetes');
 
@@ -22,13 +18,11 @@ export async function installRekey(
   overlay: 'base' | 'namespaced' = 'base',
   namespace = 'default',
 ): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'rekey-install-'));
+  const kubectl = await openKubectl(kubeconfig);
   try {
-    await writeFile(join(folder, 'kubeconfig'), kubeconfig, { mode: 0o600 });
-    const apply = ['--kubeconfig', join(folder, 'kubeconfig'), 'apply', '-k', join(KUBERNETES, overlay)];
-    await promisify(execFile)(program('kubectl'), apply, { env: { HOME: folder } });
+    await kubectl.run('apply', '-k', join(KUBERNETES, overlay));
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await kubectl.close();
   }
   const deployments = `/apis/apps/v1/namespaces/${namespace}/deployments`;
   const labels = { app: 'policy-probe' };
