@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify, stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { ROOT } from '../../infra/dist.ts';
 import { onRealKubernetes } from '../sandbox/control-plane/describe-real.ts';
 import { Narrator } from '../sandbox/demo/narrator.ts';
 import { showDemo } from '../sandbox/demo/show.ts';
@@ -81,6 +82,30 @@ onRealKubernetes('the demo on a real control plane', () =>
     });
   }),
 );
+
+describe('npm run demo -- --cluster real, where no control plane is built', () => {
+  let checkout: string;
+
+  beforeAll(async () => {
+    checkout = await mkdtemp(join(tmpdir(), 'demo-'));
+    const made = ['node_modules', '.git', '.cache', 'dist', 'cdk.out'];
+    await cp(ROOT, checkout, { recursive: true, filter: (path) => !made.includes(basename(path)) });
+    await symlink(join(ROOT, 'node_modules'), join(checkout, 'node_modules'));
+  });
+  afterAll(() => rm(checkout, { recursive: true, force: true }));
+
+  test('names the one command that builds it, and ends with 2 before anything is started', async () => {
+    const before = await readdir(checkout);
+    const demo = run(process.execPath, ['test/sandbox/demo/demo.ts', '--cluster', 'real'], { cwd: checkout });
+
+    await expect(demo).rejects.toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringContaining('npm run cluster'),
+    });
+    expect(await readdir(checkout)).toEqual(before);
+  });
+});
 
 interface Process {
   readonly pid: number;
