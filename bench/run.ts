@@ -142,7 +142,7 @@ function readArguments() {
         deployments: { type: 'string', multiple: true, default: ['1000', '3000', '10000'] },
         consumers: { type: 'string', multiple: true, default: ['200', '1000'] },
         secrets: { type: 'string', multiple: true, default: ['1000', '10000'] },
-        clusters: { type: 'string', multiple: true, default: ['1', '75'] },
+        clusters: { type: 'string', multiple: true, default: ['1', '100'] },
         'sync-rounds': { type: 'string', default: '3' },
         out: { type: 'string', default: RESULTS },
         help: { type: 'boolean', default: false },
