@@ -16,8 +16,9 @@ type Reader = 'current' | 'standby' | 'pending' | 'admin';
 /**
  * `bare`: the least with which the four steps can be run at all, each by itself, as Secrets Manager calls them.
  * `promised`: the least with which each step keeps what Rekey promises of it: labels and tags are asked first, the
- * current login is tried before another user gets a password, rights are looked at in setSecret and testSecret wherever
- * two users must be equal, and what is promoted has logged in just then.
+ * current login is tried before another user gets a password, labels are asked again where a late change could take the
+ * place of a later one, rights are looked at in setSecret and testSecret wherever two users must be equal, and what is
+ * promoted has logged in just then.
  */
 export const FLOORS = ['bare', 'promised'] as const;
 export type Floor = (typeof FLOORS)[number];
@@ -43,6 +44,8 @@ export function scriptOf(floor: Floor, strategy: StrategyName, acting: Acting, r
   const rights: readonly Act[] = twoUsers ? ['look'] : [];
   const lookAsCurrent = strategy === 'user-pair' && rightsSeenBy === 'themselves';
   const current: readonly Act[] = acting === 'current' ? [] : ['log in as current', ...(lookAsCurrent ? rights : [])];
+  // Of the others the login that changes is the old one, which a later rotation has made useless.
+  const again: readonly Act[] = strategy === 'alternating-users' || strategy === 'dual-password' ? ['describe'] : [];
   // Who, beside the pending user, has to look for the two to be compared.
   const witness: readonly Act[] =
     !twoUsers || rightsSeenBy === 'anybody'
@@ -59,6 +62,7 @@ export function scriptOf(floor: Floor, strategy: StrategyName, acting: Acting, r
       ...actor,
       ...current,
       `log in as ${acting}`,
+      ...again,
       ...rights,
       'change',
     ],

@@ -59,9 +59,10 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
   return {
     observer: 'administrator',
 
-    async prepareAlternate(pair, password, deadline) {
+    async prepareAlternate(pair, password, stillWanted, deadline) {
       requirePassword(password);
-      await administering(pair, deadline, async (connection, first) => {
+      return administering(pair, deadline, async (connection, first) => {
+        if (!(await stillWanted())) return 'not-wanted';
         requireCurrent(first, pair);
         requireWritable(first);
         if (first.judgesPasswords) requireEncrypted(pair.admin);
@@ -70,6 +71,7 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
           identifiedBy(methods, password, first.judgesPasswords),
         );
         refuseMissing(pair, await carryOut(connection, snapshot, pair.alternate, steps));
+        return 'prepared';
       });
     },
 

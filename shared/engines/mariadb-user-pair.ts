@@ -41,7 +41,9 @@ export function userPair(
         (await sessionsOf(connection, [user.username])).map(({ user: _, ...open }) => open),
       ),
 
-    createPeer: prepareAlternate,
+    async createPeer(pair, password, deadline) {
+      await prepareAlternate(pair, password, async () => true, deadline);
+    },
   };
 
   async function seenBy(credentials: Credentials, deadline: Deadline): Promise<View> {

@@ -34,10 +34,11 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
   return {
     observer: 'administrator',
 
-    async prepareAlternate(pair, password, deadline) {
+    async prepareAlternate(pair, password, stillWanted, deadline) {
       requirePassword(password);
       requireEncrypted(pair.admin);
-      await administering(pair, deadline, async (connection, first) => {
+      return administering(pair, deadline, async (connection, first) => {
+        if (!(await stillWanted())) return 'not-wanted';
         requireWritable(first);
         const models = requireCurrent(first, pair);
         const snapshot = await reconcile(connection, first, pair, password);
@@ -46,6 +47,7 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
           refuseMissing(error, pair, authorityOf(snapshot).alter().remedy);
           throw passwordRefused(error, pair.alternate);
         });
+        return 'prepared';
       });
     },
 

@@ -45,15 +45,17 @@ export function dualPassword(
       });
     },
 
-    async addPassword({ acting, username, password, present }, deadline) {
+    async addPassword({ acting, username, password, present }, stillWanted, deadline) {
       requireUserName(username);
       requirePassword(password);
       requireEncrypted(acting);
       const database = acting.username === username ? acting.database : '';
       return session({ ...acting, database }, deadline, async (connection) => {
         try {
-          if (acting.username !== username) return await addAsAdministrator(connection, username, password, present);
+          if (acting.username !== username)
+            return await addAsAdministrator(connection, { username, password }, present, stillWanted);
           await lockUsers(connection, [username], ['SET ROLE ALL']);
+          if (!(await stillWanted())) return 'not-wanted';
           return await addOwn(connection, password, present.password, () => logIn({ ...acting, password }, deadline));
         } catch (error) {
           throw await mayNotHaveTwo(passwordRefused(error, username), connection, username);
@@ -156,10 +158,10 @@ async function isReplaced(connection: Connection, sql: string): Promise<boolean>
 
 async function addAsAdministrator(
   connection: Connection,
-  username: string,
-  password: SecretValue,
+  { username, password }: { readonly username: string; readonly password: SecretValue },
   present: Credentials,
-): Promise<'added' | 'alreadyAdded'> {
+  stillWanted: () => Promise<boolean>,
+): Promise<'added' | 'alreadyAdded' | 'not-wanted'> {
   const { accounts } = await lockedAccounts(connection, username);
   const states = accounts.map((account) => ({
     account,
@@ -169,6 +171,7 @@ async function addAsAdministrator(
   if (states.every(({ added }) => added)) return 'alreadyAdded';
   const open = states.filter(({ added }) => !added);
   if (open.some((state) => state.present === undefined)) throw notInUse(present);
+  if (!(await stillWanted())) return 'not-wanted';
   const text = quoteLiteral(password.expose());
   const changes = open.map(
     (state) =>

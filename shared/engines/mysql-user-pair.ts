@@ -17,7 +17,9 @@ export function userPair(
     session(credentials, deadline, (connection) => describeSelf(connection, credentials));
 
   return {
-    createPeer: prepareAlternate,
+    async createPeer(pair, password, deadline) {
+      await prepareAlternate(pair, password, async () => true, deadline);
+    },
 
     async peerDifferences(current, other, deadline) {
       return differencesOf(await seenBy(current, deadline), await seenBy(other, deadline));

@@ -85,9 +85,16 @@ export interface AlternatingUsersEngine {
   /**
    * Makes the alternate user able to do exactly what the current one can, then gives it `password`: in this order,
    * so that a login with that password implies that the rights were done. Creates the user when it is missing.
+   * Excludes itself and `disableAlternate` for the same pair meanwhile.
+   * @param stillWanted asked again once the exclusion holds; false leaves everything as it was
    * @throws RekeyError RIGHTS_DIFFER with the list, when something cannot be reconciled
    */
-  prepareAlternate(pair: AdministeredPair, password: SecretValue, deadline: Deadline): Promise<void>;
+  prepareAlternate(
+    pair: AdministeredPair,
+    password: SecretValue,
+    stillWanted: () => Promise<boolean>,
+    deadline: Deadline,
+  ): Promise<'prepared' | 'not-wanted'>;
 
   /**
    * What the two users differ in, one sentence each; empty when the alternate may be promoted. Changes nothing.
@@ -162,12 +169,14 @@ export interface DualPasswordEngine {
   /**
    * Makes `password` valid beside `present`, and no other. Where `password` is valid already, nothing changes: it must
    * never push `present` out, whoever else does the same at the same moment.
+   * @param stillWanted asked once no other password can come in between unseen; false leaves everything as it was
    * @throws RekeyError DATABASE_UNSUPPORTED, PRIVILEGE_MISSING with nothing changed
    */
   addPassword(
     change: PasswordChange & { readonly present: Credentials },
+    stillWanted: () => Promise<boolean>,
     deadline: Deadline,
-  ): Promise<'added' | 'alreadyAdded'>;
+  ): Promise<'added' | 'alreadyAdded' | 'not-wanted'>;
 
   /**
    * Leaves `kept` as the only valid password. May be repeated. Excludes `addPassword` for the same user meanwhile.

@@ -22,11 +22,12 @@ export function alternatingUsers(sessions: Sessions): AlternatingUsersEngine {
   return {
     observer: 'either-user',
 
-    async prepareAlternate(pair, password, deadline) {
+    async prepareAlternate(pair, password, stillWanted, deadline) {
       requireAdministered(pair);
       const verifier = scramVerifier(password);
-      await asAdmin(pair, deadline, async (transaction) => {
+      return asAdmin(pair, deadline, async (transaction) => {
         let seen = await observeLocked(transaction, pair);
+        if (!(await stillWanted())) return 'not-wanted';
         // Other databases of the server first, each in a transaction of its own: they may be done twice, like all here.
         for (const { database } of seen.elsewhere)
           await asAdmin({ ...pair, database }, deadline, async (other) => {
@@ -39,6 +40,7 @@ export function alternatingUsers(sessions: Sessions): AlternatingUsersEngine {
         await transaction.commit(sql).catch((error: unknown) => {
           throw isNotPermitted(error) ? notPermitted(pair, [remedy]) : passwordRefused(error, pair.alternate);
         });
+        return 'prepared';
       });
     },
 

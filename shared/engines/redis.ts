@@ -81,11 +81,13 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
       // A user may have any number of passwords, and whoever may change one may add one.
       mayKeepOld: async () => true,
 
-      async addPassword({ acting, username, password, present }, deadline) {
+      async addPassword({ acting, username, password, present }, stillWanted, deadline) {
         const [added, kept] = [hashOf(password), hashOf(present.password)];
         return changing(acting, username, deadline, async ({ user, change }) => {
           requirePassword(user, kept);
           if (user.passwords.includes(added)) return 'alreadyAdded';
+          // Asked after the user was looked at: a password that is added from now on is not among those removed.
+          if (!(await stillWanted())) return 'not-wanted';
           const before = await change(`#${added}`, ...removalOf(user, [added, kept]));
           return before && (before.passwords.includes(added) ? 'alreadyAdded' : 'added');
         });
@@ -95,8 +97,7 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
         const hash = hashOf(kept.password);
         return changing(acting, kept.username, deadline, async ({ user, change }) => {
           requirePassword(user, hash);
-          // Asked after the user was looked at: a password that is added from now on is not among those removed.
-          if (!(await stillWanted())) return 'not-wanted';
+          if (!(await stillWanted())) return 'not-wanted'; // as above
           return (await change(...removalOf(user, [hash]))) && 'discarded';
         });
       },

@@ -30,16 +30,15 @@ export function alternatingUsers(engine: AlternatingUsersEngine): Strategy {
       requireAdministratorNamed(rotation);
     },
 
-    async set(rotation, pending) {
+    async set(rotation, pending, stillWanted) {
       const known = await administratorOf(rotation);
       administeredPair(rotation, known.login);
       await requireOwnership(rotation, async () => known.login);
       // Always whole: that pending logs in already does not show that its rights were finished, and reconciling what
       // is the same changes nothing.
       const prepare = (admin: Credentials) =>
-        engine.prepareAlternate(administeredPair(rotation, admin), pending.password, rotation.deadline);
-      await asAdministrator(rotation, prepare, known);
-      return 'set';
+        engine.prepareAlternate(administeredPair(rotation, admin), pending.password, stillWanted, rotation.deadline);
+      return (await asAdministrator(rotation, prepare, known)) === 'prepared' ? 'set' : 'notWanted';
     },
 
     async test(rotation, pending) {

@@ -20,12 +20,12 @@ export function dualPassword(engine: DualPasswordEngine): Strategy {
       if (rotation.current.masterArn !== undefined) requireAdministratorNamed(rotation);
     },
 
-    async set(rotation, pending) {
+    async set(rotation, pending, stillWanted) {
       const { current } = rotation;
       // An administrator acts: whoever wrote this secret must know the password of the user that is changed.
       const requireOwner = () => requireCurrentLogin(rotation, witnessOf(rotation));
       try {
-        if (current.masterArn === undefined) return outcomeOf(await addPassword(rotation, pending));
+        if (current.masterArn === undefined) return OUTCOMES[await addPassword(rotation, pending, stillWanted)];
         await requireOwner();
       } catch (error) {
         // Of the current login alone: that an administrator is refused says nothing of this user.
@@ -37,7 +37,7 @@ export function dualPassword(engine: DualPasswordEngine): Strategy {
         await resetByAdministrator(rotation, current, { which, refusal: login });
         await requireOwner();
       }
-      return outcomeOf(await addPassword(rotation, pending));
+      return OUTCOMES[await addPassword(rotation, pending, stillWanted)];
     },
 
     test: (rotation, pending) => requireLogin(rotation, pending, witnessOf(rotation)),
@@ -68,12 +68,17 @@ export function dualPassword(engine: DualPasswordEngine): Strategy {
     },
   };
 
-  async function addPassword(rotation: Rotation, { username, password }: DatabaseSecret) {
+  async function addPassword(
+    rotation: Rotation,
+    { username, password }: DatabaseSecret,
+    stillWanted: () => Promise<boolean>,
+  ) {
     const { current, deadline } = rotation;
     const change = { username, password, present: current };
-    if (current.masterArn === undefined) return engine.addPassword({ ...change, acting: current }, deadline);
-    return asAdministrator(rotation, (acting) => engine.addPassword({ ...change, acting }, deadline));
+    if (current.masterArn === undefined)
+      return engine.addPassword({ ...change, acting: current }, stillWanted, deadline);
+    return asAdministrator(rotation, (acting) => engine.addPassword({ ...change, acting }, stillWanted, deadline));
   }
 }
 
-const outcomeOf = (added: 'added' | 'alreadyAdded') => (added === 'added' ? 'set' : 'alreadySet');
+const OUTCOMES = { added: 'set', alreadyAdded: 'alreadySet', 'not-wanted': 'notWanted' } as const;

@@ -6,7 +6,7 @@ import { generatePassword } from '../secrets/password.ts';
 import { CURRENT, PENDING, type StoredValue } from '../secrets/port.ts';
 import { parseSecretArn } from '../secrets/secret-arn.ts';
 import type { SecretValue } from '../secrets/secret-value.ts';
-import { admit, plan, type Step } from './plan.ts';
+import { type Admission, admit, plan, type Step } from './plan.ts';
 import { type PreflightReport, preflightOf, requirePassed } from './preflight.ts';
 import { testEverywhere } from './readers.ts';
 import { rotationOf } from './rotation.ts';
@@ -42,6 +42,9 @@ export type StepOutcome =
 /** The least time that reading the secret and one round with the database take; below it nothing is begun. */
 const STEP_MS = 3_000;
 
+/** So soon after they were seen, labels cannot have moved to this version and back: that takes a roll-out that fails. */
+const LABELS_FRESH_MS = 5_000;
+
 /** How long a version's value may stay invisible after it was stored (aws/aws-sdk-js-v3#7701). */
 const VALUE_DELAYS_MS = [100, 300, 900];
 
@@ -61,6 +64,7 @@ export async function runStep(request: RotationRequest, deps: RotationDeps, dead
   try {
     deadline.require(STEP_MS, request.step);
     const secret = await deps.store.describe(request.secretArn);
+    const seenAtMs = deps.clock.now();
     if (secret.arn !== request.secretArn)
       throw new RekeyError('EVENT_INVALID', 'SecretId is not the whole ARN of the secret');
     const admission = admit(secret, request.versionId);
@@ -72,7 +76,7 @@ export async function runStep(request: RotationRequest, deps: RotationDeps, dead
     if (!stored) throw new RekeyError('CURRENT_MISSING', `version ${versionId} of ${secret.arn} has no value`);
     const rotation = await rotationOf(secret, { versionId, stored }, deps, deadline);
     strategy = request.step === 'setSecret' ? await strategyToSet(rotation) : await strategyFor(rotation, undefined);
-    return await act({ request, deps, strategy, rotation });
+    return await act({ request, deps, strategy, rotation, seenAtMs });
   } catch (error) {
     await announceFailure(request, deps.announcer, error, strategy);
     throw error;
@@ -96,6 +100,8 @@ interface Run {
   readonly deps: RotationDeps;
   readonly strategy: Strategy;
   readonly rotation: Rotation;
+  /** When its labels were read, in epoch milliseconds. */
+  readonly seenAtMs: number;
 }
 
 interface Pending {
@@ -138,9 +144,9 @@ async function act(run: Run): Promise<StepOutcome> {
     case 'keep':
       return { kind: 'alreadyCreated' };
     case 'set': {
-      const kind = await setOrWithdraw(run, action.pending);
-      if (kind === 'set') deps.changedAt.set(request.versionId, deps.clock.now());
-      return { kind };
+      const outcome = await setOrWithdraw(run, action.pending);
+      if (outcome.kind === 'set') deps.changedAt.set(request.versionId, deps.clock.now());
+      return outcome;
     }
     case 'test':
       await testEverywhere(rotation, action.pending, () => strategy.test(rotation, action.pending));
@@ -159,9 +165,16 @@ async function act(run: Run): Promise<StepOutcome> {
  * A stored value can never be replaced under its version id, so one that the server rejects would be tried for ever.
  * Without its label, the next rotation begins with a new version and a new password.
  */
-async function setOrWithdraw({ strategy, rotation, request, deps }: Run, pending: DatabaseSecret) {
+async function setOrWithdraw(run: Run, pending: DatabaseSecret): Promise<StepOutcome> {
+  const { strategy, rotation, request, deps } = run;
+  const asked: { ended?: Ended | undefined } = {};
+  const stillWanted = async () => {
+    asked.ended = await askAgain(run);
+    return asked.ended === undefined;
+  };
   try {
-    return await strategy.set(rotation, pending);
+    const kind = await strategy.set(rotation, pending, stillWanted);
+    return kind === 'notWanted' ? endedAs(asked.ended) : { kind };
   } catch (error) {
     if (error instanceof RekeyError && error.code === 'PASSWORD_REJECTED')
       // Where the label stays, the next try withdraws it: what must be heard is why the rotation failed.
@@ -170,11 +183,34 @@ async function setOrWithdraw({ strategy, rotation, request, deps }: Run, pending
   }
 }
 
+/** How a rotation ended while one of its steps was held up: somebody cancelled it, or a later delivery did the rest. */
+type Ended = Exclude<Admission, { kind: 'admitted' }>;
+
+/** @returns undefined while the labels are as the step found them */
+async function askAgain({ request, deps, rotation }: Run): Promise<Ended | undefined> {
+  const { secretArn, versionId } = request;
+  const now = admit(await deps.store.describe(secretArn), versionId);
+  if (now.kind !== 'admitted') return now;
+  if (now.currentVersion === rotation.currentVersion) return undefined;
+  return { kind: 'refused', error: new RekeyError('CURRENT_MOVED', `${CURRENT} of ${secretArn} moved meanwhile`) };
+}
+
+function endedAs(ended: Ended | undefined): StepOutcome {
+  if (ended?.kind === 'refused') throw ended.error;
+  return { kind: 'alreadyCurrent' };
+}
+
 async function promote(run: Run, pending: DatabaseSecret, createdAtMs: number): Promise<StepOutcome> {
   const { rotation, request, deps, strategy } = run;
   const { secretArn, versionId } = request;
   // testSecret may have run hours ago: what is promoted has logged in just now.
   await requireLogin(rotation, pending);
+  // A server that kept the login waiting may have outlasted a twin of this step, a roll-out that failed and the move back:
+  // then AWSCURRENT is where it was.
+  if (deps.clock.now() - run.seenAtMs > LABELS_FRESH_MS) {
+    const ended = await askAgain(run);
+    if (ended) return endedAs(ended);
+  }
   try {
     await deps.store.moveCurrent(secretArn, { from: rotation.currentVersion, to: versionId });
   } catch (error) {

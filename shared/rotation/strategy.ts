@@ -72,8 +72,16 @@ export interface Strategy {
   /** Refuses what could only fail later, before a pending value is stored. Connects to nothing. */
   check(rotation: Rotation): Promise<void>;
 
-  /** Makes the pending login work in the database. */
-  set(rotation: Rotation, pending: DatabaseSecret): Promise<'set' | 'alreadySet'>;
+  /**
+   * Makes the pending login work in the database.
+   * @param stillWanted asked again when nothing else can intervene, where the server can be held to that; false leaves
+   *   everything as it was
+   */
+  set(
+    rotation: Rotation,
+    pending: DatabaseSecret,
+    stillWanted: () => Promise<boolean>,
+  ): Promise<'set' | 'alreadySet' | 'notWanted'>;
 
   /**
    * Proves that the pending login works, and can do what the current one can.

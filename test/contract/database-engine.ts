@@ -321,8 +321,8 @@ function describeAlternatingUsers(scene: Scene): void {
       if (found === undefined) throw new Error('the engine does not know alternating users');
       return found;
     };
-    const prepare = (pair: AdministeredPair, password: string) =>
-      alternating().prepareAlternate(pair, secret(password), soon());
+    const prepare = (pair: AdministeredPair, password: string, stillWanted = async () => true) =>
+      alternating().prepareAlternate(pair, secret(password), stillWanted, soon());
     /** What they differ in, as whoever may see it. */
     const differences = (pair: AdministeredPair, passwordOfCurrent = 'current-1') =>
       alternating().differences(
@@ -332,6 +332,18 @@ function describeAlternatingUsers(scene: Scene): void {
       );
     const disable = (pair: AdministeredPair, stillWanted = async () => true) =>
       alternating().disableAlternate(pair, stillWanted, soon());
+
+    test('prepareAlternate changes nothing when it is no longer wanted', async () => {
+      const pair = await scene.newPair();
+      expect(await prepare(pair, 'alternate-1', async () => false)).toBe('not-wanted');
+      expect((await scene.login(pair.alternate, 'alternate-1')).kind).toBe('refused');
+
+      expect(await prepare(pair, 'alternate-1')).toBe('prepared');
+      expect(await prepare(pair, 'alternate-2', async () => false)).toBe('not-wanted');
+
+      expect(await scene.login(pair.alternate, 'alternate-1')).toEqual(ACCEPTED);
+      expect((await scene.login(pair.alternate, 'alternate-2')).kind).toBe('refused');
+    });
 
     test('prepareAlternate creates a user that can do what the current one can', async () => {
       const pair = await scene.newPair();
@@ -729,9 +741,16 @@ function describeDualPassword(scene: Scene): void {
       await scene.database.letKeepOld?.(user);
       return user;
     }
-    const add = (user: string, password: string, acting = scene.admin, present = 'current-1') =>
+    const add = (
+      user: string,
+      password: string,
+      acting = scene.admin,
+      present = 'current-1',
+      stillWanted = async () => true,
+    ) =>
       dual().addPassword(
         { acting, username: user, password: secret(password), present: scene.as(user, present) },
+        stillWanted,
         soon(),
       );
     const discard = (user: string, kept: string, stillWanted = async () => true) =>
@@ -841,6 +860,19 @@ function describeDualPassword(scene: Scene): void {
 
       expect(await accepted(user, 'current-1', 'second')).toEqual(['second']);
     });
+
+    test.each(['an administrator', 'the user itself'])(
+      'addPassword by %s changes nothing when it is no longer wanted',
+      async (who) => {
+        const user = await newUser();
+        await scene.database.letChangeItself?.(user);
+        const acting = who === 'an administrator' ? scene.admin : scene.as(user, 'current-1');
+
+        expect(await add(user, 'second', acting, 'current-1', async () => false)).toBe('not-wanted');
+
+        expect(await accepted(user, 'current-1', 'second')).toEqual(['current-1']);
+      },
+    );
 
     test('discardOld changes nothing when it is no longer wanted', async () => {
       const user = await newUser();

@@ -75,10 +75,10 @@ export function faultyIn(process: Process, conductor: Conductor, afterDeath: Aft
     return new Promise(() => {});
   };
 
-  async function invoke(name: string, args: readonly unknown[], run: () => Promise<unknown>): Promise<unknown> {
+  async function invoke(name: string, args: readonly unknown[], work: Work): Promise<unknown> {
     if (process.isDead()) return never();
     const { call, fault } = conductor.next(name, args);
-    const outcome = await suffer(call, fault, run).then(
+    const outcome = await suffer(call, fault, work).then(
       (answer) => ({ answer }),
       (thrown: unknown) => ({ thrown }),
     );
@@ -93,7 +93,8 @@ export function faultyIn(process: Process, conductor: Conductor, afterDeath: Aft
     return outcome.answer;
   }
 
-  async function suffer(call: Call, fault: Fault | undefined, run: () => Promise<unknown>): Promise<unknown> {
+  async function suffer(call: Call, fault: Fault | undefined, work: Work): Promise<unknown> {
+    const run = () => work(call.args);
     const late = call.args.some((arg) => isDeadline(arg) && arg.remainingMs() < CONNECT_MS);
     if (late) throw new RekeyError('DEADLINE_TOO_CLOSE', `${call.name} has no time left`);
     switch (fault?.kind) {
@@ -116,9 +117,12 @@ export function faultyIn(process: Process, conductor: Conductor, afterDeath: Aft
       case 'half':
         conductor.half?.(call);
         throw unreachable(call);
-      case 'late':
-        conductor.later(run);
+      case 'late': {
+        // What it asks its caller before, it asks in time: late is what is on its way to the server.
+        const args = await Promise.all(call.args.map(async (arg) => (isQuestion(arg) ? answering(await arg()) : arg)));
+        conductor.later(() => work(args));
         throw unreachable(call);
+      }
     }
   }
 
@@ -127,7 +131,8 @@ export function faultyIn(process: Process, conductor: Conductor, afterDeath: Aft
     const wrapped: Record<string, unknown> = {};
     for (const [member, value] of Object.entries(port)) {
       if (typeof value === 'function')
-        wrapped[member] = (...args: unknown[]) => invoke(`${name}.${member}`, args, () => value.apply(port, args));
+        wrapped[member] = (...args: unknown[]) =>
+          invoke(`${name}.${member}`, args, (given) => value.apply(port, given));
       else if (typeof value === 'object' && value !== null) wrapped[member] = wrap(value, member);
       else wrapped[member] = value;
     }
@@ -149,6 +154,15 @@ export function faultyPorts(ports: Ports, process: Process, conductor: Conductor
     clock: { now: () => clock.now(), sleep: wrap<Pick<Clock, 'sleep'>>({ sleep: clock.sleep }, 'clock').sleep },
   };
 }
+
+type Work = (args: readonly unknown[]) => Promise<unknown>;
+type Question = () => Promise<unknown>;
+
+const isQuestion = (arg: unknown): arg is Question => typeof arg === 'function';
+const answering =
+  (answer: unknown): Question =>
+  async () =>
+    answer;
 
 const UNREACHABLE: Readonly<Record<string, ErrorCode>> = {
   store: 'SECRETS_MANAGER_UNAVAILABLE',

@@ -29,7 +29,7 @@ export interface MysqlFamilyBench<Server extends MysqlFamilyServer, E extends En
   setByAdmin(username: string, password: string): Promise<void>;
   /** Of these two the current user exists, with the password `one`. */
   newPair(...hosts: string[]): Promise<AdministeredPair>;
-  prepare(pair: AdministeredPair, password?: string): Promise<void>;
+  prepare(pair: AdministeredPair, password?: string): Promise<'prepared' | 'not-wanted'>;
   /** What the two differ in, as the administrator sees it. */
   differences(pair: AdministeredPair): Promise<readonly string[]>;
   /** SHOW GRANTS of an account, without its own name and what the server keeps of its password. */
@@ -99,7 +99,8 @@ export function benchOf<Server extends MysqlFamilyServer, E extends Engine>(
         await server.run(`CREATE USER ${account(current, from)} IDENTIFIED BY 'one'`);
       return { admin, current, alternate: `${current}_clone`, database: server.database };
     },
-    prepare: (pair, password = 'two') => engine.alternatingUsers.prepareAlternate(pair, secret(password), soon()),
+    prepare: (pair, password = 'two') =>
+      engine.alternatingUsers.prepareAlternate(pair, secret(password), async () => true, soon()),
     differences: (pair) => engine.alternatingUsers.differences(pair, pair.admin, soon()),
     async grants(user, from = '%') {
       const rows = await texts(`SHOW GRANTS FOR ${account(user, from)}`);

@@ -82,7 +82,7 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('a password that MariaD
 
   test("is in no line of the server's logs, and in no record of its statements", async () => {
     const { alternatingUsers, userPair } = engine;
-    await alternatingUsers.prepareAlternate(pair('rekeyed'), canary, soon());
+    await alternatingUsers.prepareAlternate(pair('rekeyed'), canary, async () => true, soon());
     await engine.setPassword(change('rekeyed_clone', `${CANARY}-2`), soon());
     await engine.setPassword({ acting: admin(), username: 'rekeyed', password: canary }, soon());
     await engine.setPassword(change('rekeyed', `${CANARY}-3`), soon());
@@ -117,17 +117,25 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('a password that MariaD
   test.each<[string, () => Promise<unknown>]>([
     ['a wrong password', () => engine.setPassword(change('nobody', CANARY), soon())],
     ['a missing database', () => engine.login({ ...admin(), database: 'no' }, soon())],
-    ['a user that is not there', () => engine.alternatingUsers.prepareAlternate(pair('nobody'), canary, soon())],
+    [
+      'a user that is not there',
+      () => engine.alternatingUsers.prepareAlternate(pair('nobody'), canary, async () => true, soon()),
+    ],
     [
       'an administrator who is refused',
       () =>
-        engine.alternatingUsers.prepareAlternate(pair('nobody', { admin: as('rekey_admin', CANARY) }), canary, soon()),
+        engine.alternatingUsers.prepareAlternate(
+          pair('nobody', { admin: as('rekey_admin', CANARY) }),
+          canary,
+          async () => true,
+          soon(),
+        ),
     ],
     [
       'a right that the administrator lacks',
       async () => {
         await server.run("CREATE USER IF NOT EXISTS mighty IDENTIFIED BY 'one'; GRANT FILE ON *.* TO mighty");
-        await engine.alternatingUsers.prepareAlternate(pair('mighty'), canary, soon());
+        await engine.alternatingUsers.prepareAlternate(pair('mighty'), canary, async () => true, soon());
       },
     ],
     [
@@ -156,7 +164,7 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('a password that MariaD
           `CREATE ROLE IF NOT EXISTS reader; CREATE USER IF NOT EXISTS with_role IDENTIFIED BY 'one';
            GRANT reader TO with_role; SET DEFAULT ROLE reader FOR with_role`,
         );
-        await engine.alternatingUsers.prepareAlternate(pair('with_role'), canary, soon());
+        await engine.alternatingUsers.prepareAlternate(pair('with_role'), canary, async () => true, soon());
       },
     ],
     ['a port where nothing listens', () => engine.login(as('app', CANARY, { port: 1 }), soon())],

@@ -74,13 +74,25 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password that MySQL %s i
   test("is in no line of the server's logs, and in no record of its statements", async () => {
     const { alternatingUsers, dualPassword, userPair } = engine;
     const next = (count: number) => new SecretValue(`${CANARY}-${count}`);
-    await alternatingUsers.prepareAlternate(pair('rekeyed'), canary, soon());
+    await alternatingUsers.prepareAlternate(pair('rekeyed'), canary, async () => true, soon());
     await engine.setPassword(change('rekeyed_clone', `${CANARY}-2`), soon());
     await engine.setPassword({ acting: admin(), username: 'rekeyed', password: canary }, soon());
     const present = as('rekeyed', CANARY);
-    await dualPassword.addPassword({ acting: present, username: 'rekeyed', password: next(3), present }, soon());
-    await dualPassword.addPassword({ acting: present, username: 'rekeyed', password: next(4), present }, soon());
-    await dualPassword.addPassword({ acting: admin(), username: 'rekeyed', password: next(5), present }, soon());
+    await dualPassword.addPassword(
+      { acting: present, username: 'rekeyed', password: next(3), present },
+      async () => true,
+      soon(),
+    );
+    await dualPassword.addPassword(
+      { acting: present, username: 'rekeyed', password: next(4), present },
+      async () => true,
+      soon(),
+    );
+    await dualPassword.addPassword(
+      { acting: admin(), username: 'rekeyed', password: next(5), present },
+      async () => true,
+      soon(),
+    );
     await dualPassword.discardOld({ acting: present, kept: present }, async () => true, soon());
     await engine.login(as('rekeyed', `${CANARY}-wrong`), soon());
     await thrownBy(engine.setPassword(change('rekeyed_clone', CANARY), soon()));
@@ -88,7 +100,9 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password that MySQL %s i
 
     await server.run(`CREATE USER plain IDENTIFIED BY 'one' PASSWORD HISTORY 5`);
     const plain = as('plain', 'one');
-    await thrownBy(dualPassword.addPassword({ ...change('plain', CANARY), acting: plain, present: plain }, soon()));
+    await thrownBy(
+      dualPassword.addPassword({ ...change('plain', CANARY), acting: plain, present: plain }, async () => true, soon()),
+    );
     await engine.setPassword({ ...change('plain', CANARY), acting: plain }, soon());
     await engine.setPassword(change('plain', `${CANARY}-6`), soon());
     await thrownBy(engine.setPassword({ ...change('plain', CANARY), acting: as('plain', `${CANARY}-6`) }, soon()));
@@ -119,17 +133,25 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password that MySQL %s i
   test.each<[string, () => Promise<unknown>]>([
     ['a wrong password', () => engine.setPassword(change('nobody', CANARY), soon())],
     ['a missing database', () => engine.login({ ...admin(), database: 'no' }, soon())],
-    ['a user that is not there', () => engine.alternatingUsers.prepareAlternate(pair('nobody'), canary, soon())],
+    [
+      'a user that is not there',
+      () => engine.alternatingUsers.prepareAlternate(pair('nobody'), canary, async () => true, soon()),
+    ],
     [
       'an administrator who is refused',
       () =>
-        engine.alternatingUsers.prepareAlternate(pair('nobody', { admin: as('rekey_admin', CANARY) }), canary, soon()),
+        engine.alternatingUsers.prepareAlternate(
+          pair('nobody', { admin: as('rekey_admin', CANARY) }),
+          canary,
+          async () => true,
+          soon(),
+        ),
     ],
     [
       'a right that the administrator lacks',
       async () => {
         await server.run("CREATE USER IF NOT EXISTS mighty IDENTIFIED BY 'one'; GRANT FILE ON *.* TO mighty");
-        await engine.alternatingUsers.prepareAlternate(pair('mighty'), canary, soon());
+        await engine.alternatingUsers.prepareAlternate(pair('mighty'), canary, async () => true, soon());
       },
     ],
     [
@@ -142,7 +164,11 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password that MySQL %s i
     [
       'a second password that a user may not have',
       () =>
-        engine.dualPassword.addPassword({ ...change('small', `${CANARY}-2`), present: as('small', CANARY) }, soon()),
+        engine.dualPassword.addPassword(
+          { ...change('small', `${CANARY}-2`), present: as('small', CANARY) },
+          async () => true,
+          soon(),
+        ),
     ],
     [
       'a present password that is none',

@@ -73,7 +73,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a password that Post
 
   test("M11: is in no line of the server's log, whether it was set, used or refused", async () => {
     await server.run('CREATE ROLE rekeyed LOGIN; GRANT rekeyed TO rekey_admin WITH ADMIN OPTION');
-    await engine.alternatingUsers.prepareAlternate(pair('rekeyed'), canary, soon());
+    await engine.alternatingUsers.prepareAlternate(pair('rekeyed'), canary, async () => true, soon());
     await engine.setPassword(change('rekeyed_clone', `${CANARY}-2`), soon());
     await engine.login(as('rekeyed_clone', `${CANARY}-2`), soon());
     await engine.login(as('rekeyed_clone', `${CANARY}-wrong`), soon());
@@ -123,12 +123,23 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a password that Post
       'a missing database',
       () => engine.login(as(server.admin.username, server.admin.password, { database: 'no' }), soon()),
     ],
-    ['a missing right', () => engine.alternatingUsers.prepareAlternate(pair('postgres'), canary, soon())],
-    ['a user that is not there', () => engine.alternatingUsers.prepareAlternate(pair('nobody'), canary, soon())],
+    [
+      'a missing right',
+      () => engine.alternatingUsers.prepareAlternate(pair('postgres'), canary, async () => true, soon()),
+    ],
+    [
+      'a user that is not there',
+      () => engine.alternatingUsers.prepareAlternate(pair('nobody'), canary, async () => true, soon()),
+    ],
     [
       'an administrator who is refused',
       () =>
-        engine.alternatingUsers.prepareAlternate(pair('nobody', { admin: as('rekey_admin', CANARY) }), canary, soon()),
+        engine.alternatingUsers.prepareAlternate(
+          pair('nobody', { admin: as('rekey_admin', CANARY) }),
+          canary,
+          async () => true,
+          soon(),
+        ),
     ],
     ['a port where nothing listens', () => engine.login(as('app', CANARY, { port: 1 }), soon())],
     ['a host that is not there', () => engine.login(as('app', CANARY, { host: 'no-such-host.invalid' }), soon())],

@@ -1,9 +1,10 @@
 import { deadlineIn } from '../../../shared/operations/deadline.ts';
 import { RekeyError } from '../../../shared/operations/errors.ts';
+import { moveBack } from '../../../shared/rotation/move-back.ts';
 import { STEPS, type Step } from '../../../shared/rotation/plan.ts';
 import { retire } from '../../../shared/rotation/retire.ts';
 import { runStep } from '../../../shared/rotation/steps.ts';
-import { CURRENT, PREVIOUS } from '../../../shared/secrets/port.ts';
+import { CURRENT, PENDING, PREVIOUS } from '../../../shared/secrets/port.ts';
 import { ROTATION_FUNCTION } from '../../contract/fakes/secret-store.ts';
 import type { Conductor } from '../faulty-ports.ts';
 import { faultyPorts, startProcess } from '../faulty-ports.ts';
@@ -19,8 +20,12 @@ export type Actor =
   | { readonly kind: 'nextRotation' }
   /** The steps from setSecret, and then the next rotation. */
   | { readonly kind: 'restAndNext' }
+  /** A person cancels the rotation: AWSPENDING is taken away, and the next one begins at once. */
+  | { readonly kind: 'cancelAndNext' }
   /** The previous credential is retired while the next rotation begins. */
   | { readonly kind: 'retire' }
+  /** The version that is current is moved back from. */
+  | { readonly kind: 'moveBack' }
   /** A person puts a value that has the same login. */
   | { readonly kind: 'put' };
 
@@ -30,6 +35,8 @@ export interface Situation {
   readonly rotated: boolean;
   /** Steps of the rotation that were done before. */
   readonly done: readonly Step[];
+  /** False: steps are of the rotation that it has been through, and no other one begins. */
+  readonly again?: false;
   readonly actors: readonly Actor[];
 }
 
@@ -56,7 +63,14 @@ export function situationsOfSteps({ strategy }: Estate): readonly Situation[] {
     done: upTo(step),
     actors: [{ kind: 'retire' } as const, steps(step)],
   }));
-  return [...twice, ...retiring];
+  const movingBack = STEPS.map((step) => ({
+    name: `${step}, late, beside a move back`,
+    rotated: true,
+    again: false as const,
+    done: [],
+    actors: [{ kind: 'moveBack' } as const, steps(step)],
+  }));
+  return [...twice, ...retiring, ...movingBack];
 }
 
 /** What goes on for more than one step. docs/reliability.md says what is left out, and why. */
@@ -72,6 +86,13 @@ export function situationsOfRotations({ strategy, restored, powerless }: Estate)
             rotated: true,
             done: [],
             actors: [{ kind: 'retire' }, { kind: 'nextRotation' }] as const,
+          },
+          {
+            name: 'two moves back',
+            rotated: true,
+            again: false as const,
+            done: [],
+            actors: [{ kind: 'moveBack' }, { kind: 'moveBack' }] as const,
           },
         ]),
     ...(restored || powerless
@@ -92,6 +113,19 @@ export function situationsOfRotations({ strategy, restored, powerless }: Estate)
             name: 'a value put by hand beside a rotation',
             actors: [steps(...STEPS), { kind: 'put' }] as const,
           },
+          {
+            name: 'a value put by hand beside a move back',
+            rotated: true,
+            again: false as const,
+            done: [],
+            actors: [{ kind: 'moveBack' }, { kind: 'put' }] as const,
+          },
+          {
+            name: 'a setSecret that is late beside the next rotation, as its own was cancelled',
+            rotated: false,
+            done: upTo('setSecret'),
+            actors: [steps('setSecret'), { kind: 'cancelAndNext' }] as const,
+          },
         ]),
   ];
 }
@@ -99,7 +133,7 @@ export function situationsOfRotations({ strategy, restored, powerless }: Estate)
 /** Plays a situation in one order; checks every promise after each call, and that the next rotation succeeds. */
 export async function playSituation(
   estate: Estate,
-  { rotated, done, actors }: Situation,
+  { rotated, done, again, actors }: Situation,
   play: (begin: (stage: Stage) => Promise<readonly Promise<void>[]>) => Promise<void>,
 ): Promise<void> {
   const world = createWorld(estate);
@@ -154,7 +188,7 @@ export async function playSituation(
   };
   if (rotated) clock.advance(10 * 60_000);
   const startsLater = actors.some(({ kind }) => kind === 'nextRotation') && done.length === 0;
-  const versionId = startsLater ? '' : begin();
+  const versionId = again === false ? converged.versionId : startsLater ? '' : begin();
   for (const each of done) await step(each, versionId, quiet);
 
   const exclusion = createExclusion();
@@ -183,6 +217,9 @@ export async function playSituation(
       case 'restAndNext':
         for (const each of STEPS.slice(1)) await step(each, versionId, ports);
         return perform({ kind: 'nextRotation' }, ports, turn);
+      case 'cancelAndNext':
+        await ports.store.withdrawLabel(arn, PENDING, versionId);
+        return perform({ kind: 'nextRotation' }, ports, turn);
       case 'nextRotation': {
         await turn();
         const next = begin();
@@ -200,6 +237,12 @@ export async function playSituation(
           convergedAtMs: converged.atMs,
         };
         await retire(request, { ...ports, databases: [ports], rotationFunctions: [ROTATION_FUNCTION] }, deadline());
+        return;
+      }
+      case 'moveBack': {
+        const { versionId: failing, previousVersionId = '' } = converged;
+        const request = { secretArn: arn, secretName: 'app/db', versionId: failing, previousVersionId, failed: [] };
+        await moveBack(request, ports, deadline());
         return;
       }
       case 'put': {

@@ -1,7 +1,7 @@
 import type { Credentials } from '../../../shared/engines/port.ts';
 import { CURRENT, PENDING, PREVIOUS, STANDBY } from '../../../shared/secrets/port.ts';
 import type { Call } from '../faulty-ports.ts';
-import { BYSTANDER, currentVersion, loginIn, logsIn, refill, stagedLogin, type World } from './world.ts';
+import { BYSTANDER, currentVersion, loginIn, logsIn, type Names, refill, stagedLogin, type World } from './world.ts';
 
 /** A promise of docs/reliability.md that was broken, by its number there. */
 export class Broken extends Error {
@@ -21,8 +21,12 @@ export interface Watch {
   expectVersion(): void;
   /** How long AWSCURRENT was refused in all, in milliseconds. */
   refusedMs(): number;
+  /** Since when it is. */
+  refusedSinceMs(): number | undefined;
   /** As that of the world. */
   save(): () => void;
+  /** As that of the world, after so many calls; without times. */
+  state(name: Names, calls: number): unknown;
 }
 
 /** Calls after which a secret or the database can be another way. Most calls only read: judging them too takes longer than they do. */
@@ -65,6 +69,12 @@ export function watch(world: World, lateCalls = LATE_CALLS): Watch {
       versionsExpected += 1;
     },
     refusedMs: () => refusedMs,
+    refusedSinceMs: () => refusedSinceMs,
+    state(name, calls) {
+      const lately = [...proved].filter(([, number]) => calls - number <= lateCalls);
+      const missing = versionsExpected - secrets.secret(arn).versions.size;
+      return [name(current), missing, lately.map(([password, number]) => [name(password), calls - number])];
+    },
     save() {
       const saved = { current, versionsExpected, refusedSinceMs, refusedMs, proved: [...proved] };
       return () => {

@@ -49,8 +49,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'dual-password.ts',
-        from: 'return engine.addPassword({ ...change, acting: current }, deadline);',
-        to: 'return rotation.engine.setPassword({ ...change, acting: current }, deadline);',
+        from: 'return engine.addPassword({ ...change, acting: current }, stillWanted, deadline);',
+        to: "return rotation.engine.setPassword({ ...change, acting: current }, deadline).then(() => 'added' as const);",
       },
     ],
   },
@@ -61,8 +61,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'alternating-users.ts',
-        from: 'await asAdministrator(rotation, prepare, known);',
-        to: "if ((await rotation.engine.login(pending, rotation.deadline)).kind === 'refused') await asAdministrator(rotation, prepare, known);",
+        from: "return (await asAdministrator(rotation, prepare, known)) === 'prepared' ? 'set' : 'notWanted';",
+        to: "if ((await rotation.engine.login(pending, rotation.deadline)).kind === 'refused') await asAdministrator(rotation, prepare, known); return 'set';",
       },
       {
         file: 'alternating-users.ts',
@@ -146,6 +146,32 @@ export const MUTATIONS: readonly Mutation[] = [
         file: 'alternating-users.ts',
         from: 'engine.disableAlternate(pair, stillWanted,',
         to: 'engine.disableAlternate(pair, async () => true,',
+      },
+    ],
+  },
+  {
+    mistake: 'a step that was held up does not ask again before it prepares the other user',
+    breaks: 'I5',
+    strategy: 'alternating-users',
+    interleaved: true,
+    edits: [
+      {
+        file: 'alternating-users.ts',
+        from: 'pending.password, stillWanted,',
+        to: 'pending.password, async () => true,',
+      },
+    ],
+  },
+  {
+    mistake: 'a step that was held up does not ask again before it adds a password',
+    breaks: 'I5',
+    strategy: 'dual-password',
+    interleaved: true,
+    edits: [
+      {
+        file: 'dual-password.ts',
+        from: 'acting: current }, stillWanted,',
+        to: 'acting: current }, async () => true,',
       },
     ],
   },

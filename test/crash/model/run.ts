@@ -14,10 +14,12 @@ import type { Estate } from './estates.ts';
 import { Broken, mayChange, type Watch, watch } from './invariants.ts';
 import {
   copyOf,
+  createNames,
   createWorld,
   currentVersion,
   loginIn,
   logsIn,
+  type Names,
   refill,
   stagedLogin,
   type Versions,
@@ -63,13 +65,16 @@ export interface Point {
 export interface PlayOptions {
   /** Whether to return the points behind the last fault. */
   readonly collect?: boolean;
-  /** Sees every call, to look at one case. */
+  /** Sees every call, to look at one case: it is played to its end then, even if it goes on as another one did. */
   readonly trace?: (call: Call, fault: Fault | undefined) => void;
+  /** Sees the state at each moment between two invocations, once no fault is left; for {@link trace}. */
+  readonly traceState?: (state: string) => void;
 }
 
 /**
- * Goes on from one moment between two invocations, with these faults. May be called as often as one likes, but once at a
- * time, and not while another play of the same scenario goes on.
+ * Goes on from one moment between two invocations, with these faults, until it is over; or, once no fault is left, until
+ * all is as it was in a case that kept every promise from there to its end. May be called as often as one likes, but once
+ * at a time, and not while another play of the same scenario goes on.
  * @throws Broken
  */
 export type Play = (faults: readonly PlannedFault[], options?: PlayOptions) => Promise<readonly Point[]>;
@@ -121,6 +126,8 @@ export function createPlay({ estate, before, acts }: Scenario): Play {
   let remembers = false;
   let points: Point[] = [];
   let moment: Play;
+  /** States from which a case has come to its end. */
+  const over = new Set<string>();
 
   /** No fault strikes what happened before, nor the rotation at the end. */
   const counting = () => cursor.act >= before.length && cursor.act < before.length + acts.length;
@@ -186,6 +193,23 @@ export function createPlay({ estate, before, acts }: Scenario): Play {
     () => script.size > 0,
   );
 
+  /**
+   * All that the rest of the case depends on, once every fault has struck: equal states go on alike.
+   * @returns undefined as long as something is still to strike
+   */
+  function stateOf(): string | undefined {
+    if (calls < lastAt || script.size === 0 || late.length > 0) return undefined;
+    const name = createNames();
+    return JSON.stringify([
+      world.state(name),
+      invariants.state(name, calls),
+      delivery.state(name, cursor),
+      cursor.act,
+      cursor.clean,
+      calls > lastAt,
+    ]);
+  }
+
   function save(): Play {
     const restore = [world.save(), invariants.save(), past.save(), delivery.save()];
     const saved = { late, calls, cursor };
@@ -201,12 +225,21 @@ export function createPlay({ estate, before, acts }: Scenario): Play {
       remembers = chosen.collect || faults.some(({ fault }) => fault.kind === 'stale');
       points = [];
       broken = undefined;
+      const passed: string[] = [];
       for (let act = plan[cursor.act]; act !== undefined; act = plan[cursor.act]) {
         if (options.collect && counting()) moment = save();
+        const state = options.collect ? undefined : stateOf();
+        if (state !== undefined) {
+          if (over.has(state) && !options.trace) break;
+          options.traceState?.(state);
+          passed.push(state);
+        }
         cursor = await delivery.next(act, cursor);
         if (broken) throw broken;
       }
       delivery.checkSinks();
+      if (plan[cursor.act] === undefined) delivery.checkEnd();
+      for (const state of passed) over.add(state);
       return points;
     };
   }
@@ -364,6 +397,32 @@ function createDelivery(
       };
     },
 
+    /**
+     * As that of the world. Of times, what a gap is measured by; a retirement begins so late that no other counts. Of
+     * versions that a retirement may make there is one: a scenario has no two retirements.
+     */
+    state(name: Names, { begun }: Cursor): unknown {
+      const rotation = typeof begun === 'object' ? begun : undefined;
+      const labels = [name(converged?.versionId), name(converged?.previousVersionId)];
+      if (!rotation) return [labels, begun];
+      const { versionId, step, eventsBefore, refusedBeforeMs } = rotation;
+      const refusedMs = invariants.refusedMs() - refusedBeforeMs;
+      const sinceMs = invariants.refusedSinceMs() ?? clock.now();
+      const { createdAtMs } = secrets.secret(arn).versions.get(versionId) ?? {};
+      const wasRefused = refusedMs > 0 || invariants.refusedSinceMs() !== undefined;
+      const known = process.isDead() ? undefined : ports.changedAt.get(versionId);
+      const gap =
+        wasRefused && !world.estate.restored
+          ? [refusedMs, ...[known, createdAtMs].map((ms) => ms !== undefined && ms - sinceMs)]
+          : undefined;
+      const told = world.events
+        .slice(eventsBefore)
+        .flatMap(({ type, detail }) =>
+          type === 'Rotation Succeeded' && !world.estate.restored ? [detail.gap?.milliseconds ?? 'no gap'] : [],
+        );
+      return [labels, name(versionId), step, gap, told];
+    },
+
     /** I7: no password in anything that leaves. */
     checkSinks(): void {
       const said = JSON.stringify([
@@ -375,6 +434,9 @@ function createDelivery(
         if (value !== undefined && said.includes(loginIn(value).password))
           throw new Broken('I7', `a password is in ${said}`);
       if (said.includes('admin-canary')) throw new Broken('I7', `the administrator's password is in ${said}`);
+    },
+
+    checkEnd(): void {
       if (versionUnder(world, PENDING) !== undefined && versionUnder(world, PENDING) !== currentVersion(world))
         throw new Broken('I4', 'AWSPENDING is left on another version than AWSCURRENT');
     },

@@ -29,6 +29,19 @@ export interface World {
   readonly rights: ReadonlySet<string>;
   /** @returns brings all of it back to how it is now, as often as it is called */
   save(): () => void;
+  /** How it is, as plain data; what was made by chance has names. */
+  state(name: Names): unknown;
+}
+
+/** Names what is made by chance by the order in which it is met, so that it has the same name in two runs that are alike. */
+export type Names = (made: string | undefined) => number | undefined;
+
+export function createNames(): Names {
+  const names = new Map<string | undefined, number | undefined>([[undefined, undefined]]);
+  return (made) => {
+    if (!names.has(made)) names.set(made, names.size);
+    return names.get(made);
+  };
 }
 
 export interface VirtualClock extends Clock {
@@ -121,6 +134,24 @@ export function createWorld(estate: Estate): World {
         clock.advance(told.nowMs - clock.now());
         database.calls.length = 0;
       };
+    },
+    state(name) {
+      const { versions } = secrets.secret(arn);
+      const times = [...versions.values()].map(({ createdAtMs }) => createdAtMs).sort((one, two) => one - two);
+      return [
+        [...versions].map(([id, { value, stages, createdAtMs }]) => {
+          const password = value && loginIn(value).password;
+          const rest = value?.replace(JSON.stringify(password), '');
+          return [name(id), name(password), rest, [...stages].sort(), times.indexOf(createdAtMs)];
+        }),
+        [...database.users].map(([user, { passwords, rights, mayLogIn, expired }]) => [
+          user,
+          passwords.map(name),
+          [...rights].sort(),
+          mayLogIn,
+          expired,
+        ]),
+      ];
     },
     deps: {
       store: secrets.store,

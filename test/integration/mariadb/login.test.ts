@@ -226,9 +226,9 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('logging in to MariaDB 
 
         await expect(engine.setPassword(change, soon())).rejects.toMatchObject(readOnly);
         if (who !== 'the user itself')
-          await expect(engine.alternatingUsers.prepareAlternate(pair, secret('two'), soon())).rejects.toMatchObject(
-            readOnly,
-          );
+          await expect(
+            engine.alternatingUsers.prepareAlternate(pair, secret('two'), async () => true, soon()),
+          ).rejects.toMatchObject(readOnly);
 
         expect(await engine.login(at('app', 'one'), soon())).toEqual(ACCEPTED);
         expect(await engine.inspect(at('app', 'one'), [], soon())).toMatchObject({ readOnly: true });
@@ -324,9 +324,9 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('logging in to MariaDB 
         await expect(
           engine.setPassword({ acting, username: 'app', password: secret('Hunter-2') }, soon()),
         ).rejects.toMatchObject(unsafe);
-      await expect(engine.alternatingUsers.prepareAlternate(pair, secret('Hunter-2'), soon())).rejects.toMatchObject(
-        unsafe,
-      );
+      await expect(
+        engine.alternatingUsers.prepareAlternate(pair, secret('Hunter-2'), async () => true, soon()),
+      ).rejects.toMatchObject(unsafe);
 
       expect(server.log()).not.toContain('Hunter-2');
       expect(await engine.login(self, soon())).toEqual(ACCEPTED);

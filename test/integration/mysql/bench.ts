@@ -9,7 +9,12 @@ export { ACCEPTED, account, newName, secret, soon, WRONG } from '../mysql-family
 export interface Bench extends MysqlFamilyBench<MysqlServer, MysqlEngine> {
   /** Lets a user have two passwords. */
   mayHaveTwo(username: string): Promise<void>;
-  add(username: string, present: string, password: string, acting?: Credentials): Promise<'added' | 'alreadyAdded'>;
+  add(
+    username: string,
+    present: string,
+    password: string,
+    acting?: Credentials,
+  ): ReturnType<MysqlEngine['dualPassword']['addPassword']>;
   discard(username: string, kept: string, acting?: Credentials): Promise<'discarded' | 'not-wanted'>;
 }
 
@@ -24,6 +29,7 @@ export async function startBench(options: MysqlOptions): Promise<Bench> {
     add: (username, present, password, acting = as(username, present)) =>
       engine.dualPassword.addPassword(
         { acting, username, password: secret(password), present: as(username, present) },
+        async () => true,
         soon(),
       ),
     discard: (username, kept, acting = as(username, kept)) =>

@@ -224,12 +224,12 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('logging in to MySQL %s', (
 
         await expect(engine.setPassword(change, soon())).rejects.toMatchObject(readOnly);
         await expect(
-          engine.dualPassword.addPassword({ ...change, present: at('app', 'one') }, soon()),
+          engine.dualPassword.addPassword({ ...change, present: at('app', 'one') }, async () => true, soon()),
         ).rejects.toMatchObject(readOnly);
         if (who !== 'the user itself')
-          await expect(engine.alternatingUsers.prepareAlternate(pair, secret('two'), soon())).rejects.toMatchObject(
-            readOnly,
-          );
+          await expect(
+            engine.alternatingUsers.prepareAlternate(pair, secret('two'), async () => true, soon()),
+          ).rejects.toMatchObject(readOnly);
 
         expect(await engine.login(at('app', 'one'), soon())).toEqual(ACCEPTED);
         expect(await engine.inspect(at('app', 'one'), [], soon())).toMatchObject({ readOnly: true });
@@ -317,11 +317,11 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('logging in to MySQL %s', (
         const pair = { admin: inClear, current: 'app', alternate: 'app_clone', database: 'app' };
         await expect(engine.setPassword(change, soon())).rejects.toMatchObject(unsafe);
         await expect(
-          engine.dualPassword.addPassword({ ...change, present: bench.as('app', 'one') }, soon()),
+          engine.dualPassword.addPassword({ ...change, present: bench.as('app', 'one') }, async () => true, soon()),
         ).rejects.toMatchObject(unsafe);
-        await expect(engine.alternatingUsers.prepareAlternate(pair, secret('hunter2'), soon())).rejects.toMatchObject(
-          unsafe,
-        );
+        await expect(
+          engine.alternatingUsers.prepareAlternate(pair, secret('hunter2'), async () => true, soon()),
+        ).rejects.toMatchObject(unsafe);
       });
     });
   });

@@ -95,7 +95,12 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
         { acting: credentialsAt(server, username, 'one'), username, password: new SecretValue('two') },
         soon(),
       );
-      await engine.alternatingUsers.prepareAlternate(pairOf(username, alternate), new SecretValue('three'), soon());
+      await engine.alternatingUsers.prepareAlternate(
+        pairOf(username, alternate),
+        new SecretValue('three'),
+        async () => true,
+        soon(),
+      );
 
       expect(await login(username, 'two')).toEqual(ACCEPTED);
       expect(await login(alternate, 'three')).toEqual(ACCEPTED);
@@ -138,7 +143,12 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
           const [alternate, peer] = [`${username}_clone`, `${username}_b`];
           await addUser(username, 'one');
 
-          await engine.alternatingUsers.prepareAlternate(pairOf(username, alternate), new SecretValue('two'), soon());
+          await engine.alternatingUsers.prepareAlternate(
+            pairOf(username, alternate),
+            new SecretValue('two'),
+            async () => true,
+            soon(),
+          );
           await engine.userPair.createPeer(pairOf(username, peer), new SecretValue('three'), soon());
           await engine.setPassword(
             { acting: credentialsAt(server, username, 'one'), username, password: new SecretValue('four') },
@@ -177,7 +187,12 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
     await addUser(cut, 'other');
 
     await expect(
-      engine.alternatingUsers.prepareAlternate(pairOf(current, `${current}_clone`), new SecretValue('two'), soon()),
+      engine.alternatingUsers.prepareAlternate(
+        pairOf(current, `${current}_clone`),
+        new SecretValue('two'),
+        async () => true,
+        soon(),
+      ),
     ).rejects.toMatchObject({ code: 'USERNAME_INVALID' });
 
     expect(await login(cut, 'other')).toEqual(ACCEPTED);
@@ -186,7 +201,12 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
   test('40: a user whose own name ends in _clone, without a partner, is rotated like any other', async () => {
     await addUser('real_clone', 'one');
 
-    await engine.alternatingUsers.prepareAlternate(pairOf('real_clone', 'real'), new SecretValue('two'), soon());
+    await engine.alternatingUsers.prepareAlternate(
+      pairOf('real_clone', 'real'),
+      new SecretValue('two'),
+      async () => true,
+      soon(),
+    );
 
     expect(await login('real', 'two')).toEqual(ACCEPTED);
     expect(await engine.alternatingUsers.differences(pairOf('real_clone', 'real'), admin(), soon())).toEqual([]);
@@ -379,6 +399,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
       await engine.alternatingUsers.prepareAlternate(
         pairOf(username, `${username}_clone`),
         new SecretValue('two'),
+        async () => true,
         soon(),
       );
 

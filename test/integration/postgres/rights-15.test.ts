@@ -45,7 +45,7 @@ describeOnServer(postgresIsInstalled(15), 'alternating users on PostgreSQL 15', 
   }
 
   const prepare = (pair: AdministeredPair) =>
-    engine.alternatingUsers.prepareAlternate(pair, new SecretValue(PASSWORD), soon());
+    engine.alternatingUsers.prepareAlternate(pair, new SecretValue(PASSWORD), async () => true, soon());
   const differences = (pair: AdministeredPair) =>
     engine.alternatingUsers.differences(pair, loginOf(pair.current), soon());
   const back = (pair: AdministeredPair) => ({ ...pair, current: pair.alternate, alternate: pair.current });

@@ -66,7 +66,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
     admin: { ...pair.admin, ...server.superuser, password: new SecretValue(server.superuser.password) },
   });
   const prepare = (pair: AdministeredPair) =>
-    engine.alternatingUsers.prepareAlternate(pair, new SecretValue(PASSWORD), soon());
+    engine.alternatingUsers.prepareAlternate(pair, new SecretValue(PASSWORD), async () => true, soon());
   /** As the current user sees them. */
   const differences = (pair: AdministeredPair) =>
     engine.alternatingUsers.differences(pair, loginOf(pair.current), soon());

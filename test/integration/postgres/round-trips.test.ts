@@ -36,7 +36,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('round trips to Postg
       database: 'postgres',
       acceptTakeOver: version < 16,
     };
-    await engine.alternatingUsers.prepareAlternate(pair, new SecretValue(PASSWORD), soon());
+    await engine.alternatingUsers.prepareAlternate(pair, new SecretValue(PASSWORD), async () => true, soon());
   });
   afterAll(() => server?.stop());
 
@@ -54,7 +54,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('round trips to Postg
       'prepareAlternate with nothing to reconcile',
       1,
       2,
-      () => engine.alternatingUsers.prepareAlternate(pair, new SecretValue(PASSWORD), soon()),
+      () => engine.alternatingUsers.prepareAlternate(pair, new SecretValue(PASSWORD), async () => true, soon()),
     ],
     ['differences', 1, 1, () => engine.alternatingUsers.differences(pair, loginOf('app_clone'), soon())],
     ['peerDifferences', 1, 1, () => engine.userPair.peerDifferences(loginOf('app'), loginOf('app_clone'), soon())],

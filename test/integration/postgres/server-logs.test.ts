@@ -140,7 +140,7 @@ describeOnServer(postgresIsInstalled(15), 'pg_stat_statements of PostgreSQL 15',
         database: 'postgres',
         acceptTakeOver: true,
       };
-      await engine.alternatingUsers.prepareAlternate(pair, password, soon);
+      await engine.alternatingUsers.prepareAlternate(pair, password, async () => true, soon);
 
       const watcher = await server.connect(server.superuser);
       const { rows } = await watcher.query('SELECT query FROM pg_stat_statements').finally(() => watcher.end());

@@ -307,7 +307,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a user pair on Postg
         const pair = await newPair();
         await asAdmin(`GRANT CREATE ON DATABASE postgres TO ${pair.current}`);
         await as(pair.current, `CREATE SCHEMA s_${pair.current}; CREATE TABLE s_${pair.current}.first ()`);
-        await engine.alternatingUsers.prepareAlternate(pair, new SecretValue(PASSWORD), soon());
+        await engine.alternatingUsers.prepareAlternate(pair, new SecretValue(PASSWORD), async () => true, soon());
         await as(pair.alternate, `CREATE TABLE s_${pair.current}.second ()`);
 
         await createPeer(cloneIsCurrent ? pair.back : pair);

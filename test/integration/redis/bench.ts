@@ -52,6 +52,7 @@ export async function startBench(options: RedisOptions): Promise<Bench> {
     addPassword: (username, present, password, acting = admin) =>
       engine.dualPassword.addPassword(
         { acting, username, password: secret(password), present: as(username, present) },
+        async () => true,
         soon(),
       ),
     async accepted(username, ...passwords) {

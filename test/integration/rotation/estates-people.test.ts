@@ -25,6 +25,14 @@ const ELSEWHERE: { readonly [strategy in StrategyName]?: string } = {
   'user-pair': 'STANDBY_MISSING',
 };
 
+/** How a change ends that comes when its rotation is over: by the labels, or because its login is of that rotation too. */
+const TOO_LATE: { readonly [strategy in StrategyName]: string } = {
+  'single-user': 'LOGIN_REFUSED',
+  'alternating-users': 'VERSION_NOT_PENDING',
+  'user-pair': 'LOGIN_REFUSED',
+  'dual-password': 'VERSION_NOT_PENDING',
+};
+
 const DONE = ['created', 'set', 'tested', 'promoted'];
 
 for (const { name, isInstalled, strategies, start } of ONE_OF_EACH)
@@ -140,6 +148,30 @@ for (const { name, isInstalled, strategies, start } of ONE_OF_EACH)
         // As AWS says: AWSPENDING stays, and is to be taken away before the next rotation.
         await move(application, PENDING, undefined);
         if (step === 'setSecret') await useWhatTheRotationMade(application, strategy, made);
+        expect(await application.rotate()).toEqual(DONE);
+        expect(await application.works(CURRENT)).toBe(true);
+      });
+
+      test('51: held up before it changes a password until it was cancelled and the next rotation done, it changes nothing', async () => {
+        const application = await account.createApplication(server, strategy);
+        const [held, free] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+        let late: Promise<unknown> = Promise.resolve();
+        await interrupted(application, 'createSecret', async () => {
+          late = application.run('setSecret', application.token(), () => {
+            held.resolve();
+            return free.promise;
+          });
+          late.catch(() => {}); // looked at below
+          await held.promise;
+          await cancel(application);
+        });
+        await move(application, PENDING, undefined);
+        expect(await application.rotate()).toEqual(DONE);
+
+        free.resolve();
+
+        await expect(late).rejects.toMatchObject({ code: TOO_LATE[strategy] });
+        expect(await application.works(CURRENT)).toBe(true);
         expect(await application.rotate()).toEqual(DONE);
         expect(await application.works(CURRENT)).toBe(true);
       });

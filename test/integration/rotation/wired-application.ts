@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { PutSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import type { DatabaseEngine } from '../../../shared/engines/port.ts';
 import { systemClock as clock } from '../../../shared/operations/clock.ts';
 import { deadlineIn } from '../../../shared/operations/deadline.ts';
 import type { RekeyEvent } from '../../../shared/operations/events.ts';
@@ -28,8 +29,11 @@ export interface WiredApplication {
   token(): string;
   /** What runs when Secrets Manager asks for a step, before or after Rekey did it. */
   meanwhile(when: 'before' | 'after', step: Step, act: (() => Promise<unknown>) | undefined): void;
-  /** A step that nobody asked for. */
-  run(step: Step, token: string): Promise<StepOutcome>;
+  /**
+   * A step that nobody asked for.
+   * @param beforeChange holds it up just before the database is told of a password
+   */
+  run(step: Step, token: string, beforeChange?: () => Promise<unknown>): Promise<StepOutcome>;
   /** A whole rotation by Secrets Manager. @returns what the steps did, or the code of the refusal that ended it */
   rotate(): Promise<string[]>;
   login(stage: string): Account;
@@ -86,8 +90,12 @@ export async function startWiredAccount(): Promise<WiredAccount> {
         clock: { ...clock, sleep: async () => {} },
         changedAt: new Map(),
       };
-      const run = (step: Step, versionId: string) =>
-        runStep({ step, secretArn: arn, versionId, rotationToken: undefined }, deps, deadlineIn(30_000, clock));
+      const run: WiredApplication['run'] = (step, versionId, beforeChange) =>
+        runStep(
+          { step, secretArn: arn, versionId, rotationToken: undefined },
+          beforeChange ? { ...deps, engine: heldUp(deps.engine, beforeChange) } : deps,
+          deadlineIn(30_000, clock),
+        );
 
       const acts = new Map<string, () => Promise<unknown>>();
       let outcomes: string[] = [];
@@ -143,4 +151,25 @@ export async function startWiredAccount(): Promise<WiredAccount> {
       return application;
     },
   };
+}
+
+const CHANGES = ['setPassword', 'prepareAlternate', 'changePeer', 'addPassword'];
+
+/** The engine, each change of which begins once this is done. */
+function heldUp(engine: DatabaseEngine, first: () => Promise<unknown>): DatabaseEngine {
+  const hold = <Part extends object>(part: Part): Part =>
+    Object.fromEntries(
+      Object.entries(part).map(([key, value]) => {
+        if (typeof value === 'object' && value !== null) return [key, hold(value)];
+        if (!CHANGES.includes(key)) return [key, value];
+        return [
+          key,
+          async (...args: unknown[]) => {
+            await first();
+            return value.apply(part, args);
+          },
+        ];
+      }),
+    ) as Part;
+  return hold(engine);
 }

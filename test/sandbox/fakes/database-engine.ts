@@ -154,9 +154,13 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
     alternatingUsers: {
       observer: 'either-user',
 
-      async prepareAlternate(pair, password) {
+      async prepareAlternate(pair, password, stillWanted) {
         begin('prepareAlternate');
+        requireDistinct(pair);
+        actingAs(pair.admin);
+        if (!(await stillWanted())) return 'not-wanted';
         prepare(pair, password.expose());
+        return 'prepared';
       },
 
       async differences(pair, observer) {
@@ -224,11 +228,14 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
         return !powerless.has(user.username);
       },
 
-      async addPassword({ acting, username, present, password }) {
+      async addPassword({ acting, username, present, password }, stillWanted) {
         begin('addPassword');
         actingAs(acting);
         const user = userNamed(username);
-        if (user.passwords.includes(password.expose())) return 'alreadyAdded';
+        const isAdded = () => user.passwords.includes(password.expose());
+        if (!isAdded() && !(await stillWanted())) return 'not-wanted';
+        // Somebody else may have meanwhile.
+        if (isAdded()) return 'alreadyAdded';
         requirePower(acting, username);
         user.passwords = [password.expose(), present.password.expose()];
         return 'added';

@@ -260,6 +260,67 @@ describe('a rotation of alternating users', () => {
     expect(database.users.has('app_clone')).toBe(false);
   });
 
+  describe('whose setSecret is held up before it changes anything', () => {
+    /** Runs it; the act comes before it is told of the labels once more. */
+    async function heldUp(act: () => unknown) {
+      let looks = 0;
+      const { store } = rig.deps;
+      const describe: SecretStore['describe'] = async (id) => {
+        if (id === arn) looks += 1;
+        if (id === arn && looks === 2) await act();
+        return store.describe(id);
+      };
+      return run('setSecret', { store: { ...store, describe } });
+    }
+    beforeEach(() => run('createSecret'));
+
+    test('ends in silence when a later delivery has done the rest', async () => {
+      expect(await heldUp(() => kinds(STEPS))).toEqual({ kind: 'alreadyCurrent' });
+
+      expect(await logsIn('AWSCURRENT')).toBe(true);
+      expect(rig.events.map(({ type }) => type)).toEqual(['Rotation Succeeded']);
+    });
+
+    test('changes nothing when the rotation was cancelled', async () => {
+      const cancel = () => rig.secrets.secret(arn).versions.get(token)?.stages.delete('AWSPENDING');
+
+      await expect(heldUp(cancel)).rejects.toMatchObject({ code: 'VERSION_NOT_PENDING' });
+
+      expect(database.users.has('app_clone')).toBe(false);
+    });
+
+    test('changes nothing when AWSCURRENT was moved', async () => {
+      const value = JSON.stringify(await valueOfStage('AWSCURRENT'));
+      const moved = heldUp(() => rig.secrets.label(arn, 'AWSCURRENT', value));
+
+      await expect(moved).rejects.toMatchObject({ code: 'CURRENT_MOVED' });
+
+      expect(database.users.has('app_clone')).toBe(false);
+    });
+  });
+
+  test('finishSecret whose login took long does not promote again what was moved back from meanwhile', async () => {
+    await kinds(['createSecret', 'setSecret', 'testSecret']);
+    const { store, engine, clock } = rig.deps;
+    const before = (await store.readStage(arn, 'AWSCURRENT'))?.versionId ?? '';
+    let passedMs = 0;
+    const login: typeof engine.login = async (...args) => {
+      await run('finishSecret'); // its twin
+      passedMs = 10_000;
+      await store.withdrawLabel(arn, 'AWSPENDING', token);
+      await store.moveCurrent(arn, { from: token, to: before });
+      return engine.login(...args);
+    };
+
+    const late = run('finishSecret', {
+      engine: { ...engine, login },
+      clock: { ...clock, now: () => clock.now() + passedMs },
+    });
+
+    await expect(late).rejects.toMatchObject({ code: 'VERSION_NOT_PENDING' });
+    expect((await store.readStage(arn, 'AWSCURRENT'))?.versionId).toBe(before);
+  });
+
   test('a lone testSecret says what a rotation would reconcile and changes nothing', async () => {
     const before = [snapshotOf(rig.secrets, arn), passwords()];
     expect(await run('testSecret')).toMatchObject({
