@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import {
   EventBridgeClient,
   ListEventBusesCommand,
@@ -19,9 +18,8 @@ import { CLUSTER, configurationOf, FOREIGN_CLUSTER, REGION, type Rotated } from 
 import { ROOT, type Synthesised, synthesise } from './deployment/synthesise.ts';
 import { createEksTokenVerifier } from './kubernetes/eks-token-verifier.ts';
 import { type KubernetesOptions, type KubernetesSandbox, startKubernetes } from './kubernetes/index.ts';
+import { RBAC } from './kubernetes/rbac.ts';
 import { type PostgresServer, type PostgresVersion, startPostgres } from './postgres.ts';
-
-export const RBAC = fileURLToPath(new URL('../../infra/kubernetes/base/rekey.yaml', import.meta.url));
 
 export { CLUSTER };
 

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { KUBERNETES_GROUPS } from '../../../infra/wiring.ts';
 import { createKubernetesCluster } from '../../../shared/cluster/kubernetes.ts';
 import type { Cluster, ClusterAccess } from '../../../shared/cluster/port.ts';
@@ -7,10 +8,13 @@ import { type ControlPlane, startControlPlane } from '../../sandbox/control-plan
 import { joinNodes, type Nodes, type NodesOptions } from '../../sandbox/control-plane/index.ts';
 import { installRekey } from '../../sandbox/control-plane/install-rekey.ts';
 import { startTokenReview } from '../../sandbox/control-plane/token-review.ts';
-import { type Answer, KubernetesClient } from '../../sandbox/kubernetes/api-client.ts';
+import { type Answer, APPLY, KubernetesClient } from '../../sandbox/kubernetes/api-client.ts';
 import { collectionOf, createObjects } from '../../sandbox/kubernetes/create-objects.ts';
+import { startKubernetes } from '../../sandbox/kubernetes/index.ts';
+import { kubeconfig } from '../../sandbox/kubernetes/kubeconfig.ts';
 import type { RunningContainer } from '../../sandbox/kubernetes/node/pod-run.ts';
 import type { ObjectInput } from '../../sandbox/kubernetes/objects.ts';
+import { RBAC } from '../../sandbox/kubernetes/rbac.ts';
 import { Account } from './moving-secret.ts';
 
 /** Whose each bearer token is, as EKS tells by its access entries. */
@@ -20,22 +24,24 @@ const CALLERS: Readonly<Record<string, { readonly username: string; readonly gro
   'of-a-stranger': { username: 'stranger', groups: ['system:authenticated'] },
 };
 
-/** A real control plane, an account in memory, and Rekey's way in with the rights that are shipped and no others. */
+/** A cluster, an account in memory, and Rekey's way in with the rights that are shipped and no others. */
 export interface Estate {
   /** As the sync function sees it. */
   readonly cluster: Cluster;
   /** Another way in. Its token is `of-sync`, `of-sweep`, `of-a-stranger`, or nobody's. */
   connect(token: string, over?: Partial<ClusterAccess>): Cluster;
   readonly account: Account;
-  readonly controlPlane: ControlPlane;
+  readonly controlPlane: ApiServer;
   /** An administrator's. */
   readonly api: KubernetesClient;
-  /** Nodes join; those of before leave. */
-  join(options?: Omit<NodesOptions, 'readSecret' | 'listSecrets'>): Promise<Nodes>;
+  /** Nodes join; those of before leave, which they do on a real control plane alone. */
+  join(options?: NodesToJoin): Promise<Nodes>;
   /** Containers that were ever started, in their order, and those that still run. */
   readonly started: readonly RunningContainer[];
   readonly running: ReadonlySet<RunningContainer>;
   create(...objects: readonly ObjectInput[]): Promise<void>;
+  /** Creates, or merges into what is there. */
+  apply(...objects: readonly ObjectInput[]): Promise<void>;
   get(object: ObjectInput): Promise<Answer['body']>;
   patch(object: ObjectInput, contentType: string, change: object): Promise<void>;
   delete(object: ObjectInput): Promise<void>;
@@ -47,6 +53,10 @@ export interface Estate {
   close(): Promise<void>;
 }
 
+type ApiServer = Pick<ControlPlane, 'endpoint' | 'caPem' | 'adminToken' | 'kubeconfig' | 'compact'>;
+type NodesToJoin = Omit<NodesOptions, 'readSecret' | 'listSecrets'>;
+
+/** On a real control plane. */
 export async function startEstate(): Promise<Estate> {
   const stops: (() => unknown)[] = [];
   const close = async () => {
@@ -60,7 +70,7 @@ export async function startEstate(): Promise<Estate> {
     const api = new KubernetesClient({ endpoint: plane.endpoint, ca: plane.caPem, token: plane.adminToken });
     stops.push(() => api.close());
     await installRekey(api, plane.kubeconfig);
-    const estate = estateOn(plane, api);
+    const estate = estateOn(plane, api, new Account(), (options) => joinNodes(plane, options));
     stops.push(() => estate.close());
     return { ...estate, close };
   } catch (error) {
@@ -69,8 +79,47 @@ export async function startEstate(): Promise<Estate> {
   }
 }
 
-function estateOn(plane: ControlPlane, api: KubernetesClient): Estate {
+/** On the sandbox's simulated API and controllers, whose nodes are there from the start. */
+export async function startSandboxEstate(options: NodesToJoin = {}): Promise<Estate> {
   const account = new Account();
+  const kubernetes = await startKubernetes({
+    ...options,
+    clusterName: 'prod',
+    readSecret: account.read,
+    listSecrets: account.list,
+    authenticate: (token) => CALLERS[token],
+  });
+  kubernetes.apply(await readFile(RBAC, 'utf8'));
+  const { endpoint, caPem: ca, adminToken: token } = kubernetes;
+  const api = new KubernetesClient({ endpoint, ca, token });
+  const plane = {
+    endpoint,
+    caPem: ca,
+    adminToken: token,
+    kubeconfig: kubeconfig('prod', endpoint, ca, token),
+    compact: async () => kubernetes.compact(),
+  };
+  const estate = estateOn(plane, api, account, async () => ({
+    ...kubernetes,
+    nodes: kubernetes,
+    leave: async () => {},
+  }));
+  return {
+    ...estate,
+    async close() {
+      await estate.close();
+      api.close();
+      await kubernetes.close();
+    },
+  };
+}
+
+function estateOn(
+  plane: ApiServer,
+  api: KubernetesClient,
+  account: Account,
+  joinCluster: (options: NodesOptions) => Promise<Nodes & { leave(): Promise<void> }>,
+): Estate {
   const started: RunningContainer[] = [];
   const running = new Set<RunningContainer>();
   let leave = async () => {};
@@ -100,7 +149,7 @@ function estateOn(plane: ControlPlane, api: KubernetesClient): Estate {
     pathOf,
     async join(options = {}) {
       await leave();
-      const joined = await joinNodes(plane, { ...options, readSecret: account.read, listSecrets: account.list });
+      const joined = await joinCluster({ ...options, readSecret: account.read, listSecrets: account.list });
       joined.nodes.onContainerStarted((container) => {
         started.push(container);
         running.add(container);
@@ -110,6 +159,13 @@ function estateOn(plane: ControlPlane, api: KubernetesClient): Estate {
       return joined;
     },
     create: (...objects) => createObjects(api, objects),
+    async apply(...objects) {
+      for (const object of objects) {
+        const path = `${pathOf(object)}?fieldManager=team&force=true`;
+        const { code, body } = await api.patch(path, APPLY, JSON.stringify(object));
+        if (code > 201) throw new Error(`applying ${object.kind} ${object.metadata?.name}: ${code} ${body.message}`);
+      }
+    },
     async get(object) {
       return (await api.get(pathOf(object))).body;
     },
