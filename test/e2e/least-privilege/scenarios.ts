@@ -33,7 +33,7 @@ const isIn = (lines: readonly string[], ...texts: string[]) =>
 
 const isLogged = (world: World, spec: FunctionSpec, ...texts: string[]) => isIn(logged(world, spec), ...texts);
 
-const isDone = async ({ waitingFor }: World) => (await waitingFor(SYNC)) + (await waitingFor(RETIRE)) === 0;
+const isDone = async ({ waiting }: World) => (await waiting()) === 0;
 
 /** The whole loop, with tags of one's own. */
 function loop(name: string, tags: Readonly<Record<string, string>>): Scenario {

@@ -1,5 +1,5 @@
 import { CreateSecretCommand } from '@aws-sdk/client-secrets-manager';
-import { RETIRE, SYNC } from '../../../infra/wiring.ts';
+import { RETIRE, ROTATION, SYNC } from '../../../infra/wiring.ts';
 import { ACCOUNT, REGION } from '../../sandbox/deployment/configuration.ts';
 import { type Environment, startEnvironment } from '../../sandbox/environment.ts';
 import { Announcements } from '../announcements.ts';
@@ -37,8 +37,8 @@ export interface World extends Environment {
   readonly administrator: string;
   /** A name that nothing had before: letters and digits. */
   fresh(): string;
-  /** How many messages the function's queue holds, hidden and delayed ones too. */
-  waitingFor(spec: typeof SYNC | typeof RETIRE): Promise<number>;
+  /** How many messages the functions' queues hold, hidden and delayed ones too. */
+  waiting(): Promise<number>;
   /** What people have got about this secret from the topic. */
   toldOf(secretArn: string): Promise<readonly string[]>;
   /** Nothing is left of what happened before, in these functions or in all. */
@@ -75,6 +75,7 @@ export async function startWorld(): Promise<World> {
   });
   const { aws, postgres, secretsManager, queueUrlOf } = environment;
   aws.createKey(undefined, KEY_ID);
+  const queueUrls = [SYNC, RETIRE, ROTATION.postgres].map(queueUrlOf);
   const { username, password } = postgres.admin;
   const { ARN: administrator = '' } = await secretsManager.send(
     new CreateSecretCommand({ Name: ADMIN, KmsKeyId: KEY_ARN, SecretString: JSON.stringify({ username, password }) }),
@@ -93,10 +94,14 @@ export async function startWorld(): Promise<World> {
       names += 1;
       return `app${names}`;
     },
-    async waitingFor(spec) {
-      const AttributeNames = ['', 'NotVisible', 'Delayed'].map((state) => `ApproximateNumberOfMessages${state}`);
-      const answer = await aws.act('sqs', 'GetQueueAttributes', { QueueUrl: queueUrlOf(spec), AttributeNames });
-      return Object.values(answer['Attributes'] as Record<string, string>).reduce((sum, n) => sum + Number(n), 0);
+    async waiting() {
+      let waiting = 0;
+      for (const QueueUrl of queueUrls) {
+        const AttributeNames = ['', 'NotVisible', 'Delayed'].map((state) => `ApproximateNumberOfMessages${state}`);
+        const answer = await aws.act('sqs', 'GetQueueAttributes', { QueueUrl, AttributeNames });
+        for (const n of Object.values(answer['Attributes'] as Record<string, string>)) waiting += Number(n);
+      }
+      return waiting;
     },
     async toldOf(secretArn) {
       const answer = await aws.act('sqs', 'ReceiveMessage', { QueueUrl: people, MaxNumberOfMessages: 10 });
@@ -107,7 +112,7 @@ export async function startWorld(): Promise<World> {
       aws.inject(undefined);
       aws.disturbEvents(undefined);
       await aws.idle();
-      for (const spec of [SYNC, RETIRE]) await aws.act('sqs', 'PurgeQueue', { QueueUrl: queueUrlOf(spec) });
+      for (const QueueUrl of queueUrls) await aws.act('sqs', 'PurgeQueue', { QueueUrl });
       aws.functions.recycle(functions);
     },
   };
