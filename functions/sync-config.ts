@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import type { EksCluster } from '../shared/cluster/eks.ts';
 import { RekeyError } from '../shared/operations/errors.ts';
+import { readRotationFunctions } from './rotation-functions.ts';
 
 /** What sync and sweep are told by their environment. */
 export interface SyncConfig {
@@ -53,9 +54,7 @@ export function readSyncConfig(env: Readonly<Record<string, string | undefined>>
   // A mark is addressed to its cluster by name: of two, one would get the marks of both.
   else if (new Set(found.map((one) => one?.name)).size < found.length)
     faults.push('REKEY_CLUSTERS names two clusters alike');
-  const rotationFunctions = (env['REKEY_ROTATION_FUNCTIONS'] ?? '').split(' ').filter(Boolean);
-  if (!rotationFunctions.every((arn) => /^arn:aws[a-z-]*:lambda:/.test(arn)))
-    faults.push('REKEY_ROTATION_FUNCTIONS is not a list of function ARNs, separated by blanks');
+  const rotationFunctions = readRotationFunctions(env, faults);
   if (faults.length > 0) throw new RekeyError('CONFIG_INVALID', faults.join('; '));
   return { clusters: found.filter((one) => one !== undefined), queueUrl, eventBus, rotationFunctions };
 }

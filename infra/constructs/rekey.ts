@@ -23,6 +23,8 @@ export class Rekey extends Construct {
   readonly sweep: Sweep | undefined;
   readonly #operations: Operations;
   readonly #rotations = new Map<EngineName, Rotation>();
+  readonly #rotationArns = () =>
+    [...this.#rotations.keys()].map((engine) => this.foundation.functionArn(ROTATION[engine]));
   #retire: Retire | undefined;
 
   /** @throws Error that lists everything that is wrong with `props` */
@@ -32,7 +34,7 @@ export class Rekey extends Construct {
     this.notifications = new Notifications(this, this.foundation);
     this.#operations = new Operations(this, this.foundation, this.notifications);
     if (props.clusters.length === 0) return;
-    this.sync = new Sync(this, this.foundation, () => this.#rotationArns());
+    this.sync = new Sync(this, this.foundation, this.#rotationArns);
     this.sweep = new Sweep(this, this.foundation, this.sync.work);
     this.#operations.watchSync(this.sync, this.sweep);
   }
@@ -53,15 +55,10 @@ export class Rekey extends Construct {
     return this.#retire;
   }
 
-  #rotationArns(): readonly string[] {
-    return [...this.#rotations.keys()].map((engine) => this.foundation.functionArn(ROTATION[engine]));
-  }
-
   #beginRotating(): void {
-    const functions = () => this.#rotationArns();
-    this.#operations.watchWatch(new Watch(this, this.foundation, functions));
+    this.#operations.watchWatch(new Watch(this, this.foundation, this.#rotationArns));
     if (this.sync === undefined) return;
-    this.#retire = new Retire(this, this.foundation, functions);
+    this.#retire = new Retire(this, this.foundation, this.#rotationArns);
     this.#operations.watchRetire(this.#retire);
   }
 }

@@ -2,7 +2,13 @@ import type { Cluster, Marker, Marks } from '../cluster/port.ts';
 import type { Clock } from '../operations/clock.ts';
 import { atMost, type Deadline } from '../operations/deadline.ts';
 import { asRekeyError, RekeyError } from '../operations/errors.ts';
-import type { Announcer, ClusterProof, RekeyEvent, Unproved } from '../operations/events.ts';
+import {
+  type Announcer,
+  type ClusterProof,
+  HALTED_STILL_WORKS,
+  type RekeyEvent,
+  type Unproved,
+} from '../operations/events.ts';
 import type { Log } from '../operations/log.ts';
 import {
   CURRENT,
@@ -289,7 +295,7 @@ async function act(
 
   if (moving?.kind === 'by-hand') {
     const error = movedByHand(secret, look.versionId, moving.previousVersionId);
-    await tell({ type: 'Action Needed', detail: { ...ofSecret, ...detailOf(error, HALTED_WORKS) } });
+    await tell({ type: 'Action Needed', detail: { ...ofSecret, ...detailOf(error, HALTED_STILL_WORKS) } });
   }
 
   if (ageMs >= options.convergeWithinMs) {
@@ -469,7 +475,6 @@ async function refuse(look: Look, error: RekeyError, deps: ConvergeDeps): Promis
 }
 
 const UNTOUCHED_WORKS = 'No workload was touched by this: all of them keep what they have mounted.';
-const HALTED_WORKS = 'The old pods keep running; nothing further is rolled, and no label was moved.';
 
 function detailOf({ code, message, retryable, action }: RekeyError, stillWorks = UNTOUCHED_WORKS) {
   return { code, message, retryable, stillWorks, action };

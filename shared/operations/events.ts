@@ -4,6 +4,9 @@ export const EVENT_SOURCE = 'rekey';
 /** Raised when a field changes its meaning or goes away; new fields do not raise it. */
 export const EVENT_SCHEMA_VERSION = 1;
 
+/** What still works while a roll is halted and AWSCURRENT was not moved back. */
+export const HALTED_STILL_WORKS = 'The old pods keep running; nothing further is rolled, and no label was moved.';
+
 interface OfSecret {
   readonly secretArn: string;
   readonly secretName: string;

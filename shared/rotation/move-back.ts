@@ -1,6 +1,6 @@
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
-import type { Announcer, RekeyEvent, Unproved } from '../operations/events.ts';
+import { type Announcer, HALTED_STILL_WORKS, type RekeyEvent, type Unproved } from '../operations/events.ts';
 import { CURRENT, PENDING, PREVIOUS, type SecretDescription, versionWithStage } from '../secrets/port.ts';
 import { parseTags } from '../secrets/tags.ts';
 import { rotationOf } from './rotation.ts';
@@ -179,9 +179,8 @@ function movedBackEvent(
 
 function refusedEvent({ secretArn, secretName, versionId }: MoveBackRequest, error: RekeyError): RekeyEvent {
   const { code, message, retryable, action } = error;
-  const stillWorks = 'The old pods keep running; nothing further is rolled, and no label was moved.';
   return {
     type: 'Action Needed',
-    detail: { secretArn, secretName, versionId, code, message, retryable, action, stillWorks },
+    detail: { secretArn, secretName, versionId, code, message, retryable, action, stillWorks: HALTED_STILL_WORKS },
   };
 }
