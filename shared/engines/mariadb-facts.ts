@@ -1,4 +1,5 @@
 import { RekeyError } from '../operations/errors.ts';
+import type { PasswordNeeds } from '../secrets/password.ts';
 import { sessionsOf } from './mariadb-open-sessions.ts';
 import type { Connection } from './mysql-connection.ts';
 import type { ServerFacts } from './port.ts';
@@ -15,22 +16,32 @@ export async function inspectServer(connection: Connection, users: readonly stri
     readOnly: string;
   }[];
   if (!/mariadb/i.test(version)) throw new RekeyError('DATABASE_UNSUPPORTED', `the server is not MariaDB: ${version}`);
+  const passwordNeeds = needsIn(variables as Variable[]);
   return {
     version: `MariaDB ${version.split('-')[0]}`,
     certificate: connection.certificate,
     readOnly: !['0', 'OFF'].includes(readOnly),
     sessions: await sessionsOf(connection, users),
     passwordPolicy: [...policyIn(plugins as { name: string }[], variables as Variable[])],
-    ...minimumIn(variables as Variable[]),
+    ...(passwordNeeds && { passwordNeeds }),
   };
 }
 
-/** Where nobody insists on reading passwords, Rekey sends a hash, and no length is asked of that. */
-function minimumIn(variables: readonly Variable[]): Pick<ServerFacts, 'minimumPasswordLength'> {
+/** Where nobody insists on reading passwords, Rekey sends a hash, and nothing can be counted in that. */
+function needsIn(variables: readonly Variable[]): PasswordNeeds | undefined {
   const setting = (name: string) => variables.find(({ Variable_name }) => Variable_name === name)?.Value;
-  const minimum = setting('simple_password_check_minimal_length');
-  if (minimum === undefined || setting('strict_password_validation') !== 'ON') return {};
-  return { minimumPasswordLength: Number(minimum) };
+  const length = setting('simple_password_check_minimal_length');
+  if (length === undefined || setting('strict_password_validation') !== 'ON') return undefined;
+  const eachCase = Number(setting('simple_password_check_letters_same_case'));
+  return {
+    length: Number(length),
+    types: {
+      'lower case letters': eachCase,
+      'upper case letters': eachCase,
+      digits: Number(setting('simple_password_check_digits')),
+      'other characters': Number(setting('simple_password_check_other_characters')),
+    },
+  };
 }
 
 interface Variable {

@@ -1,3 +1,4 @@
+import type { PasswordNeeds } from '../secrets/password.ts';
 import type { Connection } from './mysql-connection.ts';
 import { sessionsOf } from './mysql-open-sessions.ts';
 import type { ServerFacts } from './port.ts';
@@ -12,17 +13,42 @@ export async function inspectServer(connection: Connection, users: readonly stri
     version: string;
     readOnly: 0 | 1;
   }[];
-  const rules = policy as { Variable_name: string; Value: string }[];
-  const minimum = rules.find(({ Variable_name: name }) => /^validate_password[._]length$/.test(name));
+  const rules = policy as Variable[];
+  const passwordNeeds = needsIn(rules);
   return {
     version: `MySQL ${version}`,
     certificate: connection.certificate,
     readOnly: Boolean(readOnly),
     sessions: await sessionsOf(connection, users),
-    ...(minimum && { minimumPasswordLength: Number(minimum.Value) }),
+    ...(passwordNeeds && { passwordNeeds }),
     passwordPolicy: rules
       .filter(({ Variable_name: name, Value: value }) => RULE.test(name) && !['', '0', 'OFF'].includes(value))
       .map(({ Variable_name: name, Value: value }) => `${name} is ${value}`),
+  };
+}
+
+interface Variable {
+  readonly Variable_name: string;
+  readonly Value: string;
+}
+
+/** https://dev.mysql.com/doc/refman/8.4/en/validate-password-options-variables.html */
+function needsIn(rules: readonly Variable[]): PasswordNeeds | undefined {
+  // The component has a dot in its names, the plugin before it an underscore.
+  const setting = (name: string) =>
+    rules.find(({ Variable_name }) => Variable_name.replace('.', '_') === `validate_password_${name}`)?.Value;
+  const length = setting('length');
+  if (length === undefined) return undefined;
+  if (setting('policy') === 'LOW') return { length: Number(length), types: {} };
+  const eachCase = Number(setting('mixed_case_count'));
+  return {
+    length: Number(length),
+    types: {
+      'lower case letters': eachCase,
+      'upper case letters': eachCase,
+      digits: Number(setting('number_count')),
+      'other characters': Number(setting('special_char_count')),
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 import type { Deadline } from '../operations/deadline.ts';
 import type { OpenSession } from '../operations/events.ts';
+import type { PasswordNeeds } from '../secrets/password.ts';
 import type { SecretValue } from '../secrets/secret-value.ts';
 
 /** How a connection is protected; nothing said means `verified` with the host's own name and the authorities configured. */
@@ -73,8 +74,8 @@ export interface ServerFacts {
   readonly sessions: readonly (OpenSession & { readonly user: string })[] | { readonly needs: string };
   /** What the server asks of a password, or that it asks nothing, one sentence each; empty where nothing is known. */
   readonly passwordPolicy: readonly string[];
-  /** What of that a length can tell: how many characters a new password must have, where the server says so. */
-  readonly minimumPasswordLength?: number;
+  /** What of that can be counted, where the server says so. */
+  readonly passwordNeeds?: PasswordNeeds;
 }
 
 /** Two users take turns; an administrator makes them equal. */

@@ -2,8 +2,9 @@ import type { ServerFacts } from '../engines/port.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { asRekeyError, type ErrorCode, RekeyError } from '../operations/errors.ts';
 import type { OpenSession } from '../operations/events.ts';
+import { type PasswordNeeds, shareRefused } from '../secrets/password.ts';
 import { CURRENT, PENDING, type SecretDescription, versionWithStage } from '../secrets/port.ts';
-import { parseTags } from '../secrets/tags.ts';
+import { MAX_PASSWORD_LENGTH, parseTags } from '../secrets/tags.ts';
 import { rotationOf } from './rotation.ts';
 import type { Database, Rotation, Strategy, StrategyName, Surroundings } from './strategy.ts';
 import { strategyFor } from './strategy-choice.ts';
@@ -215,13 +216,41 @@ function certificateCheck(daysLeft: number | undefined): Check {
   };
 }
 
+/** A refused password costs a rotation, which then has to begin again: more often than this is worth a person's time. */
+const REFUSALS_TO_BEAR = 0.01;
+
 /** Whether the server would take the passwords that the secret's tags ask for, as far as it says what it wants. */
-function* passwordChecks({ options }: Rotation, { minimumPasswordLength: minimum = 0 }: ServerFacts): Iterable<Check> {
-  if (options.passwordLength >= minimum) return;
-  const lengths = `the server takes no password of less than ${minimum} characters; the secret's have ${options.passwordLength}`;
-  const action = `Set the tag rekey:password-length of the secret to ${minimum} or more.`;
-  yield failed('password', new RekeyError('PASSWORD_REJECTED', lengths, action));
+function* passwordChecks({ options, rules }: Rotation, { passwordNeeds: needs }: ServerFacts): Iterable<Check> {
+  if (!needs) return;
+  const { passwordLength } = options;
+  const refused = (length: number) => shareRefused({ ...options, passwordLength: length }, rules, needs);
+  if (refused(passwordLength) <= REFUSALS_TO_BEAR) return;
+  const wants = `the server takes no password without ${inWords(needs)}`;
+  let enough = Math.max(passwordLength, needs.length);
+  while (enough <= MAX_PASSWORD_LENGTH && refused(enough) > REFUSALS_TO_BEAR) enough += 1;
+  const action =
+    enough > MAX_PASSWORD_LENGTH
+      ? 'Let the tag rekey:exclude-characters of the secret leave more of these, or let the server ask for less.'
+      : `Set the tag rekey:password-length of the secret to ${enough} or more.`;
+  if (refused(passwordLength) === 1)
+    return yield failed(
+      'password',
+      new RekeyError('PASSWORD_REJECTED', `${wants}: the secret's tags rule that out`, action),
+    );
+  yield {
+    what: 'password',
+    verdict: 'warning',
+    code: 'PASSWORD_REJECTED',
+    message: `${wants}: of those that the secret's tags ask for, ${(refused(passwordLength) * 100).toFixed(0)} % fall short.`,
+    action: `${action} Until then, a rotation whose password is refused changes nothing, and another one begins with a new one.`,
+  };
 }
+
+const inWords = ({ length, types }: PasswordNeeds): string =>
+  Object.entries({ characters: length, ...types })
+    .filter(([, count]) => count > 0)
+    .map(([what, count]) => `${count} ${what}`)
+    .join(', ');
 
 const sessionsUnseen = (username: string, statement: string): Check => ({
   what: 'sessions',

@@ -258,6 +258,29 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('a password on MariaDB 
       }
     });
 
+    test.each([
+      [
+        'ON',
+        {
+          length: 12,
+          types: { 'lower case letters': 2, 'upper case letters': 2, digits: 3, 'other characters': 4 },
+        },
+      ],
+      ['OFF', undefined],
+    ])('is told before by what can be counted; strict_password_validation is %s', async (strict, needs) => {
+      const user = await bench.newUser();
+      await bench.run("INSTALL SONAME 'simple_password_check'", `SET GLOBAL strict_password_validation = ${strict}`);
+      try {
+        const settings = { minimal_length: 12, letters_same_case: 2, digits: 3, other_characters: 4 };
+        for (const [name, value] of Object.entries(settings))
+          await bench.run(`SET GLOBAL simple_password_check_${name} = ${value}`);
+        const { passwordNeeds } = await bench.engine.inspect(bench.as(user, 'one'), [], soon());
+        expect(passwordNeeds).toEqual(needs);
+      } finally {
+        await bench.run("UNINSTALL SONAME 'simple_password_check'", 'SET GLOBAL strict_password_validation = ON');
+      }
+    });
+
     test('is one of the earlier ones, and not the one in use already: each change may be repeated', async () => {
       const pair = await bench.newPair();
       await bench.run("INSTALL SONAME 'password_reuse_check'");

@@ -7,6 +7,8 @@ import { ACCEPTED, account, type Bench, newName, soon, startBench, WRONG } from 
 
 /* Numbers are entries of the catalogue of bad input. */
 
+const COUNTED = { 'lower case letters': 2, 'upper case letters': 2, digits: 3, 'other characters': 4 };
+
 describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password on MySQL %s', (version) => {
   let bench: Bench;
   beforeAll(async () => {
@@ -189,6 +191,31 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password on MySQL %s', (
         expect(passwordPolicy).toEqual(
           expect.arrayContaining(['validate_password.length is 8', 'validate_password.policy is MEDIUM']),
         );
+      } finally {
+        await bench.run("UNINSTALL COMPONENT 'file://component_validate_password'");
+      }
+    });
+
+    test.each([
+      ['LOW', { length: 12, types: {} }],
+      ['MEDIUM', { length: 12, types: COUNTED }],
+      ['STRONG', { length: 12, types: COUNTED }],
+    ])('is told before by what can be counted; validate_password.policy is %s', async (policy, needs) => {
+      const user = await bench.newUser();
+      const inspected = () => bench.engine.inspect(bench.as(user, 'one'), [], soon());
+      expect((await inspected()).passwordNeeds).toBeUndefined();
+      await bench.run("INSTALL COMPONENT 'file://component_validate_password'");
+      try {
+        const settings = {
+          policy: `'${policy}'`,
+          length: 12,
+          mixed_case_count: 2,
+          number_count: 3,
+          special_char_count: 4,
+        };
+        for (const [name, value] of Object.entries(settings))
+          await bench.run(`SET GLOBAL validate_password.${name} = ${value}`);
+        expect((await inspected()).passwordNeeds).toEqual(needs);
       } finally {
         await bench.run("UNINSTALL COMPONENT 'file://component_validate_password'");
       }

@@ -7,6 +7,7 @@ import { type PreflightReport, preflight } from '../../../../shared/rotation/pre
 import { createFakeDatabase, type FakeDatabase } from '../../../sandbox/fakes/database-engine.ts';
 import { createRig, type Rig, snapshotOf } from './rig.ts';
 
+const SYMBOLS = '!"#$%&\'()*+,-./:;<=>?@[\\]^_`{|}~';
 const base = { engine: 'postgres', host: 'db.example', dbname: 'shop' };
 
 let database: FakeDatabase;
@@ -118,9 +119,40 @@ describe('a preflight', () => {
     [32, []],
     [33, ['password failed PASSWORD_REJECTED']],
   ])('a server that wants passwords of %i characters, where the secret has 32', async (minimum, expected) => {
-    const report = await look(inspecting({ minimumPasswordLength: minimum }));
+    const report = await look(inspecting({ passwordNeeds: { length: minimum, types: {} } }));
     expect(verdicts(report).filter((verdict) => verdict.startsWith('password'))).toEqual(expected);
     expect(report.works).toBe(expected.length === 0);
+  });
+
+  const password = ({ checks }: PreflightReport) => checks.find(({ what }) => what === 'password');
+
+  test('a type of characters that the server wants and the tags exclude fails it', async () => {
+    begin({}, { 'rekey:exclude-characters': SYMBOLS });
+    const report = await look(inspecting({ passwordNeeds: { length: 8, types: { 'other characters': 1 } } }));
+    expect(password(report)).toMatchObject({
+      verdict: 'failed',
+      code: 'PASSWORD_REJECTED',
+      message: expect.stringContaining('without 8 characters, 1 other characters'),
+      action: expect.stringContaining('rekey:exclude-characters'),
+    });
+  });
+
+  test('a type that the server wants and that is in each password passes', async () => {
+    const types = { 'lower case letters': 1, 'upper case letters': 1, digits: 1, 'other characters': 1 };
+    expect(password(await look(inspecting({ passwordNeeds: { length: 8, types } })))).toBeUndefined();
+  });
+
+  test('more of a type than many passwords have is a warning with the length at which they do', async () => {
+    const passwordNeeds = { length: 8, types: { digits: 3 } };
+    const report = await look(inspecting({ passwordNeeds }));
+    const { verdict, message = '', action = '' } = password(report) ?? {};
+    expect(verdict).toBe('warning');
+    expect(message).toMatch(/3 digits: .* 26 % fall short/);
+    const enough = /rekey:password-length of the secret to (\d+) or more/.exec(action)?.[1] ?? '';
+    begin({}, { 'rekey:password-length': enough });
+    expect(password(await look(inspecting({ passwordNeeds })))).toBeUndefined();
+    begin({}, { 'rekey:password-length': String(Number(enough) - 1) });
+    expect(password(await look(inspecting({ passwordNeeds })))?.verdict).toBe('warning');
   });
 
   test('a server that takes no writes fails it', async () => {

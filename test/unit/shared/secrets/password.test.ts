@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { POSTGRES } from '../../../../shared/secrets/engine-rules.ts';
-import { generatePassword } from '../../../../shared/secrets/password.ts';
+import { generatePassword, type PasswordNeeds, shareRefused } from '../../../../shared/secrets/password.ts';
 
 const LOWER = /[a-z]/;
 const UPPER = /[A-Z]/;
@@ -67,5 +67,49 @@ describe('a generated password', () => {
 
   test('cannot be printed', () => {
     expect(String(generatePassword({ passwordLength: 32, excludeCharacters: '' }, POSTGRES))).toBe('[secret]');
+  });
+});
+
+describe('the share of passwords that a server would refuse', () => {
+  const ALL = Array.from({ length: 95 }, (_, offset) => String.fromCharCode(32 + offset));
+  const leaving = (alphabet: string) => ALL.filter((character) => !alphabet.includes(character)).join('');
+  const count = (password: string, type: RegExp) => [...password].filter((character) => type.test(character)).length;
+  const falls = (password: string, { length, types }: PasswordNeeds) =>
+    password.length < length ||
+    count(password, LOWER) < (types['lower case letters'] ?? 0) ||
+    count(password, UPPER) < (types['upper case letters'] ?? 0) ||
+    count(password, DIGIT) < (types.digits ?? 0) ||
+    count(password, PUNCTUATION) < (types['other characters'] ?? 0);
+
+  test('is that of all passwords that could be made', () => {
+    const upTo = (max: number) => fc.integer({ min: 0, max });
+    const types = fc.record(
+      { 'lower case letters': upTo(3), 'upper case letters': upTo(3), digits: upTo(3), 'other characters': upTo(2) },
+      { requiredKeys: [] },
+    );
+    fc.assert(
+      fc.property(
+        fc.constantFrom('abA1', 'aAB1', 'aA1!', 'aA12'),
+        fc.integer({ min: 4, max: 6 }),
+        fc.record({ length: upTo(7), types }),
+        (alphabet, passwordLength, needs) => {
+          let all = [''];
+          for (let n = 0; n < passwordLength; n++)
+            all = all.flatMap((text) => [...alphabet].map((next) => text + next));
+          const types = [LOWER, UPPER, DIGIT, PUNCTUATION].filter((type) => type.test(alphabet));
+          const possible = all.filter((password) => types.every((type) => type.test(password)));
+          const refused = possible.filter((password) => falls(password, needs)).length / possible.length;
+          const options = { passwordLength, excludeCharacters: leaving(alphabet) };
+          expect(shareRefused(options, POSTGRES, needs)).toBeCloseTo(refused, 10);
+        },
+      ),
+    );
+  });
+
+  test('is exactly none or all where chance has no say', () => {
+    const options = { passwordLength: 128, excludeCharacters: '' };
+    expect(shareRefused(options, POSTGRES, { length: 128, types: { digits: 1, 'other characters': 1 } })).toBe(0);
+    expect(shareRefused(options, POSTGRES, { length: 129, types: {} })).toBe(1);
+    expect(shareRefused(options, POSTGRES, { length: 8, types: { digits: 126 } })).toBe(1);
   });
 });
