@@ -10,9 +10,9 @@ export LC_ALL=C # there are no locales in the systems
 
 # Root, suite, packages. sid has MySQL, and the newest of the others; MySQL's and MariaDB's packages exclude each other.
 roots='
-bookworm     bookworm  postgresql-15,mariadb-server-core,mariadb-client-core,redis-server
+bookworm     bookworm  postgresql-15,mariadb-server-core,mariadb-client-core,libcrack2,redis-server
 sid          sid       mysql-server-core,redis-server,valkey-server
-sid-mariadb  sid       mariadb-server-core,mariadb-client-core
+sid-mariadb  sid       mariadb-server-core,mariadb-client-core,libcrack2
 '
 # What the servers' own scripts call.
 tools=dash,coreutils,sed,grep,hostname
@@ -56,10 +56,14 @@ fi
 # Unpacked only: no package's script runs, so nothing is set up that the tests would not use.
 unpack() { # root suite packages
   local hooks=()
-  # MariaDB's plugins come with the whole server alone; of that, nothing else is unpacked.
+  # MariaDB's plugins come with the whole server alone; of that, nothing else is unpacked. Nor of what makes the
+  # dictionary for one of them.
   [[ $3 != *mariadb-server-core* ]] || hooks=(--extract-hook='cd "$1/tmp" &&
-    APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get download -q mariadb-server &&
-    dpkg-deb --fsys-tarfile mariadb-server_*.deb | tar -x -C "$1" ./usr/lib/mysql/plugin && rm mariadb-server_*.deb')
+    APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get download -q \
+      mariadb-server mariadb-plugin-cracklib-password-check cracklib-runtime &&
+    for deb in mariadb-*.deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$1" ./usr/lib/mysql/plugin || exit; done &&
+    dpkg-deb --extract cracklib-runtime_*.deb cracklib && mv cracklib/usr/sbin/cracklib-packer "$1/usr/sbin" &&
+    mkdir -p "$1/usr/share/dict" && mv cracklib/usr/share/dict/* "$1/usr/share/dict" && rm -r cracklib ./*.deb')
   # A mirror may lag behind; packages are verified all the same.
   mmdebstrap --quiet --variant=extract --include="$3,$tools,base-files" --aptopt='Acquire::Check-Valid-Until "false"' \
     --setup-hook='cd "$1" && for d in bin sbin lib lib64; do mkdir -p "usr/$d" && ln -s "usr/$d" "$d"; done' \
@@ -73,6 +77,9 @@ unpack() { # root suite packages
 # An empty data directory, which each server of the tests starts from a copy of.
 initialise() { # root
   if [ -x "$1/usr/bin/mariadb-install-db" ]; then
+    mkdir -p "$1/var/cache/cracklib"
+    LC_ALL=C sort -u "$1/usr/share/dict/cracklib-small" |
+      chroot "$1" cracklib-packer /var/cache/cracklib/cracklib_dict >&2
     chroot "$1" mariadb-install-db --no-defaults --user=root --datadir=/srv/template --cross-bootstrap \
       --auth-root-authentication-method=normal --skip-test-db --innodb-log-file-size=8M
   elif [ -x "$1/usr/sbin/mysqld" ]; then

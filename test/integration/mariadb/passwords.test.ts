@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { MARIADB } from '../../../shared/secrets/engine-rules.ts';
+import { generatePassword } from '../../../shared/secrets/password.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { MARIADB_VERSIONS, mariadbIsInstalled } from '../../sandbox/mariadb.ts';
 import { anyName } from '../any-name.ts';
@@ -278,6 +280,30 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('a password on MariaDB 
         expect(passwordNeeds).toEqual(needs);
       } finally {
         await bench.run("UNINSTALL SONAME 'simple_password_check'", 'SET GLOBAL strict_password_validation = ON');
+      }
+    });
+
+    test('is one that cracklib guesses, with nothing changed, and never one that Rekey makes', async () => {
+      const user = await bench.newUser();
+      await bench.run("INSTALL SONAME 'cracklib_password_check'");
+      try {
+        const { passwordPolicy } = await bench.engine.inspect(bench.as(user, 'one'), [], soon());
+        expect(passwordPolicy).toEqual([
+          expect.stringMatching(/^cracklib_password_check refuses/),
+          'cracklib_password_check_dictionary is /var/cache/cracklib/cracklib_dict',
+          'strict_password_validation is ON',
+        ]);
+        await expect(bench.setPassword(user, 'one', 'elephants1')).rejects.toMatchObject(refused);
+        expect(await bench.login(user, 'one')).toEqual(ACCEPTED);
+        let present = 'one';
+        for (let n = 0; n < 20; n++) {
+          const next = generatePassword({ passwordLength: 16, excludeCharacters: '' }, MARIADB).expose();
+          await bench.setPassword(user, present, next);
+          present = next;
+        }
+        expect(await bench.login(user, present)).toEqual(ACCEPTED);
+      } finally {
+        await bench.run("UNINSTALL SONAME 'cracklib_password_check'");
       }
     });
 
