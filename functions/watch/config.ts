@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { RekeyError } from '../../shared/operations/errors.ts';
+import { readRotationFunctions } from '../rotation-functions.ts';
 
 export interface WatchConfig {
   /** ARNs, separated by blanks in REKEY_ROTATION_FUNCTIONS. */
@@ -12,7 +13,7 @@ export interface WatchConfig {
 /** @throws RekeyError CONFIG_INVALID with all faults at once */
 export function readWatchConfig(env: NodeJS.ProcessEnv): WatchConfig {
   const faults: string[] = [];
-  const rotationFunctions = (env['REKEY_ROTATION_FUNCTIONS'] ?? '').split(' ').filter(Boolean);
+  const rotationFunctions = readRotationFunctions(env, faults);
   if (rotationFunctions.length === 0) faults.push('REKEY_ROTATION_FUNCTIONS is missing');
   const read = (variable: string, files: (path: string) => readonly string[]) => {
     const path = env[variable] ?? '';
