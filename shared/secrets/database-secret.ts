@@ -175,26 +175,48 @@ function readObject(text: string, what: string): ReadonlyMap<string, unknown> {
   return members;
 }
 
+interface Member {
+  readonly key: string;
+  /** Where its value begins and ends in the text. */
+  readonly start: number;
+  readonly end: number;
+  readonly depth: number;
+}
+
 /** Where each top-level value stands in a text that is known to be a JSON object, and how deep it nests. */
-function* topLevelMembers(text: string): Generator<{ key: string; start: number; end: number; depth: number }> {
+function topLevelMembers(text: string): readonly Member[] {
+  const members: Member[] = [];
   let depth = 0;
   let deepest = 0;
   let key: string | undefined;
   let start: number | undefined;
   let end = 0;
-  for (const { 0: token, index } of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\]:,]|[^\s{}[\]:,"]+/g)) {
+  for (let at = 0; at < text.length; at += 1) {
+    const from = at;
+    const token = text[from] ?? '';
+    if (token === ' ' || token === '\n' || token === '\r' || token === '\t') continue;
+    if (token === '"') at = closingQuote(text, from);
     const closesMember = depth === 1 && (token === ',' || token === '}');
     if (closesMember && key !== undefined && start !== undefined) {
-      yield { key, start, end, depth: deepest };
+      members.push({ key, start, end, depth: deepest });
       key = start = undefined;
       deepest = 0;
     }
     if (token === '{' || token === '[') depth += 1;
     if (token === '}' || token === ']') depth -= 1;
     if (depth > deepest) deepest = depth;
-    if (depth === 1 && token.startsWith('"') && key === undefined) key = JSON.parse(token) as string;
-    else if (key !== undefined && start === undefined && token !== ':') start = index;
-    end = index + token.length;
+    if (depth === 1 && token === '"' && key === undefined) key = JSON.parse(text.slice(from, at + 1)) as string;
+    else if (key !== undefined && start === undefined && token !== ':') start = from;
+    end = at + 1;
+  }
+  return members;
+}
+
+/** @param opening where the string begins */
+function closingQuote(text: string, opening: number): number {
+  for (let at = opening + 1; ; at += 1) {
+    if (text[at] === '"') return at;
+    if (text[at] === '\\') at += 1;
   }
 }
 
