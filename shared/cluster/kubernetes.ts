@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { ApiException, HttpMethod, PatchStrategy, RequestContext } from '@kubernetes/client-node';
 import { Agent, request as httpRequest } from 'undici';
 import type { Clock } from '../operations/clock.ts';
@@ -268,12 +269,13 @@ export function createKubernetesCluster(
       for (const [key, value] of Object.entries(query)) request.setQueryParam(key, value);
       if (contentType !== undefined) request.setHeaderParam('Content-Type', contentType);
       if (object !== undefined) request.setBody(JSON.stringify(object));
-      return JSON.parse(await transport.send(request));
+      return await transport.send(request);
     };
     const fieldManager = FIELD_MANAGER;
     return {
-      post: (path, object) => ask(HttpMethod.POST, path, {}, 'application/json', object),
-      patch: (path, change, strategy) => ask(HttpMethod.PATCH, path, { fieldManager }, strategy, change),
+      post: async (path, object) => JSON.parse(await ask(HttpMethod.POST, path, {}, 'application/json', object)),
+      patch: async (path, change, strategy) =>
+        JSON.parse(await ask(HttpMethod.PATCH, path, { fieldManager }, strategy, change)),
       ...createLists(name, (path, query) => ask(HttpMethod.GET, path, query)),
     };
   }
@@ -321,23 +323,28 @@ interface Page<O> {
   readonly items?: readonly O[];
 }
 
-/** @param get answers with the JSON of a path */
+/** @param get answers with the JSON of a path, as text */
 function createLists(
   cluster: string,
-  get: (path: string, query: Query) => Promise<unknown>,
+  get: (path: string, query: Query) => Promise<string>,
 ): Pick<Session, 'list' | 'pathOf'> {
   /** Kind → the path that the server serves it by; undefined where it serves none. */
   const served = new Map<Kind, string | undefined>();
 
+  /** While one page is parsed, the server is at work on the next. */
   async function pages<O, T>(path: string, read: (object: O) => T): Promise<readonly T[]> {
     const found: T[] = [];
-    let token: string | undefined;
-    do {
-      const page = (await get(path, { limit: String(PAGE), ...(token && { continue: token }) })) as Page<O>;
+    const ask = (token?: string) => get(path, { limit: String(PAGE), ...(token && { continue: token }) });
+    let text = await ask();
+    for (;;) {
+      const expected = continueIn(text);
+      const ahead = expected === undefined ? undefined : await sent(ask(expected));
+      const page: Page<O> = JSON.parse(text);
       for (const object of page.items ?? []) found.push(read(object));
-      token = page.metadata?.continue;
-    } while (token);
-    return found;
+      const token = page.metadata?.continue;
+      if (!token) return found;
+      text = await (ahead !== undefined && token === expected ? ahead.answer : ask(token));
+    }
   }
 
   const list: List = async (kind, read, namespace) => {
@@ -360,6 +367,24 @@ function createLists(
     return [];
   };
   return { list, pathOf: (kind) => served.get(kind) ?? kind.paths[0] };
+}
+
+/**
+ * Where the list goes on, read before the page is parsed: its `metadata` is the first thing in it, or the last where the
+ * kind is a custom resource. An expectation only: what counts is what the page says when it is parsed.
+ */
+function continueIn(page: string): string | undefined {
+  return /"metadata":\{(?:"resourceVersion":"\d+",)?"continue":"([\w-]+)"/.exec(page)?.[1];
+}
+
+/** undici waits so many turns of the event loop before it writes to a connection that was used before. */
+const TURNS_TO_SEND = 3;
+
+/** @returns once the request is on the wire, with its answer to come; nobody has to wait for that */
+async function sent<T>(answer: Promise<T>): Promise<{ readonly answer: Promise<T> }> {
+  answer.catch(() => undefined);
+  for (let turn = 0; turn < TURNS_TO_SEND; turn++) await nextTurn();
+  return { answer };
 }
 
 /** What marks a workload: on its template, or with a Rollout's own restart, or on the object alone. */
