@@ -24,14 +24,15 @@ export interface Snapshot extends Belongings {
   readonly defaultGrants: readonly DefaultGrant[];
   /** Kinds of object, e.g. TABLES, that the holder could not use if the heir created one. */
   readonly kindsNotShared: readonly string[];
-  /** Foreign servers that the current user has a mapping for and the alternate has not. */
-  readonly unmappedServers: readonly string[];
   /** Schemas named like one of the two, where `"$user"` in the current user's search_path finds one. */
   readonly ownSchemas: readonly string[];
   readonly searchPath: string;
 }
 
-/** What the heir has of its own. `shared`: the holder has all rights on it that default privileges give. */
+/**
+ * What the heir has of its own, and user mappings. `shared`: the holder has all rights on it that default privileges
+ * give.
+ */
 export interface Belongings {
   /** Privileges granted to the heir itself, on objects that it does not own. */
   readonly heirGrants: readonly Grant[];
@@ -41,9 +42,17 @@ export interface Belongings {
   readonly elsewhere: readonly { readonly database: string; readonly shared: boolean }[];
   /** Row-level policies that name the heir and not the holder, e.g. `policy p on public.t`. */
   readonly heirPolicies: readonly string[];
+  /** Foreign servers that the current user has a mapping for and the alternate has not. */
+  readonly unmappedServers: readonly string[];
 }
 
-export const NO_BELONGINGS: Belongings = { heirGrants: [], heirOwns: [], elsewhere: [], heirPolicies: [] };
+export const NO_BELONGINGS: Belongings = {
+  heirGrants: [],
+  heirOwns: [],
+  elsewhere: [],
+  heirPolicies: [],
+  unmappedServers: [],
+};
 
 export interface Role {
   readonly name: string;
@@ -242,13 +251,12 @@ SELECT json_build_object(
     SELECT privilege_type FROM aclexplode(${BUILT_IN}) WHERE grantee = heir
     EXCEPT SELECT privilege_type FROM default_acl d CROSS JOIN aclexplode(d.acl)
       WHERE d.owner = heir AND d.schema = 0 AND d.kind = kind.kind AND grantee = holder)),
-  'unmappedServers', (SELECT coalesce(json_agg(srvname), '[]') FROM pg_user_mappings, pair WHERE umuser = current
-    AND NOT EXISTS (SELECT FROM pg_user_mappings o WHERE o.srvid = pg_user_mappings.srvid AND o.umuser = alternate)),
   'ownSchemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname IN (${current}, ${alternate})),
   'searchPath', coalesce((SELECT value FROM setting, pair WHERE name = 'search_path' AND setrole IN (0, current)
       AND (setdatabase = 0 OR datname = current_database())
     ORDER BY setrole = 0, setdatabase = 0 LIMIT 1), '"$user", public')
-) AS snapshot, EXISTS (SELECT FROM belonging) AS "heirHasBelongings"`;
+) AS snapshot, EXISTS (SELECT FROM belonging) OR EXISTS (SELECT FROM pair JOIN pg_shdepend ON refobjid = current
+  AND refclassid = 'pg_authid'::regclass AND classid = 'pg_user_mapping'::regclass) AS "mayHaveBelongings"`;
 
 /** Where the heir has any: see {@link Belongings}. The parameters are those of {@link snapshotSql}. */
 export const belongingsSql = (current: string, alternate: string): string => `
@@ -295,5 +303,7 @@ SELECT json_build_object(
   'heirOwns', (SELECT coalesce(json_agg(o), '[]') FROM heir_owns o),
   'elsewhere', (SELECT coalesce(json_agg(e), '[]') FROM elsewhere e),
   'heirPolicies', (SELECT coalesce(json_agg(format('policy %I on %s', polname, polrelid::regclass)), '[]')
-    FROM pg_policy, kin WHERE heir = ANY (polroles) AND NOT holder = ANY (polroles))
+    FROM pg_policy, kin WHERE heir = ANY (polroles) AND NOT holder = ANY (polroles)),
+  'unmappedServers', (SELECT coalesce(json_agg(srvname), '[]') FROM pg_user_mappings, pair WHERE umuser = current
+    AND NOT EXISTS (SELECT FROM pg_user_mappings o WHERE o.srvid = pg_user_mappings.srvid AND o.umuser = alternate))
 ) AS belongings`;

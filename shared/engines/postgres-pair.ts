@@ -38,7 +38,7 @@ export async function observe(connection: Connection, pair: UserPair, ...first: 
   if (row === undefined) throw new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
   if (row.snapshot.current === null)
     throw new RekeyError('USERNAME_INVALID', `the user ${pair.current} does not exist`);
-  const [more] = row.heirHasBelongings
+  const [more] = row.mayHaveBelongings
     ? await connection.query<{ belongings: Belongings }>(belongingsSql(...users))
     : [{ belongings: NO_BELONGINGS }];
   if (more === undefined) throw new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
@@ -47,7 +47,7 @@ export async function observe(connection: Connection, pair: UserPair, ...first: 
 
 interface Row {
   readonly snapshot: Omit<Snapshot, keyof Belongings>;
-  readonly heirHasBelongings: boolean;
+  readonly mayHaveBelongings: boolean;
 }
 
 /** What keeps the alternate user from being promoted, one sentence each. */

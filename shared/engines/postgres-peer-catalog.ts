@@ -14,12 +14,24 @@ import {
   type Snapshot,
 } from './postgres-catalog.ts';
 
-/** What PostgreSQL's catalogue says of two peers and of their owner, in one round trip; any user may read it. */
-export interface PeerSnapshot extends Pick<Snapshot, 'membershipOptions' | 'database' | 'admin' | 'adminMemberships'> {
+/** What PostgreSQL's catalogue says of two peers and of their owner; any user may read it. */
+export interface PeerSnapshot
+  extends PeerBelongings,
+    Pick<Snapshot, 'membershipOptions' | 'database' | 'admin' | 'adminMemberships'> {
   /** The two, their owner, and a role that is in the way of one: those that exist. */
   readonly roles: readonly Role[];
   readonly memberships: readonly Membership[];
   readonly settings: readonly Setting[];
+  /** Who of the two can become the other one, or change its password. */
+  readonly takeOvers: readonly { readonly user: string; readonly victim: string }[];
+  /** Of the two, those with a schema of their name. */
+  readonly ownSchemas: readonly string[];
+  /** Of the first of the two. */
+  readonly searchPath: string;
+}
+
+/** What the two have of their own, and whatever else may name them or their owner. */
+export interface PeerBelongings {
   /** Privileges granted to one of them itself, on objects that it does not own. */
   readonly grants: readonly (Grant & { readonly user: string })[];
   /** The same for objects that others will create. */
@@ -45,25 +57,68 @@ export interface PeerSnapshot extends Pick<Snapshot, 'membershipOptions' | 'data
     readonly readsUser: boolean;
   }[];
   readonly mappings: readonly { readonly user: string; readonly server: string }[];
-  /** Who of the two can become the other one, or change its password. */
-  readonly takeOvers: readonly { readonly user: string; readonly victim: string }[];
-  /** Of the two, those with a schema of their name. */
-  readonly ownSchemas: readonly string[];
-  /** Of the first of the two. */
-  readonly searchPath: string;
 }
 
+/** What each of them would grant on objects by PostgreSQL's own defaults is left out: it is the same for all. */
+export const NO_PEER_BELONGINGS: PeerBelongings = {
+  grants: [],
+  grantsToCome: [],
+  defaultGrants: [],
+  owns: [],
+  elsewhere: [],
+  policies: [],
+  mappings: [],
+};
+
+/** The two, and with their owner; of a first one that acts as a role already that role is the owner. */
+const pairAndFamily = (current: string, alternate: string, owner: string): string => `
+  pair AS MATERIALIZED (SELECT oid, name FROM role WHERE name IN (${current}, ${alternate})),
+  family AS MATERIALIZED (
+    SELECT oid, name FROM role WHERE name IN (${current}, ${alternate}, ${owner}) OR name IN (
+      SELECT value FROM setting JOIN pair ON pair.oid = setrole WHERE setting.name = 'role'))`;
+
 /**
+ * Everything but the belongings. Mostly there are none, and finding that out is half the work.
  * @param version of the server, the major one
  * @param current,alternate,owner as SQL literals; the owner as it would be named where there is none yet
  */
 export const peerSnapshotSql = (version: number, current: string, alternate: string, owner: string): string => `
-WITH ${ROLE}, ${membership(version)}, ${OBJECT}, ${kind(version)}, ${SETTING},
-  pair AS MATERIALIZED (SELECT oid, name FROM role WHERE name IN (${current}, ${alternate})),
-  -- The role that the first of the two acts as is its owner already.
-  family AS MATERIALIZED (
-    SELECT oid, name FROM role WHERE name IN (${current}, ${alternate}, ${owner}) OR name IN (
-      SELECT value FROM setting JOIN pair ON pair.oid = setrole WHERE setting.name = 'role')),
+WITH ${ROLE}, ${membership(version)}, ${SETTING}, ${pairAndFamily(current, alternate, owner)}
+SELECT json_build_object(
+  'membershipOptions', ${version >= 16},
+  'database', current_database(),
+  'admin', (SELECT json_build_object('name', name, 'superuser', superuser, 'createRole', "createRole")
+    FROM role WHERE name = current_user),
+  'adminMemberships', (SELECT coalesce(json_agg(m), '[]') FROM membership m
+    WHERE member = current_user${version < 16 ? '' : ' AND grantor = current_user'}),
+  'roles', (SELECT coalesce(json_agg(r), '[]') FROM (
+    SELECT role.*, ${administers(version, 'role.oid')} AS administered FROM role JOIN family USING (oid)) r),
+  'memberships', (SELECT coalesce(json_agg(m), '[]') FROM (
+    SELECT membership.*, ${administers(version, 'roleid')} AS administered
+    FROM membership JOIN family f ON f.oid = memberid) m),
+  'settings', (SELECT coalesce(json_agg(json_build_object(
+      'role', f.name, 'database', datname, 'name', s.name, 'value', s.value)), '[]')
+    FROM setting s JOIN family f ON f.oid = setrole),
+  'takeOvers', (SELECT coalesce(json_agg(json_build_object('user', u.name, 'victim', v.name)), '[]')
+    FROM pair u JOIN pair v ON u.oid <> v.oid
+    WHERE pg_has_role(u.oid, v.oid, 'MEMBER') OR pg_has_role(u.oid, v.oid, 'MEMBER WITH ADMIN OPTION') OR EXISTS (
+      SELECT FROM role r WHERE pg_has_role(u.oid, r.oid, 'MEMBER') AND ${
+        version < 16 ? '(r.superuser OR r."createRole")' : 'r.superuser'
+      })),
+  'ownSchemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname IN (${current}, ${alternate})),
+  'searchPath', coalesce((SELECT s.value FROM setting s LEFT JOIN pair ON pair.oid = setrole
+    WHERE s.name = 'search_path' AND (setrole = 0 OR pair.name = ${current})
+      AND (setdatabase = 0 OR datname = current_database())
+    ORDER BY setrole = 0, setdatabase = 0 LIMIT 1), '"$user", public')
+) AS snapshot,
+  EXISTS (SELECT FROM pg_policy) OR EXISTS (
+    SELECT FROM family JOIN pg_shdepend ON refobjid = family.oid AND refclassid = 'pg_authid'::regclass
+    WHERE classid <> 'pg_auth_members'::regclass AND (family.oid IN (SELECT oid FROM pair)
+      OR classid IN ('pg_default_acl'::regclass, 'pg_user_mapping'::regclass))) AS "mayHaveBelongings"`;
+
+/** The parameters are those of {@link peerSnapshotSql}. */
+export const peerBelongingsSql = (version: number, current: string, alternate: string, owner: string): string => `
+WITH ${ROLE}, ${OBJECT}, ${kind(version)}, ${SETTING}, ${pairAndFamily(current, alternate, owner)},
   default_acl AS (
     SELECT owner, 0::oid AS schema, letter, kind, coalesce(
       (SELECT defaclacl FROM pg_default_acl
@@ -96,7 +151,7 @@ WITH ${ROLE}, ${membership(version)}, ${OBJECT}, ${kind(version)}, ${SETTING},
       is_grantable AS grantable, g.name AS grantor
     FROM object CROSS JOIN aclexplode(acl) JOIN pair f ON f.oid = grantee JOIN role g ON g.oid = aclexplode.grantor
     WHERE acl IS NOT NULL AND owner <> grantee
-      AND EXISTS (SELECT FROM belonging WHERE here AND deptype = 'a') -- mostly not, and then nothing is searched
+      AND EXISTS (SELECT FROM belonging WHERE here AND deptype = 'a') -- otherwise nothing is searched
     GROUP BY f.name, object, is_grantable, g.name),
   owned AS (
     SELECT "user", pg_describe_object(classid, objid, objsubid) AS object FROM belonging
@@ -118,20 +173,6 @@ WITH ${ROLE}, ${membership(version)}, ${OBJECT}, ${kind(version)}, ${SETTING},
         AS "readsUser"
     FROM pg_policy)
 SELECT json_build_object(
-  'membershipOptions', ${version >= 16},
-  'database', current_database(),
-  'admin', (SELECT json_build_object('name', name, 'superuser', superuser, 'createRole', "createRole")
-    FROM role WHERE name = current_user),
-  'adminMemberships', (SELECT coalesce(json_agg(m), '[]') FROM membership m
-    WHERE member = current_user${version < 16 ? '' : ' AND grantor = current_user'}),
-  'roles', (SELECT coalesce(json_agg(r), '[]') FROM (
-    SELECT role.*, ${administers(version, 'role.oid')} AS administered FROM role JOIN family USING (oid)) r),
-  'memberships', (SELECT coalesce(json_agg(m), '[]') FROM (
-    SELECT membership.*, ${administers(version, 'roleid')} AS administered
-    FROM membership JOIN family f ON f.oid = memberid) m),
-  'settings', (SELECT coalesce(json_agg(json_build_object(
-      'role', f.name, 'database', datname, 'name', s.name, 'value', s.value)), '[]')
-    FROM setting s JOIN family f ON f.oid = setrole),
   'grants', (SELECT coalesce(json_agg(g), '[]') FROM granted g),
   'grantsToCome', (SELECT coalesce(json_agg(g), '[]') FROM grant_to_come g),
   'defaultGrants', (SELECT coalesce(json_agg(g), '[]') FROM default_grant g),
@@ -139,16 +180,5 @@ SELECT json_build_object(
   'elsewhere', (SELECT coalesce(json_agg(e), '[]') FROM elsewhere e),
   'policies', (SELECT coalesce(json_agg(p), '[]') FROM policy p),
   'mappings', (SELECT coalesce(json_agg(json_build_object('user', name, 'server', srvname)), '[]')
-    FROM pg_user_mappings JOIN family f ON f.oid = umuser),
-  'takeOvers', (SELECT coalesce(json_agg(json_build_object('user', u.name, 'victim', v.name)), '[]')
-    FROM pair u JOIN pair v ON u.oid <> v.oid
-    WHERE pg_has_role(u.oid, v.oid, 'MEMBER') OR pg_has_role(u.oid, v.oid, 'MEMBER WITH ADMIN OPTION') OR EXISTS (
-      SELECT FROM role r WHERE pg_has_role(u.oid, r.oid, 'MEMBER') AND ${
-        version < 16 ? '(r.superuser OR r."createRole")' : 'r.superuser'
-      })),
-  'ownSchemas', (SELECT coalesce(json_agg(nspname), '[]') FROM pg_namespace WHERE nspname IN (${current}, ${alternate})),
-  'searchPath', coalesce((SELECT s.value FROM setting s LEFT JOIN pair ON pair.oid = setrole
-    WHERE s.name = 'search_path' AND (setrole = 0 OR pair.name = ${current})
-      AND (setdatabase = 0 OR datname = current_database())
-    ORDER BY setrole = 0, setdatabase = 0 LIMIT 1), '"$user", public')
-) AS snapshot`;
+    FROM pg_user_mappings JOIN family f ON f.oid = umuser)
+) AS belongings`;

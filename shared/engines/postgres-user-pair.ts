@@ -7,7 +7,13 @@ import { passwordRefused } from './postgres-errors.ts';
 import { requireAdministered, requirePair, requireUserName } from './postgres-names.ts';
 import { sessionsOf } from './postgres-open-sessions.ts';
 import { lockSql } from './postgres-pair.ts';
-import { type PeerSnapshot, peerSnapshotSql } from './postgres-peer-catalog.ts';
+import {
+  NO_PEER_BELONGINGS,
+  type PeerBelongings,
+  type PeerSnapshot,
+  peerBelongingsSql,
+  peerSnapshotSql,
+} from './postgres-peer-catalog.ts';
 import {
   foundation,
   obstacles,
@@ -148,7 +154,7 @@ function notPermitted({ admin, current, alternate }: AdministeredPair, missing: 
 }
 
 /** @throws RekeyError USERNAME_INVALID */
-function roleIn({ roles }: PeerSnapshot, wanted: string): Role {
+function roleIn({ roles }: Pick<PeerSnapshot, 'roles'>, wanted: string): Role {
   const found = roles.find((role) => role.name === wanted);
   if (found === undefined) throw new RekeyError('USERNAME_INVALID', `the user ${wanted} does not exist`);
   return found;
@@ -160,10 +166,23 @@ async function observePeers(
   { current, alternate }: Peers,
   ...first: string[]
 ): Promise<PeerSnapshot> {
-  const [one, two, owner] = [current, alternate, ownerNameFor(current)].map(quoteLiteral);
-  const sql = peerSnapshotSql(connection.version, `${one}`, `${two}`, `${owner}`);
-  const [row] = await connection.query<{ snapshot: PeerSnapshot }>([...first, sql].join(';\n'));
+  const of = [
+    connection.version,
+    quoteLiteral(current),
+    quoteLiteral(alternate),
+    quoteLiteral(ownerNameFor(current)),
+  ] as const;
+  const [row] = await connection.query<Row>([...first, peerSnapshotSql(...of)].join(';\n'));
   if (row === undefined) throw new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
   roleIn(row.snapshot, current);
-  return row.snapshot;
+  const [more] = row.mayHaveBelongings
+    ? await connection.query<{ belongings: PeerBelongings }>(peerBelongingsSql(...of))
+    : [{ belongings: NO_PEER_BELONGINGS }];
+  if (more === undefined) throw new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
+  return { ...row.snapshot, ...more.belongings };
+}
+
+interface Row {
+  readonly snapshot: Omit<PeerSnapshot, keyof PeerBelongings>;
+  readonly mayHaveBelongings: boolean;
 }
