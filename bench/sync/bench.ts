@@ -33,6 +33,8 @@ export interface Round {
   /** The least lists, in pages as Rekey asks for them and whole, each in a process that has just started. */
   readonly pages: Sample;
   readonly whole: Sample;
+  /** As many patches as Rekey made, by somebody who knows what to patch; in a process that has just started. */
+  readonly bare: Sample;
 }
 
 export interface Measurement {
@@ -72,10 +74,11 @@ export async function benchSync(bench: SyncBench): Promise<readonly Measurement[
     handshakes = 0;
     return { ...(await work()), bytes, handshakes };
   };
-  const raw = async (page: number): Promise<Sample> => {
+  const raw = async (what: 'list' | 'patch', count: number): Promise<Sample> => {
     const lister = await startContender(join(files.lister, 'index.mjs'), target, 2_048);
-    return await metered(() => lister.work([page, ...NAMESPACES].join(' '))).finally(() => lister.end());
+    return await metered(() => lister.work([what, count, ...NAMESPACES].join(' '))).finally(() => lister.end());
   };
+  const bare = (patches = 0) => raw('patch', patches);
   const passes = async (versionId: string) => {
     const looker = await startContender(join(files.looker, 'index.mjs'), target, MEMORY_MB);
     try {
@@ -90,11 +93,14 @@ export async function benchSync(bench: SyncBench): Promise<readonly Measurement[
     const versionId = await estate.rotate();
     // In turns, so that whatever grows busier or idler meanwhile favours none.
     if (number % 2 === 0) {
-      const pages = await raw(PAGE);
-      return { ...(await passes(versionId)), pages, whole: await raw(0) };
+      const pages = await raw('list', PAGE);
+      const own = await passes(versionId);
+      const whole = await raw('list', 0);
+      return { ...own, pages, whole, bare: await bare(own.first.patches) };
     }
-    const whole = await raw(0);
-    return { ...(await passes(versionId)), whole, pages: await raw(PAGE) };
+    const whole = await raw('list', 0);
+    const own = await passes(versionId);
+    return { ...own, whole, bare: await bare(own.first.patches), pages: await raw('list', PAGE) };
   };
 
   const measurements: Measurement[] = [];

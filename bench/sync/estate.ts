@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ControlPlane } from '../../test/sandbox/control-plane/control-plane.ts';
 import { type Answer, KubernetesClient, MERGE } from '../../test/sandbox/kubernetes/api-client.ts';
-import { SECRET } from './secret.ts';
+import { CANARY, consumerNamed, SECRET } from './secret.ts';
 
 const NAMESPACES = 200;
 const CLASSES = 300;
@@ -159,13 +159,13 @@ export async function createEstate({ endpoint, caPem, adminToken }: ControlPlane
 
     async consumersTo(wanted) {
       const from = consumers.length;
-      await all(wanted - from, (n) => deploy(home((from + n) % HOMES), `orders-${from + n}`, 'orders'));
+      await all(wanted - from, (n) => deploy(home((from + n) % HOMES), consumerNamed(from + n), 'orders'));
       deployments += Math.max(0, wanted - from);
     },
 
     async rotate() {
       const versionId = randomUUID();
-      const [canary] = consumers;
+      const canary = consumers.find(({ name }) => name === CANARY);
       if (!canary) throw new Error('there is no consumer yet');
       const { namespace, pod } = canary;
       const path = `${CSI}/namespaces/${namespace}/secretproviderclasspodstatuses/${recordOf(pod, 'orders')}`;

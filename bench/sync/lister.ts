@@ -1,9 +1,13 @@
+import { randomUUID } from 'node:crypto';
 import { Agent, request } from 'node:https';
-import { serve, type Target } from './process.ts';
+import { serve, type Target, type Work } from './process.ts';
+import { CANARY, isConsumer } from './secret.ts';
 
 /**
- * The least lists that answer who uses a secret and how far its pods are: one connection that stays open, JSON parsed,
- * nothing kept. `<page size> <namespace> <namespace> …` is the order; a page size of 0 asks for whole lists.
+ * The least that anybody sends: one connection that stays open, JSON parsed, nothing kept.
+ * `list <page size> <namespace> <namespace> …` asks for the lists that answer who uses a secret and how far its pods are;
+ * a page size of 0 asks for whole lists. `patch <how many> <namespace> <namespace> …` writes an annotation on so many
+ * consumers and on their templates, one after the other, and finds out which before its time begins.
  */
 
 const EVERYWHERE = [
@@ -27,30 +31,64 @@ let agent: Agent | undefined;
 
 serve(async (order, target) => {
   agent ??= new Agent({ keepAlive: true, maxSockets: 1, ca: target.caPem });
-  const [limit, ...namespaces] = order.split(' ');
+  const connection: Connection = { target, agent };
+  const [what, count = '', ...namespaces] = order.split(' ');
+  return what === 'patch' ? patch(Number(count), namespaces, connection) : list(count, namespaces, connection);
+});
+
+async function list(limit: string, namespaces: readonly string[], connection: Connection): Promise<Work> {
   const startedAt = performance.now();
   let requests = 0;
   for (const path of [...EVERYWHERE, ...namespaces.flatMap(IN_NAMESPACES)]) {
     let token = '';
     do {
       const query = limit === '0' ? '' : `?limit=${limit}${token && `&continue=${encodeURIComponent(token)}`}`;
-      const page = await get(`${path}${query}`, target, agent);
+      const page = await ask(connection, 'GET', `${path}${query}`);
       requests += 1;
       token = page.metadata?.continue ?? '';
     } while (token !== '');
   }
   return { ms: performance.now() - startedAt, requests, methods: { GET: requests } };
-});
+}
 
-function get(
-  path: string,
-  { endpoint, token }: Target,
-  connection: Agent,
-): Promise<{ readonly metadata?: { readonly continue?: string } }> {
+async function patch(count: number, namespaces: readonly string[], connection: Connection): Promise<Work> {
+  const consumers: string[] = [];
+  for (const namespace of namespaces) {
+    const path = `/apis/apps/v1/namespaces/${namespace}/deployments`;
+    const { items = [] } = await ask(connection, 'GET', path);
+    for (const { metadata } of items)
+      if (isConsumer(metadata.name) && metadata.name !== CANARY) consumers.push(`${path}/${metadata.name}`);
+  }
+  const annotations = { 'example.com/patched': randomUUID() };
+  const change = JSON.stringify({ metadata: { annotations }, spec: { template: { metadata: { annotations } } } });
+  const startedAt = performance.now();
+  for (const path of consumers.slice(0, count)) await ask(connection, 'PATCH', `${path}?fieldManager=bench`, change);
+  return { ms: performance.now() - startedAt, requests: count, methods: { PATCH: count } };
+}
+
+interface Connection {
+  readonly target: Target;
+  readonly agent: Agent;
+}
+
+interface List {
+  readonly metadata?: { readonly continue?: string };
+  readonly items?: readonly { readonly metadata: { readonly name: string } }[];
+}
+
+function ask({ target, agent }: Connection, method: 'GET' | 'PATCH', path: string, change?: string): Promise<List> {
   return new Promise((resolve, reject) => {
-    const sent = request(`${endpoint}${path}`, {
-      agent: connection,
-      headers: { authorization: `Bearer ${token}`, accept: 'application/json' },
+    const sent = request(`${target.endpoint}${path}`, {
+      method,
+      agent,
+      headers: {
+        authorization: `Bearer ${target.token}`,
+        accept: 'application/json',
+        ...(change !== undefined && {
+          'content-type': 'application/strategic-merge-patch+json',
+          'content-length': Buffer.byteLength(change),
+        }),
+      },
     });
     sent.on('error', reject);
     sent.on('response', (response) => {
@@ -60,9 +98,9 @@ function get(
       response.on('end', () => {
         const text = Buffer.concat(chunks).toString();
         if (response.statusCode === 200) resolve(JSON.parse(text));
-        else reject(new Error(`${path}: ${response.statusCode} ${text.slice(0, 200)}`));
+        else reject(new Error(`${method} ${path}: ${response.statusCode} ${text.slice(0, 200)}`));
       });
     });
-    sent.end();
+    sent.end(change);
   });
 }

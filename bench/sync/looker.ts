@@ -20,6 +20,7 @@ subscribe('undici:request:create', (message) => {
 });
 
 let cluster: Cluster | undefined;
+let firstPatchMs: number | undefined;
 let lastPatchMs: number | undefined;
 let patches = 0;
 let startedAt = 0;
@@ -35,6 +36,7 @@ function connect({ endpoint, caPem, token }: Target): Cluster {
   return {
     ...real,
     async mark(...args) {
+      firstPatchMs ??= performance.now() - startedAt;
       const answer = await real.mark(...args);
       lastPatchMs = performance.now() - startedAt;
       if (answer === 'marked') patches += 1;
@@ -48,6 +50,7 @@ serve(async (order, target) => {
   cluster ??= connect(target);
   methods = {};
   patches = 0;
+  firstPatchMs = undefined;
   lastPatchMs = undefined;
   const secret: SecretDescription = {
     ...SECRET,
@@ -84,6 +87,7 @@ serve(async (order, target) => {
     requests: Object.values(methods).reduce((sum, n) => sum + n, 0),
     methods,
     patches,
+    ...(firstPatchMs === undefined ? {} : { firstPatchMs }),
     ...(lastPatchMs === undefined ? {} : { lastPatchMs }),
   };
 });

@@ -15,7 +15,8 @@ export interface Work {
   readonly requests: number;
   /** Method → how many requests. */
   readonly methods: Readonly<Record<string, number>>;
-  /** Milliseconds until the last patch was answered; undefined when nothing was patched. */
+  /** Milliseconds until the first patch was sent and the last one answered; undefined when nothing was patched. */
+  readonly firstPatchMs?: number;
   readonly lastPatchMs?: number;
   readonly patches?: number;
 }
