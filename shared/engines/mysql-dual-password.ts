@@ -1,7 +1,7 @@
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 import type { SecretValue } from '../secrets/secret-value.ts';
-import type { Account } from './mysql-catalog.ts';
+import { type Account, observe, permittedToLook } from './mysql-catalog.ts';
 import { type Connection, quoteLiteral } from './mysql-connection.ts';
 import { ServerRefusal } from './mysql-errors.ts';
 import { requireUserName } from './mysql-names.ts';
@@ -11,8 +11,11 @@ import {
   mayNotHaveTwo,
   passwordRefused,
   REUSED,
+  requireAccounts,
   requirePassword,
+  requireWritable,
 } from './mysql-password.ts';
+import { authorityOf } from './mysql-rights.ts';
 import { lockUsers, requireEncrypted, type Session } from './mysql-session.ts';
 import { isStored } from './mysql-verifier.ts';
 import type { Credentials, DualPasswordEngine, Login } from './port.ts';
@@ -33,16 +36,28 @@ export function dualPassword(
   session: Session,
   logIn: (credentials: Credentials, deadline: Deadline) => Promise<Login>,
 ): DualPasswordEngine {
+  const mayKeepOld: DualPasswordEngine['mayKeepOld'] = (user, deadline) =>
+    session({ ...user, database: '' }, deadline, async (connection) => {
+      const [version, , grants] = await connection.run(['SELECT VERSION() AS version', 'SET ROLE ALL', 'SHOW GRANTS']);
+      return hasSecondPasswords(version) && mayRetain(grants ?? []);
+    });
+
   return {
-    mayKeepOld(user, deadline) {
-      return session({ ...user, database: '' }, deadline, async (connection) => {
-        const [version, , grants] = await connection.run([
-          'SELECT VERSION() AS version',
-          'SET ROLE ALL',
-          'SHOW GRANTS',
-        ]);
-        return hasSecondPasswords(version) && mayRetain(grants ?? []);
-      });
+    mayKeepOld,
+
+    async rehearse({ acting, username }, deadline) {
+      requireUserName(username);
+      requireEncrypted(acting);
+      if (acting.username !== username)
+        return session({ ...acting, database: '' }, deadline, (connection) =>
+          rehearseAsAdministrator(connection, acting, username),
+        );
+      if (!(await mayKeepOld(acting, deadline)))
+        throw new RekeyError(
+          'PRIVILEGE_MISSING',
+          `"${username}" may not have a second password`,
+          'On MySQL 8.0.14 or later run: GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO the user; or use single-user.',
+        );
     },
 
     async addPassword({ acting, username, password, present }, stillWanted, deadline) {
@@ -154,6 +169,23 @@ async function isReplaced(connection: Connection, sql: string): Promise<boolean>
     if (error instanceof ServerRefusal && error.errno === INCORRECT_CURRENT_PASSWORD) return false;
     throw error;
   }
+}
+
+/** Without the lock that a change takes: a rotation may run meanwhile. */
+async function rehearseAsAdministrator(connection: Connection, acting: Credentials, username: string): Promise<void> {
+  const version = await connection.query('SELECT VERSION() AS version');
+  if (!hasSecondPasswords(version))
+    throw new RekeyError('DATABASE_UNSUPPORTED', 'the server knows no second password, which MySQL has since 8.0.14');
+  const snapshot = await permittedToLook(connection, () => observe(connection, [username]));
+  requireAccounts(snapshot, username);
+  requireWritable(snapshot);
+  const { allowed, remedy } = authorityOf(snapshot).alter();
+  if (!allowed)
+    throw new RekeyError(
+      'PRIVILEGE_MISSING',
+      `${acting.username} may not give ${username} a second password`,
+      `As a superuser run: ${remedy}`,
+    );
 }
 
 async function addAsAdministrator(

@@ -107,9 +107,14 @@ export async function lockedAccounts(connection: Connection, username: string): 
   const { sql, read } = snapshotOf([username]);
   const [rows] = await permittedToLook(connection, () => lockUsers(connection, [username], [sql]));
   const snapshot = read(rows);
-  if (snapshot.accounts.length === 0) throw new RekeyError('USERNAME_INVALID', `the user ${username} does not exist`);
+  requireAccounts(snapshot, username);
   requireWritable(snapshot);
   return snapshot;
+}
+
+/** @throws RekeyError USERNAME_INVALID */
+export function requireAccounts({ accounts }: Snapshot, username: string): void {
+  if (accounts.length === 0) throw new RekeyError('USERNAME_INVALID', `the user ${username} does not exist`);
 }
 
 /**

@@ -159,6 +159,9 @@ export interface UserPairEngine {
   createPeer(pair: AdministeredPair, password: SecretValue, deadline: Deadline): Promise<void>;
 }
 
+/** Whose password, and who would change it. */
+export type Rehearsal = Pick<PasswordChange, 'acting' | 'username'>;
+
 /** One user with two passwords at a time. */
 export interface DualPasswordEngine {
   /**
@@ -166,6 +169,9 @@ export interface DualPasswordEngine {
    * @throws RekeyError LOGIN_REFUSED
    */
   mayKeepOld(user: Credentials, deadline: Deadline): Promise<boolean>;
+
+  /** Changes nothing. @throws RekeyError as `addPassword` would, as far as that can be known without a change */
+  rehearse(change: Rehearsal, deadline: Deadline): Promise<void>;
 
   /**
    * Makes `password` valid beside `present`, and no other. Where `password` is valid already, nothing changes: it must
@@ -210,6 +216,12 @@ export interface DatabaseEngine {
 
   /** Replaces the password of one user: the one before is refused from now on. All accounts of that name, where there are several. */
   setPassword(change: PasswordChange, deadline: Deadline): Promise<void>;
+
+  /**
+   * Changes nothing. Absent where the server lets every user change its own password.
+   * @throws RekeyError as `setPassword` would, as far as that can be known without a change
+   */
+  rehearse?(change: Rehearsal, deadline: Deadline): Promise<void>;
 
   /** Looks at the server as `observer`. @throws RekeyError LOGIN_REFUSED */
   inspect(observer: Credentials, users: readonly string[], deadline: Deadline): Promise<ServerFacts>;

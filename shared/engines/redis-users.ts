@@ -119,6 +119,20 @@ export async function wayToSave(connection: Connection, acting: Acting): Promise
   return ['CONFIG', 'REWRITE'];
 }
 
+/**
+ * Asks for what every change asks for, in a transaction that is left without its end, so that nothing of it is done:
+ * whether a command is permitted, the server says when it takes it down. Of CONFIG REWRITE it stays unknown whether it
+ * will be needed.
+ * @throws RekeyError PRIVILEGE_MISSING
+ */
+export async function rehearseChange({ send }: Connection, name: string, acting: Acting): Promise<void> {
+  // First, and alone: without it the server would do the rest at once.
+  const [begun] = await send(['MULTI']);
+  accepted(begun, acting);
+  const answers = await send(getUser(name), ['ACL', 'SETUSER', name], ['ACL', 'SAVE']);
+  for (const answer of answers) accepted(answer, acting);
+}
+
 const isRefusal = (answer: Reply | undefined, kind: ServerRefusal['kind']): boolean =>
   answer instanceof ServerRefusal && answer.kind === kind;
 

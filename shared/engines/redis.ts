@@ -2,7 +2,7 @@ import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 import type { OpenSession } from '../operations/events.ts';
-import type { Credentials, DatabaseEngine, DualPasswordEngine, Login, RefusalReason, ServerFacts } from './port.ts';
+import type { Credentials, DatabaseEngine, Login, RefusalReason, Rehearsal, ServerFacts } from './port.ts';
 import { type Command, type Connection, fieldsIn, type Reply, withConnection } from './redis-connection.ts';
 import { refusalAsRekeyError, ServerRefusal } from './redis-errors.ts';
 import {
@@ -12,6 +12,7 @@ import {
   getUser,
   hashOf,
   isReplica,
+  rehearseChange,
   requireOnlyNode,
   requireUser,
   requireUserName,
@@ -24,7 +25,7 @@ export interface RedisOptions extends Trust {
   readonly clock: Clock;
 }
 
-export type RedisEngine = DatabaseEngine & { readonly dualPassword: DualPasswordEngine };
+export type RedisEngine = DatabaseEngine & Required<Pick<DatabaseEngine, 'rehearse' | 'dualPassword'>>;
 
 /** How often someone else's change of the same user is met before it is given up. */
 const ATTEMPTS = 5;
@@ -55,6 +56,8 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
       await changing(acting, username, deadline, ({ change }) => change('resetpass', `#${hashOf(password)}`));
     },
 
+    rehearse,
+
     async inspect(observer, users, deadline) {
       const questions: readonly Command[] = [
         ['CLIENT', 'LIST'],
@@ -80,6 +83,7 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
     dualPassword: {
       // A user may have any number of passwords, and whoever may change one may add one.
       mayKeepOld: async () => true,
+      rehearse,
 
       async addPassword({ acting, username, password, present }, stillWanted, deadline) {
         const [added, kept] = [hashOf(password), hashOf(present.password)];
@@ -120,6 +124,10 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
     }
   }
 
+  async function rehearse({ acting, username }: Rehearsal, deadline: Deadline): Promise<void> {
+    await onUser(acting, username, deadline, (connection) => rehearseChange(connection, username, acting));
+  }
+
   /**
    * Looks at a user and changes its passwords, and begins again where someone else's change came in between. What was
    * there before is saved first: an earlier attempt may have ended between its change and the saving of it.
@@ -130,6 +138,27 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
     username: string,
     deadline: Deadline,
     work: (change: Change) => Promise<T | undefined>,
+  ): Promise<T> {
+    return onUser(acting, username, deadline, async (connection, found) => {
+      let user = found;
+      const save = await wayToSave(connection, acting);
+      const change = (...modifiers: string[]) => changePasswords(connection, username, modifiers, save, acting);
+      for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+        const result = await work({ user, change });
+        if (result !== undefined) return result;
+        const [now = null] = await connection.send(getUser(username));
+        user = requireUser(username, accepted(now, acting));
+      }
+      throw new RekeyError('DATABASE_BUSY', `the user "${username}" is being changed by someone else all the time`);
+    });
+  }
+
+  /** @throws RekeyError where the user must not be changed, or not on this server */
+  async function onUser<T>(
+    acting: Credentials,
+    username: string,
+    deadline: Deadline,
+    work: (connection: Connection, user: AclUser) => Promise<T>,
   ): Promise<T> {
     requireUserName(username);
     // A user that could not work in its database is not changed: afterwards no login would prove its new password.
@@ -142,16 +171,7 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
         .slice(chosen.length)
         .map((answer) => accepted(answer, acting));
       requireOnlyNode(connection, replication, acting.host);
-      let user = requireUser(username, shown);
-      const save = await wayToSave(connection, acting);
-      const change = (...modifiers: string[]) => changePasswords(connection, username, modifiers, save, acting);
-      for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-        const result = await work({ user, change });
-        if (result !== undefined) return result;
-        const [now = null] = await connection.send(getUser(username));
-        user = requireUser(username, accepted(now, acting));
-      }
-      throw new RekeyError('DATABASE_BUSY', `the user "${username}" is being changed by someone else all the time`);
+      return work(connection, requireUser(username, shown));
     });
   }
 

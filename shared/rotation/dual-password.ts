@@ -45,12 +45,8 @@ export function dualPassword(engine: DualPasswordEngine): Strategy {
     async preflight(rotation) {
       await requireCurrentLogin(rotation, witnessOf(rotation));
       const { current, deadline } = rotation;
-      if (current.masterArn === undefined && !(await engine.mayKeepOld(current, deadline)))
-        throw new RekeyError(
-          'PRIVILEGE_MISSING',
-          `"${current.username}" may not have a second password`,
-          'On MySQL 8.0.14 or later run: GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO the user; or use single-user.',
-        );
+      const rehearse = (acting: Credentials) => engine.rehearse({ acting, username: current.username }, deadline);
+      await (current.masterArn === undefined ? rehearse(current) : asAdministrator(rotation, rehearse));
       return [];
     },
 

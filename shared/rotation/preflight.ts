@@ -5,8 +5,17 @@ import type { OpenSession } from '../operations/events.ts';
 import { type PasswordNeeds, shareRefused } from '../secrets/password.ts';
 import { CURRENT, PENDING, type SecretDescription, versionWithStage } from '../secrets/port.ts';
 import { MAX_PASSWORD_LENGTH, parseTags } from '../secrets/tags.ts';
+import type { Address } from '../topology/port.ts';
 import { rotationOf } from './rotation.ts';
-import type { Database, Rotation, Strategy, StrategyName, Surroundings } from './strategy.ts';
+import { addressOf, loginAt } from './secret-reader.ts';
+import {
+  type Database,
+  loginRefused,
+  type Rotation,
+  type Strategy,
+  type StrategyName,
+  type Surroundings,
+} from './strategy.ts';
 import { strategyFor } from './strategy-choice.ts';
 
 export interface Check {
@@ -14,6 +23,7 @@ export interface Check {
     | 'secret'
     | 'tags'
     | 'server'
+    | 'readers'
     | 'certificate'
     | 'sessions'
     | 'password'
@@ -94,6 +104,7 @@ export async function preflightOf(rotation: Rotation): Promise<PreflightReport> 
   const { certificate, readOnly, sessions, version, passwordPolicy } = server.found;
   const daysLeft = certificate && Math.floor((certificate.validUntilMs - clock.now()) / DAY_MS);
   checks.push(certificateCheck(daysLeft));
+  for (const reader of rotation.options.readers) checks.push(await readerCheck(rotation, addressOf(reader, current)));
   if ('needs' in sessions) checks.push(sessionsUnseen(current.username, sessions.needs));
   const facts = {
     server: {
@@ -218,6 +229,16 @@ function certificateCheck(daysLeft: number | undefined): Check {
 
 /** A refused password costs a rotation, which then has to begin again: more often than this is worth a person's time. */
 const REFUSALS_TO_BEAR = 0.01;
+
+/** A rotation ends where one of these refuses it, and a single user's password is changed by then. */
+async function readerCheck({ engine, current, deadline }: Rotation, reader: Address): Promise<Check> {
+  const passed = `The reader ${reader.host} lets "${current.username}" in.`;
+  const looked = await check('readers', passed, async () => {
+    const login = await engine.login(loginAt(current, reader), deadline);
+    if (login.kind === 'refused') throw loginRefused(`"${current.username}" at the reader ${reader.host}`, login);
+  });
+  return looked.check;
+}
 
 /** Whether the server would take the passwords that the secret's tags ask for, as far as it says what it wants. */
 function* passwordChecks({ options, rules }: Rotation, { passwordNeeds: needs }: ServerFacts): Iterable<Check> {

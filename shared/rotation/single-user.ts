@@ -1,3 +1,4 @@
+import type { Credentials } from '../engines/port.ts';
 import { RekeyError } from '../operations/errors.ts';
 import { type DatabaseSecret, sameServer } from '../secrets/database-secret.ts';
 import { PREVIOUS } from '../secrets/port.ts';
@@ -43,6 +44,10 @@ export const singleUser: Strategy = {
 
   async preflight(rotation) {
     await requireCurrentLogin(rotation, witnessOf(rotation));
+    const { engine, current, deadline } = rotation;
+    await byItselfOrAdministrator(rotation, current, async (acting) =>
+      engine.rehearse?.({ acting, username: current.username }, deadline),
+    );
     return [];
   },
 
@@ -57,18 +62,31 @@ export const witnessOf = (rotation: Rotation) => async () =>
 
 /** Whether the password could be changed over this login; false when the server refused the login itself. */
 async function changedBy(present: DatabaseSecret, rotation: Rotation, pending: DatabaseSecret) {
-  const { engine, deadline, current } = rotation;
+  const { engine, deadline } = rotation;
   const { username, password } = pending;
+  return byItselfOrAdministrator(rotation, present, async (acting) => {
+    try {
+      await engine.setPassword({ acting, username, password }, deadline);
+      return true;
+    } catch (error) {
+      if (acting === present && error instanceof RekeyError && error.code === 'LOGIN_REFUSED') return false;
+      throw error;
+    }
+  });
+}
+
+/** A login may be right and not allowed to change itself (Redis; RDS with rds.restrict_password_commands). */
+async function byItselfOrAdministrator<T>(
+  rotation: Rotation,
+  itself: DatabaseSecret,
+  work: (acting: Credentials) => Promise<T>,
+): Promise<T> {
   try {
-    await engine.setPassword({ acting: present, username, password }, deadline);
-    return true;
+    return await work(itself);
   } catch (error) {
-    if (!(error instanceof RekeyError)) throw error;
-    if (error.code === 'LOGIN_REFUSED') return false;
-    // The login is right, and may not change itself (Redis; RDS with rds.restrict_password_commands).
-    if (error.code !== 'PRIVILEGE_MISSING' || current.masterArn === undefined) throw error;
-    await asAdministrator(rotation, (acting) => engine.setPassword({ acting, username, password }, deadline));
-    return true;
+    const powerless = error instanceof RekeyError && error.code === 'PRIVILEGE_MISSING';
+    if (!powerless || rotation.current.masterArn === undefined) throw error;
+    return await asAdministrator(rotation, work);
   }
 }
 

@@ -767,6 +767,32 @@ function describeDualPassword(scene: Scene): void {
       expect(await dual().mayKeepOld(scene.as(await newUser(), 'current-1'), soon())).toBe(true);
     });
 
+    test('rehearse passes for the administrator and for a user that was let, and changes nothing', async () => {
+      const user = await newUser();
+      await scene.database.letChangeItself?.(user);
+
+      await dual().rehearse({ acting: scene.admin, username: user }, soon());
+      await dual().rehearse({ acting: scene.as(user, 'current-1'), username: user }, soon());
+
+      expect(await accepted(user, 'current-1')).toEqual(['current-1']);
+    });
+
+    test('rehearse by a user that may not change another one names what it lacks', async () => {
+      const [user, stranger] = [await newUser(), await newUser()];
+      const change = { acting: scene.as(stranger, 'current-1'), username: user };
+
+      await expect(dual().rehearse(change, soon())).rejects.toMatchObject({ code: 'PRIVILEGE_MISSING' });
+    });
+
+    test('rehearse by an administrator that is refused is LOGIN_REFUSED, and USERNAME_INVALID of a user that is not there', async () => {
+      const change = { acting: { ...scene.admin, password: secret('wrong') }, username: await newUser() };
+
+      await expect(dual().rehearse(change, soon())).rejects.toMatchObject({ code: 'LOGIN_REFUSED' });
+      await expect(dual().rehearse({ acting: scene.admin, username: 'nobody' }, soon())).rejects.toMatchObject({
+        code: 'USERNAME_INVALID',
+      });
+    });
+
     test('addPassword by an administrator makes both passwords valid', async () => {
       const user = await newUser();
 

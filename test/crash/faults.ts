@@ -76,6 +76,7 @@ const FAULTS: Readonly<Record<string, readonly Fault[]>> = {
     ...before('DATABASE_UNREACHABLE', 'DATABASE_BUSY', 'DATABASE_TLS'),
   ],
   'engine.setPassword': PASSWORD,
+  'engine.rehearse': DATABASE,
   'engine.inspect': DATABASE,
   'alternatingUsers.prepareAlternate': [...PASSWORD, { kind: 'half' }, ...before('RIGHTS_DIFFER')],
   'alternatingUsers.differences': DATABASE,
@@ -86,6 +87,7 @@ const FAULTS: Readonly<Record<string, readonly Fault[]>> = {
   'userPair.changePeer': PASSWORD.filter((fault) => fault.kind !== 'fail' || fault.code !== 'LOGIN_REFUSED'),
   'userPair.ownSessions': DATABASE,
   'dualPassword.mayKeepOld': DATABASE,
+  'dualPassword.rehearse': [...DATABASE, ...before('DATABASE_UNSUPPORTED')],
   'dualPassword.addPassword': [...PASSWORD, ...before('DATABASE_UNSUPPORTED')],
   'dualPassword.discardOld': DATABASE_WRITE,
 

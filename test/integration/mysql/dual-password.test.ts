@@ -108,6 +108,20 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('two passwords of one user 
     expect(await bench.accepted(user, 'one', 'wrong', 'two')).toEqual(['one']);
   });
 
+  test('is not rehearsed by one who may look at users and not change them, and is once the statement was run', async () => {
+    const [user, rotator] = [await bench.newUser(), await bench.newUser()];
+    await bench.run(`GRANT SELECT ON mysql.* TO ${rotator}`);
+    const rehearse = () =>
+      bench.engine.dualPassword.rehearse({ acting: bench.as(rotator, 'one'), username: user }, soon());
+
+    const refusal = await rehearse().catch((error: unknown) => error);
+
+    expect(refusal).toMatchObject({ code: 'PRIVILEGE_MISSING', action: expect.stringContaining('CREATE USER') });
+    await bench.run((refusal as { action: string }).action.replace(/^.*?: /, '').replace(/;$/, ''));
+    await rehearse();
+    expect(await bench.add(user, 'one', 'two', bench.as(rotator, 'one'))).toBe('added');
+  });
+
   test('a user without the right gets none, and is told the statement', async () => {
     const user = await bench.newUser();
 

@@ -196,6 +196,32 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
       expect(await login(user, 'anything')).toEqual(ACCEPTED);
     });
 
+    test.each(['multi', 'info', 'acl|getuser', 'acl|setuser', 'acl|save'])(
+      'is not rehearsed without the right to %s, and nothing is changed by looking',
+      async (lacking) => {
+        const rights = ['multi', 'exec', 'info', 'acl|getuser', 'acl|setuser', 'acl|save'];
+        const user = await newUser(...rights.filter((right) => right !== lacking).map((right) => `+${right}`));
+        const before = await bench.server.run('ACL', 'LIST');
+        const change = { acting: bench.as(user, 'one'), username: user };
+
+        await expect(bench.engine.rehearse(change, soon())).rejects.toMatchObject({
+          code: 'PRIVILEGE_MISSING',
+          action: expect.stringContaining(`+${lacking}`),
+        });
+
+        expect(await bench.server.run('ACL', 'LIST')).toEqual(before);
+      },
+    );
+
+    test('of a user that is not there is not rehearsed, and nobody is made by it', async () => {
+      const before = await bench.server.run('ACL', 'LIST');
+      const missing = { acting: bench.admin, username: 'not_there' };
+
+      await expect(bench.engine.rehearse(missing, soon())).rejects.toMatchObject({ code: 'USERNAME_INVALID' });
+
+      expect(await bench.server.run('ACL', 'LIST')).toEqual(before);
+    });
+
     test('is changed by one who has just the rights that the refusal names', async () => {
       const [user, rotator] = [await newUser(), await newUser()];
       const acting = bench.as(rotator, 'one');

@@ -173,9 +173,11 @@ for (const { name, isInstalled, strategies, start } of ONE_OF_EACH)
         expect(report.checks.at(-1)).toMatchObject({ what: 'rights', verdict: 'failed', code: 'PRIVILEGE_MISSING' });
         expect(report.checks.at(-1)?.action).toMatch(/GRANT|ALTER ROLE|CREATE/);
       });
+    }
 
-      test('says that the administrator is not let in', async () => {
-        const subject = await application('alternating-users');
+    for (const strategy of strategies.filter((each) => each === 'alternating-users' || each === 'dual-password'))
+      test(`says that the administrator is not let in, with ${strategy}`, async () => {
+        const subject = await application(strategy, { masterarn: true });
         patch(subject, subject.adminArn, { password: 'of-yesterday' });
 
         const report = await look(subject);
@@ -183,7 +185,6 @@ for (const { name, isInstalled, strategies, start } of ONE_OF_EACH)
         expect(report.works).toBe(false);
         expect(report.checks.at(-1)).toMatchObject({ what: 'rights', verdict: 'failed', code: 'LOGIN_REFUSED' });
       });
-    }
 
     test('says that the server cannot be reached, and what it could not look at', async () => {
       const subject = await application();

@@ -139,6 +139,13 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
       userNamed(username).passwords = [password.expose()];
     },
 
+    async rehearse({ acting, username }) {
+      begin('rehearse');
+      actingAs(acting);
+      requirePower(acting, username);
+      userNamed(username);
+    },
+
     async inspect(observer, names) {
       begin('inspect');
       actingAs(observer);
@@ -226,6 +233,13 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
         begin('mayKeepOld');
         actingAs(user);
         return !powerless.has(user.username);
+      },
+
+      async rehearse({ acting, username }) {
+        begin('dualPassword.rehearse');
+        actingAs(acting);
+        requirePower(acting, username);
+        userNamed(username);
       },
 
       async addPassword({ acting, username, present, password }, stillWanted) {

@@ -89,7 +89,65 @@ describe('a preflight', () => {
     begin({}, { 'rekey:strategy': 'single-user' });
     expect(await look()).toMatchObject({ works: true, betterStrategy: { strategy: 'dual-password' } });
     database.powerless.add('app');
-    expect(await look()).toMatchObject({ works: true, betterStrategy: { strategy: 'user-pair' } });
+    const engine = { ...database.engine, rehearse: async () => {} };
+    expect(await look(engine)).toMatchObject({ works: true, betterStrategy: { strategy: 'user-pair' } });
+  });
+
+  describe.each(['single-user', 'dual-password'])('with the strategy %s', (strategy) => {
+    const rights = ({ checks }: PreflightReport) => checks.find(({ what }) => what === 'rights');
+    const tags = { 'rekey:strategy': strategy };
+
+    test('a user that may not change its own password fails it', async () => {
+      begin({}, tags);
+      database.powerless.add('app');
+      expect(rights(await look())).toMatchObject({ verdict: 'failed', code: 'PRIVILEGE_MISSING' });
+    });
+
+    test('such a user passes with an administrator that may, and fails with one that may not or is not let in', async () => {
+      begin({ masterarn: '' }, tags);
+      database.powerless.add('app');
+      expect(rights(await look())).toMatchObject({ verdict: 'passed' });
+      database.powerless.add('admin');
+      expect(rights(await look())).toMatchObject({ verdict: 'failed', code: 'PRIVILEGE_MISSING' });
+      database.addUser('admin', { password: 'another', administers: true });
+      expect(rights(await look())).toMatchObject({ verdict: 'failed', code: 'LOGIN_REFUSED' });
+    });
+  });
+
+  describe('where the secret names readers', () => {
+    const readers = ({ checks }: PreflightReport) => checks.filter(({ what }) => what === 'readers');
+    const reading = (login: DatabaseEngine['login']): DatabaseEngine => ({
+      ...database.engine,
+      login: (credentials, ...more) =>
+        credentials.host.startsWith('reader')
+          ? login(credentials, ...more)
+          : database.engine.login(credentials, ...more),
+    });
+    beforeEach(() => begin({}, { 'rekey:readers': 'reader-1.example reader-2.example:6000' }));
+
+    test('each that lets the current login in passes', async () => {
+      const report = await look();
+      expect(readers(report).map(({ verdict }) => verdict)).toEqual(['passed', 'passed']);
+      expect(readers(report)[1]?.message).toContain('reader-2.example');
+    });
+
+    test('one that refuses it fails it, and the others are looked at all the same', async () => {
+      const engine = reading(async ({ host }) =>
+        host === 'reader-1.example' ? { kind: 'refused', reason: 'password' } : { kind: 'accepted' },
+      );
+      const report = await look(engine);
+      expect(report.works).toBe(false);
+      expect(readers(report)).toMatchObject([
+        { verdict: 'failed', code: 'LOGIN_REFUSED', message: expect.stringContaining('reader-1.example') },
+        { verdict: 'passed' },
+      ]);
+    });
+
+    test('one that cannot be reached fails it', async () => {
+      const unreachable = new RekeyError('DATABASE_UNREACHABLE', 'reader-1.example does not answer');
+      const report = await look(reading(() => Promise.reject(unreachable)));
+      expect(readers(report)[0]).toMatchObject({ verdict: 'failed', code: 'DATABASE_UNREACHABLE' });
+    });
   });
 
   test('says who is connected now', async () => {

@@ -198,7 +198,7 @@ describe('a rotation of a single user', () => {
     const before = [snapshotOf(rig.secrets, arn), passwords()];
     expect(await run('testSecret')).toMatchObject({ kind: 'preflight', report: { works: true, wouldReconcile: [] } });
     expect([snapshotOf(rig.secrets, arn), passwords()]).toEqual(before);
-    expect(database.calls).toEqual(['inspect', 'login']);
+    expect(database.calls).toEqual(['inspect', 'login', 'rehearse']);
   });
 
   test('a lone testSecret tells that the current user cannot log in', async () => {
