@@ -90,6 +90,12 @@ const MEANING: Readonly<Record<number, Meaning>> = {
   1317: { code: BUSY, what: 'cancelled the statement' },
   1370: NOT_ALLOWED,
   1410: NOT_ALLOWED,
+  1524: {
+    code: 'DATABASE_UNSUPPORTED',
+    what: 'has not loaded the plugin that this user authenticates with, as after an upgrade',
+    action:
+      'As a superuser give the user a plugin that the server has, with the password of AWSCURRENT: on MySQL 8.4 and later ALTER USER … IDENTIFIED WITH caching_sha2_password BY …; or load the old one again.',
+  },
   1698: { code: 'LOGIN_REFUSED', what: 'does not let this user in with a password' },
   1792: READ_ONLY,
   1819: POLICY,

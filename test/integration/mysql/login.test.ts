@@ -92,6 +92,20 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('logging in to MySQL %s', (
       );
     });
 
+    test('a plugin that the server has no more, after an upgrade, is named with what helps', async () => {
+      const user = await newUser();
+      await bench.run(
+        `UPDATE mysql.user SET plugin = 'mysql_native_password' WHERE User = '${user}'`,
+        'FLUSH PRIVILEGES',
+      );
+
+      await expect(bench.login(user, 'one')).rejects.toMatchObject({
+        code: 'DATABASE_UNSUPPORTED',
+        message: expect.stringContaining('plugin'),
+        action: expect.stringContaining('caching_sha2_password'),
+      });
+    });
+
     test('a database that does not exist is no refusal of the login', async () => {
       await expect(bench.engine.login({ ...bench.admin, database: 'no_such_database' }, soon())).rejects.toMatchObject({
         code: 'DATABASE_MISSING',
