@@ -218,7 +218,7 @@ export interface DatabaseEngine {
   setPassword(change: PasswordChange, deadline: Deadline): Promise<void>;
 
   /**
-   * Changes nothing. Absent where the server lets every user change its own password.
+   * Leaves everything as it was. Absent where the server lets every user change its own password.
    * @throws RekeyError as `setPassword` would, as far as that can be known without a change
    */
   rehearse?(change: Rehearsal, deadline: Deadline): Promise<void>;

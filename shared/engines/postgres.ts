@@ -1,6 +1,8 @@
+import { randomBytes } from 'node:crypto';
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
+import { SecretValue } from '../secrets/secret-value.ts';
 import type { Credentials, DatabaseEngine, Login, PasswordChange, RefusalReason } from './port.ts';
 import { alternatingUsers } from './postgres-alternating-users.ts';
 import { quoteIdentifier, quoteLiteral, withConnection } from './postgres-connection.ts';
@@ -16,7 +18,8 @@ export interface PostgresOptions extends Trust {
   readonly clock: Clock;
 }
 
-export type PostgresEngine = DatabaseEngine & Required<Pick<DatabaseEngine, 'alternatingUsers' | 'userPair'>>;
+export type PostgresEngine = DatabaseEngine &
+  Required<Pick<DatabaseEngine, 'rehearse' | 'alternatingUsers' | 'userPair'>>;
 
 /** PostgreSQL 15 and later. */
 export function createPostgresEngine({ clock, ...trust }: PostgresOptions): PostgresEngine {
@@ -45,6 +48,18 @@ export function createPostgresEngine({ clock, ...trust }: PostgresOptions): Post
     async setPassword(change, deadline) {
       requireUserName(change.username);
       await sessions.change(change.acting, deadline, passwordChange(change));
+    },
+
+    async rehearse({ acting, username }, deadline) {
+      requireUserName(username);
+      // Only the statement itself shows what RDS and modules for passwords refuse. It is rolled back, whatever it answers.
+      const sql = passwordSql(username, new SecretValue(randomBytes(16).toString('hex')));
+      await sessions.change(acting, deadline, async (transaction) => {
+        await transaction.query('SELECT'); // it begins the transaction, and keeps the statement out of the log
+        await transaction.query(sql).catch((error: unknown) => {
+          throw changeRefused(error, { acting, username });
+        });
+      });
     },
 
     inspect: (observer, users, deadline) => sessions.as(observer, deadline, (connection) => inspect(connection, users)),
@@ -93,13 +108,15 @@ function reasonOf({ sqlState, roleLocked }: ServerRefusal): RefusalReason | unde
 
 /** @returns what sets the password and ends the transaction with it */
 function passwordChange({ acting, username, password }: PasswordChange): (transaction: Transaction) => Promise<void> {
-  const verifier = scramVerifier(password);
-  const sql = `ALTER ROLE ${quoteIdentifier(username)} PASSWORD ${quoteLiteral(verifier.expose())}`;
+  const sql = passwordSql(username, password);
   return (transaction) =>
     transaction.commit(sql).catch((error: unknown) => {
       throw changeRefused(error, { acting, username });
     });
 }
+
+const passwordSql = (username: string, password: SecretValue): string =>
+  `ALTER ROLE ${quoteIdentifier(username)} PASSWORD ${quoteLiteral(scramVerifier(password).expose())}`;
 
 function changeRefused(error: unknown, { acting, username }: Pick<PasswordChange, 'acting' | 'username'>): unknown {
   if (!(error instanceof ServerRefusal)) return error;

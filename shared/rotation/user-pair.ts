@@ -55,7 +55,10 @@ export function userPair(engine: UserPairEngine): Strategy {
       let refused: RekeyError | undefined;
       for await (const standby of standbyLogins(rotation)) {
         const login = await rotation.engine.login(standby, rotation.deadline, witnessOf(rotation));
-        if (login.kind === 'accepted') return compare(rotation, standby);
+        if (login.kind === 'accepted') {
+          await rotation.engine.rehearse?.({ acting: standby, username: standby.username }, rotation.deadline);
+          return compare(rotation, standby);
+        }
         refused = loginRefused(`the other login of the pair, "${standby.username}"`, login);
       }
       throw refused ?? standbyMissing(rotation);

@@ -212,6 +212,43 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
     expect(await engine.alternatingUsers.differences(pairOf('real_clone', 'real'), admin(), soon())).toEqual([]);
   });
 
+  describe('the rehearsal of a change', () => {
+    const rehearse = (username: string, acting: string) =>
+      engine.rehearse({ acting: credentialsAt(server, acting, 'one'), username }, soon());
+
+    test('by the user itself leaves everything as it was', async () => {
+      const username = newName();
+      await addUser(username, 'one');
+      const row = () => server.run(`SELECT xmin, * FROM pg_authid WHERE rolname = '${username}'`);
+      const before = await row();
+
+      await rehearse(username, username);
+
+      expect(await row()).toEqual(before);
+      expect(await login(username, 'one')).toEqual(ACCEPTED);
+    });
+
+    test('of another user takes the statement that the refusal names', async () => {
+      const [username, acting] = [newName(), newName()];
+      await addUser(username, 'one');
+      await addUser(acting, 'one');
+
+      const refusal = await rehearse(username, acting).catch((error: unknown) => error);
+
+      expect(refusal).toMatchObject({ code: 'PRIVILEGE_MISSING' });
+      await server.run((refusal as { action: string }).action.replace(/^.*run: /, ''));
+      await rehearse(username, acting);
+      expect(await login(username, 'one')).toEqual(ACCEPTED);
+    });
+
+    test('of a user that does not exist is refused', async () => {
+      const acting = newName();
+      await addUser(acting, 'one');
+
+      await expect(rehearse('nobody', acting)).rejects.toMatchObject({ code: 'USERNAME_INVALID' });
+    });
+  });
+
   describe('29: a password', () => {
     test.each([
       ['of punctuation', `' " \\ % $ { } @ : / ? # &`],
