@@ -219,12 +219,19 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
     test('by the user itself leaves everything as it was', async () => {
       const username = newName();
       await addUser(username, 'one');
-      const row = () => server.run(`SELECT xmin, * FROM pg_authid WHERE rolname = '${username}'`);
-      const before = await row();
+      const superuser = await server.connect(server.superuser);
+      try {
+        const rows = async () =>
+          (await superuser.query(`SELECT xmin, * FROM pg_authid WHERE rolname = '${username}'`)).rows;
+        const before = await rows();
 
-      await rehearse(username, username);
+        await rehearse(username, username);
 
-      expect(await row()).toEqual(before);
+        expect(before).toHaveLength(1);
+        expect(await rows()).toEqual(before);
+      } finally {
+        await superuser.end();
+      }
       expect(await login(username, 'one')).toEqual(ACCEPTED);
     });
 
