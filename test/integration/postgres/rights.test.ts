@@ -461,6 +461,44 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
 
       await expect(as(users.clone, `SELECT FROM ${table}`)).rejects.toEqual(NOT_PERMITTED);
     });
+
+    test('of any kind that the alternate user alone was given is taken away', async () => {
+      const users = await newUsers();
+      const name = `m8_kinds_${users.app}`;
+      const blob = 5000 + count;
+      await prepare(users);
+      await server.run(`
+        CREATE SCHEMA ${name}; CREATE TABLE ${name}.t (id int); CREATE SEQUENCE ${name}.s; CREATE DOMAIN ${name}.d AS int;
+        CREATE FUNCTION ${name}.f() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE FOREIGN DATA WRAPPER ${name};
+        CREATE SERVER ${name} FOREIGN DATA WRAPPER ${name}; SELECT lo_create(${blob});
+        REVOKE ALL ON FUNCTION ${name}.f FROM PUBLIC; REVOKE ALL ON TYPE ${name}.d FROM PUBLIC;
+        GRANT CREATE ON DATABASE postgres TO ${users.clone}; GRANT USAGE ON SCHEMA ${name} TO ${users.clone};
+        GRANT SELECT (id) ON ${name}.t TO ${users.clone}; GRANT USAGE ON SEQUENCE ${name}.s TO ${users.clone};
+        GRANT USAGE ON TYPE ${name}.d TO ${users.clone}; GRANT EXECUTE ON FUNCTION ${name}.f TO ${users.clone};
+        GRANT USAGE ON FOREIGN DATA WRAPPER ${name} TO ${users.clone}; GRANT USAGE ON FOREIGN SERVER ${name} TO ${users.clone};
+        GRANT SELECT ON LARGE OBJECT ${blob} TO ${users.clone}; GRANT SET ON PARAMETER log_statement TO ${users.clone};
+        ALTER DEFAULT PRIVILEGES IN SCHEMA ${name} GRANT SELECT ON TABLES TO ${users.clone}`);
+      expect((await differences(users)).length).toBeGreaterThanOrEqual(11);
+
+      await prepare(bySuperuser(users));
+
+      expect(await differences(users)).toEqual([]);
+      // Past the schema, so that each is refused for itself.
+      await server.run(`GRANT USAGE ON SCHEMA ${name} TO PUBLIC; CREATE TABLE ${name}.later ()`);
+      for (const use of [
+        `CREATE SCHEMA other_${name}`,
+        `SELECT id FROM ${name}.t`,
+        `SELECT nextval('${name}.s')`,
+        `CREATE TEMPORARY TABLE of_type (d ${name}.d)`,
+        `SELECT ${name}.f()`,
+        `CREATE SERVER other_${name} FOREIGN DATA WRAPPER ${name}`,
+        `CREATE USER MAPPING FOR CURRENT_USER SERVER ${name}`,
+        `SELECT lo_get(${blob})`,
+        "SET log_statement = 'none'",
+        `SELECT FROM ${name}.later`,
+      ])
+        await expect(as(users.clone, use)).rejects.toEqual(NOT_PERMITTED);
+    });
   });
 
   describe('attributes', () => {
@@ -592,6 +630,21 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
         await expect(as(user, `SELECT FROM of_${readers}`)).rejects.toEqual(NOT_PERMITTED);
         await as(user, `SET ROLE ${readers}; SELECT FROM of_${readers}`);
       }
+    });
+
+    since16('without SET give their rights to both users, and let neither become the role', async () => {
+      const users = await newUsers();
+      const readers = `readers_${users.app}`;
+      await asAdmin(`CREATE ROLE ${readers}; CREATE TABLE of_${readers} (); GRANT SELECT ON of_${readers} TO ${readers};
+        GRANT ${readers} TO ${users.app} WITH SET FALSE`);
+
+      await prepare(users);
+
+      for (const user of [users.app, users.clone]) {
+        await as(user, `SELECT FROM of_${readers}`);
+        await expect(as(user, `SET ROLE ${readers}`)).rejects.toEqual(NOT_PERMITTED);
+      }
+      expect(await differences(users)).toEqual([]);
     });
 
     test('WITH ADMIN OPTION let both pass them on', async () => {
