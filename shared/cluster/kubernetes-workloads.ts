@@ -188,7 +188,8 @@ const DRIVER_CONTAINER = 'secrets-store';
 function csiDriverOf(template: PodTemplate | undefined, status: DaemonSetObject['status']): CsiDriver | undefined {
   const container = containersOf(template?.spec).find(({ name }) => name === DRIVER_CONTAINER);
   if (container === undefined) return undefined;
-  const [, major = '', minor = ''] = /:v?(\d{1,4})\.(\d{1,4})[^:]*$/.exec(container.image ?? '') ?? [];
+  // A digest may follow the tag: `driver:v1.6.0@sha256:…`.
+  const [, major = '', minor = ''] = /:v?(\d{1,4})\.(\d{1,4})[^:/@]*(?:@[^/]*)?$/.exec(container.image ?? '') ?? [];
   const flags = new Map(
     (container.args ?? []).map((flag) => {
       const [name = '', value = 'true'] = flag.replace(/^--?/, '').split('=', 2);
