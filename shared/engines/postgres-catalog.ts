@@ -256,7 +256,9 @@ SELECT json_build_object(
       AND (setdatabase = 0 OR datname = current_database())
     ORDER BY setrole = 0, setdatabase = 0 LIMIT 1), '"$user", public')
 ) AS snapshot, EXISTS (SELECT FROM belonging) OR EXISTS (SELECT FROM pair JOIN pg_shdepend ON refobjid = current
-  AND refclassid = 'pg_authid'::regclass AND classid = 'pg_user_mapping'::regclass) AS "mayHaveBelongings"`;
+  AND refclassid = 'pg_authid'::regclass AND classid = 'pg_user_mapping'::regclass)
+  -- Nothing is recorded of the superuser that initdb made: it is pinned.
+  OR EXISTS (SELECT FROM pair WHERE current = 10) AS "mayHaveBelongings"`;
 
 /** Where the heir has any: see {@link Belongings}. The parameters are those of {@link snapshotSql}. */
 export const belongingsSql = (current: string, alternate: string): string => `

@@ -759,6 +759,17 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
       });
     });
 
+    test('so is one of the superuser that made the server, of which PostgreSQL records nothing', async () => {
+      const { username, password } = server.superuser;
+      await server.run(`CREATE ROLE boss_clone SUPERUSER; CREATE FOREIGN DATA WRAPPER w_boss;
+        CREATE SERVER s_boss FOREIGN DATA WRAPPER w_boss; CREATE USER MAPPING FOR ${username} SERVER s_boss`);
+
+      const observer = loginOf(username, password);
+      const found = await engine.alternatingUsers.differences(pairOf(username, 'boss_clone'), observer, soon());
+
+      expect(found).toContainEqual(expect.stringContaining('CREATE USER MAPPING FOR "boss_clone" SERVER "s_boss"'));
+    });
+
     test('leaves AWSCURRENT as it is: the alternate user is not even created', async () => {
       const users = await newUsers();
       await server.run(`CREATE SCHEMA ${users.app}`);
