@@ -28,7 +28,9 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('round trips to Postg
     server = await startPostgres({ version, settings: { log_statement: 'all', log_connections: 'on' } });
     engine = createPostgresEngine({ ca: server.ca, allowLoopback: true, clock: systemClock });
     const client = await server.connect(server.admin);
-    await client.query(`CREATE ROLE app LOGIN PASSWORD '${PASSWORD}'`).finally(() => client.end());
+    // Peers have nothing of their own; two users that alternate have default privileges for each other.
+    const roles = ['app', 'peer', 'other_peer'].map((user) => `CREATE ROLE ${user} LOGIN PASSWORD '${PASSWORD}'`);
+    await client.query(roles.join('; ')).finally(() => client.end());
     pair = {
       admin: loginOf(server.admin.username, server.admin.password),
       current: 'app',
@@ -57,7 +59,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('round trips to Postg
       () => engine.alternatingUsers.prepareAlternate(pair, new SecretValue(PASSWORD), async () => true, soon()),
     ],
     ['differences', 1, 1, () => engine.alternatingUsers.differences(pair, loginOf('app_clone'), soon())],
-    ['peerDifferences', 1, 1, () => engine.userPair.peerDifferences(loginOf('app'), loginOf('app_clone'), soon())],
+    ['peerDifferences', 1, 1, () => engine.userPair.peerDifferences(loginOf('peer'), loginOf('other_peer'), soon())],
     [
       // One to prove that the current login works; what the second of the two looks at keeps what it changes out of the log.
       'changePeer',
@@ -65,7 +67,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('round trips to Postg
       2,
       () =>
         engine.userPair.changePeer(
-          { current: loginOf('app'), other: loginOf('app_clone') },
+          { current: loginOf('peer'), other: loginOf('other_peer') },
           new SecretValue(PASSWORD),
           soon(),
         ),
