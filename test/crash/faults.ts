@@ -23,6 +23,8 @@ export function describeFault(fault: Fault): string {
   return fault.kind;
 }
 
+/** Of a call that only reads: who dies behind it leaves what it leaves before it. */
+const DIE_ASKING: Fault = { kind: 'die', when: 'before' };
 const DIE: readonly Fault[] = [
   { kind: 'die', when: 'before' },
   { kind: 'die', when: 'after' },
@@ -34,13 +36,16 @@ const STALE: Fault = { kind: 'stale' };
 const LATE: Fault = { kind: 'late' };
 
 /** What every call to Secrets Manager may answer; its port says what else. */
-const STORE = [...DIE, SLOW, ...before('SECRETS_MANAGER_UNAVAILABLE', 'ACCESS_DENIED')];
-const STORE_READ = [...STORE, STALE, ...before('KEY_UNUSABLE')];
+const STORE = [SLOW, ...before('SECRETS_MANAGER_UNAVAILABLE', 'ACCESS_DENIED')];
+const STORE_READ = [DIE_ASKING, ...STORE, STALE];
+const STORE_READ_VALUE = [...STORE_READ, ...before('KEY_UNUSABLE')];
 /** An SDK that tries again by itself meets its own effect: the answer is then another one than success. */
-const STORE_WRITE = [...STORE, LATE, ...after('SECRETS_MANAGER_UNAVAILABLE')];
+const STORE_WRITE = [...DIE, ...STORE, LATE, ...after('SECRETS_MANAGER_UNAVAILABLE')];
 
-const DATABASE = [...DIE, SLOW, ...before('DATABASE_UNREACHABLE', 'DATABASE_BUSY', 'DATABASE_TLS', 'LOGIN_REFUSED')];
+const DATABASE = [SLOW, ...before('DATABASE_UNREACHABLE', 'DATABASE_BUSY', 'DATABASE_TLS', 'LOGIN_REFUSED')];
+const DATABASE_READ = [DIE_ASKING, ...DATABASE];
 const DATABASE_WRITE = [
+  ...DIE,
   ...DATABASE,
   ...before('DATABASE_READ_ONLY', 'PRIVILEGE_MISSING'),
   // What a server reports as busy, it rolled back.
@@ -49,9 +54,10 @@ const DATABASE_WRITE = [
 const PASSWORD = [...DATABASE_WRITE, LATE, ...before('PASSWORD_REJECTED', 'USERNAME_INVALID')];
 
 /** `CLUSTER_BUSY`: throttled, or the server is overloaded. */
-const CLUSTER = [...DIE, SLOW, ...before('CLUSTER_UNREACHABLE', 'CLUSTER_BUSY', 'CLUSTER_ACCESS_DENIED')];
-const CLUSTER_READ = [...CLUSTER, STALE];
+const CLUSTER = [SLOW, ...before('CLUSTER_UNREACHABLE', 'CLUSTER_BUSY', 'CLUSTER_ACCESS_DENIED')];
+const CLUSTER_READ = [DIE_ASKING, ...CLUSTER, STALE];
 const CLUSTER_WRITE = [
+  ...DIE,
   ...CLUSTER,
   LATE,
   ...before('CLUSTER_REJECTED'),
@@ -61,33 +67,33 @@ const QUEUE = [...DIE, SLOW, LATE, ...before('QUEUE_UNAVAILABLE'), ...after('QUE
 
 /** Port and method → the faults that this call can meet. A method without an entry is a mistake in this table. */
 const FAULTS: Readonly<Record<string, readonly Fault[]>> = {
-  'store.describe': [...STORE, STALE, ...before('SECRET_NOT_FOUND')],
-  'store.read': STORE_READ,
-  'store.readStage': STORE_READ,
+  'store.describe': [...STORE_READ, ...before('SECRET_NOT_FOUND')],
+  'store.read': STORE_READ_VALUE,
+  'store.readStage': STORE_READ_VALUE,
   'store.writeVersion': [...STORE_WRITE, ...before('KEY_UNUSABLE', 'SECRETS_MANAGER_REJECTED')],
   'store.withdrawLabel': STORE_WRITE,
   'store.moveCurrent': [...STORE_WRITE, ...before('CURRENT_MOVED'), ...after('CURRENT_MOVED')],
 
   // A refusal is an answer of `login`, and never thrown.
   'engine.login': [
-    ...DIE,
+    DIE_ASKING,
     SLOW,
     { kind: 'refuse' },
     ...before('DATABASE_UNREACHABLE', 'DATABASE_BUSY', 'DATABASE_TLS'),
   ],
   'engine.setPassword': PASSWORD,
-  'engine.rehearse': DATABASE,
-  'engine.inspect': DATABASE,
+  'engine.rehearse': DATABASE_READ,
+  'engine.inspect': DATABASE_READ,
   'alternatingUsers.prepareAlternate': [...PASSWORD, { kind: 'half' }, ...before('RIGHTS_DIFFER')],
-  'alternatingUsers.differences': DATABASE,
-  'alternatingUsers.missingForAlternate': DATABASE,
+  'alternatingUsers.differences': DATABASE_READ,
+  'alternatingUsers.missingForAlternate': DATABASE_READ,
   'alternatingUsers.disableAlternate': DATABASE_WRITE,
-  'userPair.peerDifferences': DATABASE,
+  'userPair.peerDifferences': DATABASE_READ,
   // A refusal is an answer, as of `login`.
   'userPair.changePeer': PASSWORD.filter((fault) => fault.kind !== 'fail' || fault.code !== 'LOGIN_REFUSED'),
-  'userPair.ownSessions': DATABASE,
-  'dualPassword.mayKeepOld': DATABASE,
-  'dualPassword.rehearse': [...DATABASE, ...before('DATABASE_UNSUPPORTED')],
+  'userPair.ownSessions': DATABASE_READ,
+  'dualPassword.mayKeepOld': DATABASE_READ,
+  'dualPassword.rehearse': [...DATABASE_READ, ...before('DATABASE_UNSUPPORTED')],
   'dualPassword.addPassword': [...PASSWORD, ...before('DATABASE_UNSUPPORTED')],
   'dualPassword.discardOld': DATABASE_WRITE,
 
@@ -105,10 +111,10 @@ const FAULTS: Readonly<Record<string, readonly Fault[]>> = {
   'queue.send': QUEUE,
   'queue.bringBack': QUEUE,
 
-  'topology.describe': [...DIE, SLOW, ...before('RDS_UNAVAILABLE', 'RDS_ACCESS_DENIED', 'RDS_REJECTED')],
+  'topology.describe': [DIE_ASKING, SLOW, ...before('RDS_UNAVAILABLE', 'RDS_ACCESS_DENIED', 'RDS_REJECTED')],
   // It answers false instead of throwing: what happened is lost to whoever listens, and to nobody else.
   'announcer.announce': [...DIE, SLOW],
-  'clock.sleep': [...DIE, SLOW],
+  'clock.sleep': [DIE_ASKING, SLOW],
 };
 
 /** What a server answers only once it let the acting user in. */
