@@ -36,7 +36,7 @@ function describeClients(): void {
       announcements = new Announcements(environment);
       await environment.kubernetes.writeKubeconfig(join(folder, 'kubeconfig'));
       await createApplication(environment, 'shop', { tags: { 'rekey:retire': 'next-rotation' } });
-      team = await new Team(environment, 'shop').mounts('shop/database').runs('orders').ready();
+      team = await new Team(environment.kubernetes.api, 'shop').mounts('shop/database').runs('orders').ready();
     }, START_MS);
     afterAll(async () => {
       await environment.close();
@@ -95,7 +95,7 @@ function describeClients(): void {
       const statuses = (await json('secretproviderclasspodstatuses')).items as {
         status: { podName: string; objects: { id: string; version: string }[] };
       }[];
-      const alive = new Set(team.pods().map(({ metadata }) => metadata.name));
+      const alive = new Set((await team.pods()).map(({ metadata }) => metadata.name));
       const mounted = statuses.filter(({ status }) => alive.has(status.podName)).map(({ status }) => status.objects);
       expect(mounted).toHaveLength(2);
       expect(mounted.flat().map(({ version }) => version)).toEqual([versionId, versionId]);
@@ -105,7 +105,7 @@ function describeClients(): void {
 
     test('takes a workload out with an annotation', async () => {
       expect(await kubectl('annotate', 'deployment/orders', 'rekey.dev/mode=off')).toMatch('annotated');
-      const metadata = team.workload('orders').metadata;
+      const { metadata } = await team.workload('orders');
       expect(metadata.annotations).toMatchObject({ 'rekey.dev/mode': 'off' });
     });
   });

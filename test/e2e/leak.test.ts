@@ -43,7 +43,7 @@ describe('after rotations in which everything failed once, no password is', () =
     ];
     for (const { secretName } of applications) {
       const namespace = secretName.split('/')[0] ?? '';
-      await new Team(environment, namespace).mounts(secretName).runs('web').ready();
+      await new Team(environment.kubernetes.api, namespace).mounts(secretName).runs('web').ready();
     }
     await failEverywhere();
     const passwords = applications.flatMap((application) => application.passwords());

@@ -1,26 +1,27 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { RETIRE, SYNC } from '../../infra/wiring.ts';
-import { type Environment, START_MS, startEnvironment } from '../sandbox/environment.ts';
+import { START_MS } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
 import { Announcements } from './announcements.ts';
-import { APPLICATIONS, type Application, createApplication, rotate } from './application.ts';
+import { type Application, createApplication, rotate } from './application.ts';
+import { type Deployment, describeOnEachApi } from './each-api.ts';
 import { Team } from './team.ts';
 
 const AT_ONCE = { 'rekey:retire-after': '0s' };
 const REFUSED = /password authentication failed/;
 
-describe('retire', () => {
-  let environment: Environment;
+describeOnEachApi('retire', (start) => {
+  let environment: Deployment;
   let announcements: Announcements;
   beforeAll(async () => {
     // A look at open sessions comes back after 15 minutes: nine seconds here.
-    environment = await startEnvironment({ rotated: APPLICATIONS, queueSecondMs: 10 });
+    environment = await start({ queueSecondMs: 10 });
     announcements = new Announcements(environment);
   }, START_MS);
   afterAll(() => environment.close());
 
   async function deployed(application: Application): Promise<Team> {
-    const team = new Team(environment, application.secretName.split('/')[0] ?? '').mounts(application.secretName);
+    const team = new Team(environment.api, application.secretName.split('/')[0] ?? '').mounts(application.secretName);
     return await team.runs('web').ready();
   }
 
@@ -125,7 +126,7 @@ describe('retire', () => {
   test('leaves the previous user alive while a workload is pinned to a version', async () => {
     const application = await createApplication(environment, 'pinned', { tags: AT_ONCE });
     const objectVersion = application.version('AWSCURRENT');
-    const team = new Team(environment, 'pinned').mounts(application.secretName);
+    const team = new Team(environment.api, 'pinned').mounts(application.secretName);
     team.mounts(application.secretName, { name: 'fixed', object: { objectVersion } });
     await team.runs('web').runs('archive', { secretProviderClass: 'fixed' }).ready();
     const versionId = await rotate(environment, application);

@@ -2,11 +2,12 @@ import { ReceiveMessageCommand, SendMessageCommand, SetQueueAttributesCommand, S
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { SWEEP, SYNC, SYNC_QUEUE } from '../../infra/wiring.ts';
 import type { ConsumerProof, ConsumerRef, Unproved } from '../../shared/operations/events.ts';
-import { type Environment, START_MS, startEnvironment } from '../sandbox/environment.ts';
+import { type Environment, type Installation, START_MS, startEnvironment } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
 import { labelUpdated } from '../unit/functions/sync/messages.ts';
 import { Announcements } from './announcements.ts';
 import { APPLICATIONS, createApplication, rotate } from './application.ts';
+import { type Deployment, describeOnEachApi } from './each-api.ts';
 import { createPlainSecret, isReady, type PlainSecret, Team } from './team.ts';
 
 /** As long as a delay of SQS is in the tests: a pass looks again after half a second, not after five. */
@@ -23,7 +24,7 @@ function namesOf(refs: unknown): string[] {
 }
 
 /** How a test puts messages on the sync queue by hand, and looks at its dead letters. */
-function queueOf({ aws, queueUrlOf }: Environment) {
+function queueOf({ aws, queueUrlOf }: Installation) {
   const sqs = new SQSClient(aws.clientOptions);
   const url = queueUrlOf(SYNC);
   return {
@@ -51,24 +52,24 @@ function queueOf({ aws, queueUrlOf }: Environment) {
   };
 }
 
-describe('sync', () => {
-  let environment: Environment;
+describeOnEachApi('sync', (start) => {
+  let environment: Deployment;
   let announcements: Announcements;
   let neglected: PlainSecret;
   let neglectedVersion: string;
   beforeAll(async () => {
-    environment = await startEnvironment({ rotated: APPLICATIONS, queueSecondMs: QUEUE_SECOND_MS });
+    environment = await start({ queueSecondMs: QUEUE_SECOND_MS });
     announcements = new Announcements(environment);
     // Its minute passes while the other tests run.
     neglected = await createPlainSecret(environment, 'neglected', { 'rekey:converge-within': '1m' });
-    const team = new Team(environment, 'neglected').mounts('neglected');
+    const team = new Team(environment.api, 'neglected').mounts('neglected');
     await team.runs('web', { annotations: { 'rekey.dev/mode': 'off' } }).ready();
     neglectedVersion = await neglected.put();
   }, START_MS);
   afterAll(() => environment.close());
   afterEach(() => {
-    environment.kubernetes.inject(undefined);
-    environment.kubernetes.behave(() => undefined);
+    environment.proxy.inject(undefined);
+    environment.nodes.behave(() => undefined);
     environment.aws.disturbEvents(undefined);
   });
 
@@ -79,7 +80,7 @@ describe('sync', () => {
 
   test('after a rotation rolls the canary first, then the others, and proves every pod', async () => {
     const application = await createApplication(environment, 'shop');
-    const team = new Team(environment, 'shop').mounts(application.secretName);
+    const team = new Team(environment.api, 'shop').mounts(application.secretName);
     team.runs('storefront', { annotations: { 'rekey.dev/wave': '0' } }).runs('orders');
     await team.runs('ledger', { kind: 'StatefulSet' }).ready();
 
@@ -88,54 +89,50 @@ describe('sync', () => {
 
     expect(namesOf(detail['consumers'])).toEqual(['ledger', 'orders', 'storefront']);
     for (const { name, pods } of consumersIn(detail)) {
-      expect(team.marker(name)).toBe(versionId);
+      expect(await team.marker(name)).toBe(versionId);
       expect(pods.map(({ mountedVersion }) => mountedVersion)).toEqual([versionId, versionId]);
     }
-    const patched = environment.kubernetes.requests.calls
-      .filter(({ verb, namespace }) => verb === 'patch' && namespace === 'shop')
-      .map(({ name }) => name);
-    expect(patched[0]).toBe('storefront');
+    const patched = environment.proxy.calls.filter(({ method, path }) => method === 'PATCH' && path.includes('/shop/'));
+    expect(patched[0]?.name).toBe('storefront');
     // Each was restarted once: of both Deployments there is the template before and the one after.
-    expect(environment.kubernetes.list('replicasets', 'shop')).toHaveLength(4);
+    expect(await team.replicaSets()).toHaveLength(4);
     const heard = await announcements.of(application.secretArn, versionId);
     expect(heard.map(({ type }) => type)).toEqual(['Rotation Succeeded', 'Sync Started', CONVERGED]);
   });
 
   test('rolls for a new value of a secret that no database stands behind', async () => {
     const secret = await createPlainSecret(environment, 'tutorial');
-    const team = await new Team(environment, 'tutorial').mounts(secret.name).runs('nginx').ready();
+    const team = await new Team(environment.api, 'tutorial').mounts(secret.name).runs('nginx').ready();
     const versionId = await secret.put();
     const { detail } = await announcements.first(CONVERGED, secret.arn, versionId);
     expect(consumersIn(detail)).toMatchObject([{ name: 'nginx', mode: 'restart', pods: [{}, {}] }]);
-    expect(team.marker('nginx')).toBe(versionId);
+    expect(await team.marker('nginx')).toBe(versionId);
   });
 
   test('changes nothing in the cluster for an event that comes again, or late, of an older version', async () => {
     const secret = await createPlainSecret(environment, 'again');
-    const team = await new Team(environment, 'again').mounts(secret.name).runs('web').ready();
+    const team = await new Team(environment.api, 'again').mounts(secret.name).runs('web').ready();
     const older = await secret.put();
     await announcements.first(CONVERGED, secret.arn, older);
     const versionId = await secret.put();
     await announcements.first(CONVERGED, secret.arn, versionId);
     // The last that the pass writes.
-    const told = () => Object.entries(team.workload('web').metadata.annotations ?? {});
-    await eventually('the record that people have heard', () =>
-      told().some(([key, value]) => key.startsWith('converged.rekey.dev/') && value === versionId),
+    const told = async () => Object.entries((await team.workload('web')).metadata.annotations ?? {});
+    await eventually('the record that people have heard', async () =>
+      (await told()).some(([key, value]) => key.startsWith('converged.rekey.dev/') && value === versionId),
     );
-    await environment.kubernetes.idle();
-    const [before, passes] = [team.resourceVersions(), finished(secret.arn)];
+    const [before, passes] = [await team.written(), finished(secret.arn)];
 
     const queue = queueOf(environment);
     for (const version of [versionId, older, versionId]) await queue.sendLabelEvent(secret, version);
     await eventually('three more passes', () => finished(secret.arn) >= passes + 3);
-    await environment.kubernetes.idle();
 
-    expect(team.resourceVersions()).toEqual(before);
+    expect(await team.written()).toEqual(before);
   });
 
   test('ends at the newest version when events come twice and in another order', async () => {
     const secret = await createPlainSecret(environment, 'disorder');
-    const team = await new Team(environment, 'disorder').mounts(secret.name).runs('web').ready();
+    const team = await new Team(environment.api, 'disorder').mounts(secret.name).runs('web').ready();
     let delayMs = 600;
     environment.aws.disturbEvents((event) => {
       if (event.source !== 'aws.secretsmanager') return [0];
@@ -146,32 +143,31 @@ describe('sync', () => {
     const newest = await secret.put();
     await announcements.first(CONVERGED, secret.arn, newest);
     await environment.aws.idle();
-    await environment.kubernetes.idle();
 
-    expect(team.marker('web')).toBe(newest);
+    expect(await team.marker('web')).toBe(newest);
     // Passes side by side may all try; the server lets one of them through.
-    expect(environment.kubernetes.list('replicasets', 'disorder')).toHaveLength(2);
+    expect(await team.replicaSets()).toHaveLength(2);
   });
 
   test('halts at a canary that fails, leaves the others and its old pods alone, and goes on once it is mended', async () => {
     const secret = await createPlainSecret(environment, 'halting');
-    const team = new Team(environment, 'halting').mounts(secret.name);
+    const team = new Team(environment.api, 'halting').mounts(secret.name);
     team.runs('canary', { annotations: { 'rekey.dev/wave': '0' } });
     await team.runs('other').ready();
-    await environment.kubernetes.idle();
-    const old = new Set(team.pods('canary').map(({ metadata }) => metadata.name));
+    const old = new Set((await team.pods('canary')).map(({ metadata }) => metadata.name));
     let broken = true;
-    environment.kubernetes.behave(({ metadata: { name, namespace } }) =>
+    environment.nodes.behave(({ metadata: { name, namespace } }) =>
       broken && namespace === 'halting' && !old.has(name) ? { kind: 'crash' } : undefined,
     );
-    const untouched = team.workload('other').metadata.resourceVersion;
+    const untouched = await team.written('other');
 
     const versionId = await secret.put();
     const { detail } = await announcements.first('Sync Halted', secret.arn, versionId);
     expect(namesOf(detail['failed'])).toEqual(['canary']);
     expect((detail['failed'] as Unproved[])[0]?.why).toMatch(/CrashLoopBackOff|crashes/);
-    expect(team.workload('other').metadata.resourceVersion).toBe(untouched);
-    expect(team.pods('canary').filter((pod) => old.has(pod.metadata.name) && isReady(pod))).toHaveLength(2);
+    expect(await team.written('other')).toEqual(untouched);
+    const canaries = await team.pods('canary');
+    expect(canaries.filter((pod) => old.has(pod.metadata.name) && isReady(pod))).toHaveLength(2);
 
     broken = false;
     const converged = await announcements.first(CONVERGED, secret.arn, versionId);
@@ -181,38 +177,38 @@ describe('sync', () => {
   test('names a use that is pinned to a version, and does not roll it', async () => {
     const secret = await createPlainSecret(environment, 'pinning');
     const first = await secret.put();
-    const team = new Team(environment, 'pinning').mounts(secret.name);
+    const team = new Team(environment.api, 'pinning').mounts(secret.name);
     team.mounts(secret.name, { name: 'pinned', object: { objectVersion: first } });
     await team.runs('web').runs('archive', { secretProviderClass: 'pinned' }).ready();
-    await environment.kubernetes.idle();
-    const untouched = team.workload('archive').metadata.resourceVersion;
+    const untouched = await team.written('archive');
 
     const versionId = await secret.put();
     const { detail } = await announcements.first(CONVERGED, secret.arn, versionId);
     expect(namesOf(detail['consumers'])).toEqual(['web']);
     expect(detail['pinned']).toMatchObject([{ name: 'archive', why: expect.stringContaining(first) }]);
-    expect(team.workload('archive').metadata.resourceVersion).toBe(untouched);
+    expect(await team.written('archive')).toEqual(untouched);
   });
 
   test('is brought back by the sweep when an event was lost', async () => {
     const secret = await createPlainSecret(environment, 'lost');
-    const team = await new Team(environment, 'lost').mounts(secret.name).runs('web').ready();
+    const team = await new Team(environment.api, 'lost').mounts(secret.name).runs('web').ready();
     environment.aws.disturbEvents((event) => (event.source === 'aws.secretsmanager' ? [] : [0]));
     const versionId = await secret.put();
     await environment.aws.idle();
-    expect(team.marker('web')).toBeUndefined();
+    expect(await team.marker('web')).toBeUndefined();
 
     const { ok } = await environment.aws.functions.invoke(environment.nameOf(SWEEP), {});
     expect(ok).toBe(true);
     await announcements.first(CONVERGED, secret.arn, versionId);
-    expect(team.marker('web')).toBe(versionId);
+    expect(await team.marker('web')).toBe(versionId);
   });
 
   test('puts a message that is no event into the dead-letter queue, and touches nothing for it', async () => {
     const queue = queueOf(environment);
     // The pass that told of the last convergence writes down that it did, afterwards.
     await environment.aws.idle();
-    const before = environment.kubernetes.requests.count('patch');
+    const patches = () => environment.proxy.calls.filter(({ method }) => method === 'PATCH').length;
+    const before = patches();
     // Minutes in AWS; the number of deliveries is what counts.
     await queue.setVisibility(20);
     try {
@@ -221,34 +217,34 @@ describe('sync', () => {
     } finally {
       await queue.setVisibility(SYNC_QUEUE.visibilityTimeoutSeconds);
     }
-    expect(environment.kubernetes.requests.count('patch')).toBe(before);
+    expect(patches()).toBe(before);
   });
 
   test('waits for a cluster that cannot be reached, and loses nothing', async () => {
     const secret = await createPlainSecret(environment, 'unreachable');
-    const team = await new Team(environment, 'unreachable').mounts(secret.name).runs('web').ready();
-    environment.kubernetes.inject(() => ({ kind: 'refuse', code: 503 }));
+    const team = await new Team(environment.api, 'unreachable').mounts(secret.name).runs('web').ready();
+    environment.proxy.inject(() => ({ kind: 'refuse', code: 503 }));
     const versionId = await secret.put();
     await eventually('a pass that saw no cluster', () =>
       environment.aws.functions
         .logs(environment.nameOf(SYNC))
         .some((line) => line.includes(secret.arn) && line.includes('a cluster could not be looked at')),
     );
-    expect(team.marker('web')).toBeUndefined();
+    expect(await team.marker('web')).toBeUndefined();
 
-    environment.kubernetes.inject(undefined);
+    environment.proxy.inject(undefined);
     // A process leaves a cluster that gave no answer alone for half a minute.
     await announcements.first(CONVERGED, secret.arn, versionId, 80_000);
-    expect(team.marker('web')).toBe(versionId);
+    expect(await team.marker('web')).toBe(versionId);
   }, 120_000);
 
   test('and sweep read no secret value, and enter the cluster with the rights that are shipped and no others', async () => {
     const secret = await createPlainSecret(environment, 'rights');
-    await new Team(environment, 'rights').mounts(secret.name).runs('web').ready();
+    await new Team(environment.api, 'rights').mounts(secret.name).runs('web').ready();
     await announcements.first(CONVERGED, secret.arn, await secret.put());
     await environment.aws.functions.invoke(environment.nameOf(SWEEP), {});
 
-    const { aws, kubernetes, callerOf } = environment;
+    const { aws, proxy, callerOf } = environment;
     const lookers = [SYNC, SWEEP].map(({ name }) => name);
     const called = aws.calls
       .filter((call) => lookers.includes(callerOf(call) ?? ''))
@@ -259,11 +255,8 @@ describe('sync', () => {
       'secretsmanager:DescribeSecret',
       'sqs:SendMessage',
     ]);
-    const asked = kubernetes.requests.calls;
-    expect(asked.map(({ resource }) => resource)).not.toContain('secrets');
-    expect(asked.filter(({ code }) => code === 401 || code === 403)).toEqual([]);
-    const users = new Set(asked.map(({ username }) => username));
-    expect([...users].every((user) => /-(sync|sweep)$/.test(user))).toBe(true);
+    expect(proxy.calls.map(({ resource }) => resource)).not.toContain('secrets');
+    expect(proxy.calls.filter(({ code }) => code === 401 || code === 403)).toEqual([]);
   });
 
   test('100: says after the time allowed what has not converged, and why', async () => {
@@ -289,7 +282,7 @@ describe('in an older cluster, whose driver remounts by itself, sync', () => {
 
   test('finds uses and proofs where only v1alpha1 is served, over one connection for each process', async () => {
     const secret = await createPlainSecret(environment, 'alpha');
-    const team = new Team(environment, 'alpha').mounts(secret.name, { version: 'v1alpha1' });
+    const team = new Team(environment.kubernetes.api, 'alpha').mounts(secret.name, { version: 'v1alpha1' });
     await team.runs('web').ready();
     const versionId = await secret.put();
     const { detail } = await announcements.first(CONVERGED, secret.arn, versionId);
@@ -303,24 +296,25 @@ describe('in an older cluster, whose driver remounts by itself, sync', () => {
 
   test('marks a workload that reads its files again on the object alone: no pod is replaced, and each is proved', async () => {
     const secret = await createPlainSecret(environment, 'rereading');
-    const team = new Team(environment, 'rereading').mounts(secret.name, { version: 'v1alpha1' });
+    const team = new Team(environment.kubernetes.api, 'rereading').mounts(secret.name, { version: 'v1alpha1' });
     await team.runs('web', { annotations: { 'rekey.dev/mode': 'annotate' } }).ready();
-    const pods = team.pods().map(({ metadata }) => metadata.uid);
+    const pods = async () => (await team.pods()).map(({ metadata }) => metadata.uid);
+    const before = await pods();
     const versionId = await secret.put();
     const { detail } = await announcements.first(CONVERGED, secret.arn, versionId);
 
     expect(consumersIn(detail)).toMatchObject([{ name: 'web', mode: 'annotate', pods: [{}, {}] }]);
-    expect(team.marker('web')).toBeUndefined();
-    expect(team.pods().map(({ metadata }) => metadata.uid)).toEqual(pods);
+    expect(await team.marker('web')).toBeUndefined();
+    expect(await pods()).toEqual(before);
   });
 
   test('does not touch a workload whose mode is off, and proves it once somebody restarts it', async () => {
     const secret = await createPlainSecret(environment, 'left');
-    const team = new Team(environment, 'left').mounts(secret.name, { version: 'v1alpha1' });
+    const team = new Team(environment.kubernetes.api, 'left').mounts(secret.name, { version: 'v1alpha1' });
     await team.runs('web', { annotations: { 'rekey.dev/mode': 'off' } }).ready();
     // No driver remounts as soon after the first mount as this one, and times in the API have whole seconds.
-    await eventually('containers that are older than any remount', () =>
-      team.pods().every(({ status }) => Date.now() - Date.parse(status?.startTime ?? '') > 2_500),
+    await eventually('containers that are older than any remount', async () =>
+      (await team.pods()).every(({ status }) => Date.now() - Date.parse(status?.startTime ?? '') > 2_500),
     );
     const versionId = await secret.put();
     await eventually('a pass that left it alone', () =>
@@ -328,10 +322,10 @@ describe('in an older cluster, whose driver remounts by itself, sync', () => {
         .logs(environment.nameOf(SYNC))
         .some((line) => line.includes(versionId) && line.includes('rekey.dev/mode is off')),
     );
-    expect([team.marker('web'), team.ownMarker('web')]).toEqual([undefined, undefined]);
+    expect([await team.marker('web'), await team.ownMarker('web')]).toEqual([undefined, undefined]);
 
     const restarted = { 'kubectl.kubernetes.io/restartedAt': '2026-01-01T00:00:00Z' };
-    team.runs('web', { annotations: { 'rekey.dev/mode': 'off' }, templateAnnotations: restarted });
+    await team.runs('web', { annotations: { 'rekey.dev/mode': 'off' }, templateAnnotations: restarted }).applied();
     const { detail } = await announcements.first(CONVERGED, secret.arn, versionId);
     expect(consumersIn(detail)).toMatchObject([{ name: 'web', mode: 'off', pods: [{}, {}] }]);
   });

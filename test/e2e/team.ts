@@ -1,6 +1,8 @@
 import { CreateSecretCommand, PutSecretValueCommand } from '@aws-sdk/client-secrets-manager';
-import type { Environment, Installation } from '../sandbox/environment.ts';
+import type { Installation } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
+import { APPLY, type KubernetesClient } from '../sandbox/kubernetes/api-client.ts';
+import { collectionOf } from '../sandbox/kubernetes/create-objects.ts';
 import type { KubernetesObject, ObjectInput, Pod } from '../sandbox/kubernetes/objects.ts';
 
 export interface WorkloadOptions {
@@ -17,19 +19,21 @@ const REPLICAS = 2;
 
 /** A namespace of the cluster and the workloads in it, which mount a secret through the CSI driver. */
 export class Team {
-  readonly #environment: Environment;
+  readonly #api: KubernetesClient;
+  readonly #declared: ObjectInput[];
   readonly namespace: string;
 
-  constructor(environment: Environment, namespace: string) {
-    this.#environment = environment;
+  /** @param api an administrator's */
+  constructor(api: KubernetesClient, namespace: string) {
+    this.#api = api;
     this.namespace = namespace;
-    environment.kubernetes.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
+    this.#declared = [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } }];
   }
 
   /** A SecretProviderClass. @param object further members of its one object, e.g. `objectVersion` */
   mounts(secretName: string, { name = 'secret', version = 'v1', object = {} } = {}): this {
     const objects = JSON.stringify([{ objectName: secretName, objectType: 'secretsmanager', ...object }]);
-    this.#environment.kubernetes.apply({
+    this.#declared.push({
       apiVersion: `secrets-store.csi.x-k8s.io/${version}`,
       kind: 'SecretProviderClass',
       metadata: { name, namespace: this.namespace },
@@ -39,48 +43,76 @@ export class Team {
   }
 
   runs(name: string, options: WorkloadOptions = {}): this {
-    this.#environment.kubernetes.apply(this.#manifest(name, options));
+    this.#declared.push(this.#manifest(name, options));
+    return this;
+  }
+
+  /** What was declared since is there, as `kubectl apply --server-side --force-conflicts` does it. */
+  async applied(): Promise<this> {
+    for (const manifest of this.#declared.splice(0)) {
+      const path = `${collectionOf(manifest)}/${manifest.metadata?.name}?fieldManager=team&force=true`;
+      const { code, body } = await this.#api.patch(path, APPLY, JSON.stringify(manifest));
+      if (code > 201) throw new Error(`applying ${manifest.kind} ${manifest.metadata?.name}: ${code} ${body.message}`);
+    }
     return this;
   }
 
   /** All pods of all workloads are there and ready. */
   async ready(): Promise<this> {
-    await eventually(`the pods of ${this.namespace}`, () => {
-      const pods = this.pods();
-      return pods.length >= REPLICAS * this.workloads().length && pods.every(isReady);
+    await this.applied();
+    await eventually(`the pods of ${this.namespace}`, async () => {
+      const [pods, workloads] = [await this.pods(), await this.workloads()];
+      return pods.length >= REPLICAS * workloads.length && pods.every(isReady);
     });
     return this;
   }
 
-  workloads(): readonly KubernetesObject[] {
-    return PLURALS.flatMap((plural) => this.#environment.kubernetes.list(plural, this.namespace));
+  async workloads(): Promise<readonly KubernetesObject[]> {
+    const lists = await Promise.all(PLURALS.map((plural) => this.#list(`/apis/apps/v1/${this.#path}/${plural}`)));
+    return lists.flat();
   }
 
-  workload(name: string): KubernetesObject {
-    const found = this.workloads().find(({ metadata }) => metadata.name === name);
+  async workload(name: string): Promise<KubernetesObject> {
+    const found = (await this.workloads()).find(({ metadata }) => metadata.name === name);
     if (!found) throw new Error(`no workload ${name}`);
     return found;
   }
 
-  pods(app?: string): readonly Pod[] {
-    const pods = this.#environment.kubernetes.list('pods', this.namespace) as unknown as readonly Pod[];
+  async pods(app?: string): Promise<readonly Pod[]> {
+    const pods = (await this.#list(`/api/v1/${this.#path}/pods`)) as unknown as readonly Pod[];
     return pods.filter(({ metadata }) => app === undefined || metadata.labels?.['app'] === app);
   }
 
-  /** What a change of any kind would change. */
-  resourceVersions(): Readonly<Record<string, string>> {
-    return Object.fromEntries(this.workloads().map(({ metadata }) => [metadata.name, metadata.resourceVersion]));
+  /** One for each template that a Deployment had. */
+  async replicaSets(): Promise<readonly KubernetesObject[]> {
+    return await this.#list(`/apis/apps/v1/${this.#path}/replicasets`);
+  }
+
+  /** All that Rekey could write on the workloads, or on one of them. */
+  async written(name?: string): Promise<object> {
+    const workloads = name === undefined ? await this.workloads() : [await this.workload(name)];
+    return Object.fromEntries(
+      workloads.map(({ metadata, ...rest }) => [metadata.name, [metadata.annotations, rest['spec']]]),
+    );
   }
 
   /** The marker on the pod template. */
-  marker(name: string): string | undefined {
-    const spec = this.workload(name)['spec'] as { template: { metadata?: Annotated } };
+  async marker(name: string): Promise<string | undefined> {
+    const spec = (await this.workload(name))['spec'] as { template: { metadata?: Annotated } };
     return markerIn(spec.template.metadata);
   }
 
   /** The marker on the object itself. */
-  ownMarker(name: string): string | undefined {
-    return markerIn(this.workload(name).metadata);
+  async ownMarker(name: string): Promise<string | undefined> {
+    return markerIn((await this.workload(name)).metadata);
+  }
+
+  get #path(): string {
+    return `namespaces/${this.namespace}`;
+  }
+
+  async #list(path: string): Promise<readonly KubernetesObject[]> {
+    return (await this.#api.get(path)).body.items;
   }
 
   #manifest(

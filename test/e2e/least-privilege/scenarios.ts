@@ -61,11 +61,14 @@ const clustersOf = ({ kubernetes, foreignKubernetes }: World) =>
 
 /** In both clusters. */
 async function deploy(world: World, secretName: string): Promise<readonly Team[]> {
-  const teams = clustersOf(world).map((kubernetes) =>
-    new Team({ ...world, kubernetes }, secretName).mounts(secretName),
-  );
+  const teams = clustersOf(world).map((kubernetes) => new Team(kubernetes.api, secretName).mounts(secretName));
   for (const team of teams) await team.runs('web').ready();
   return teams;
+}
+
+async function everyMarked(teams: readonly Team[], versionId: string): Promise<boolean> {
+  const markers = await Promise.all(teams.map((team) => team.marker('web')));
+  return markers.every((marker) => marker === versionId);
 }
 
 /** Retire hears of every secret that has converged, and may not look at one that Rekey does not rotate. */
@@ -108,7 +111,7 @@ export const SCENARIOS: readonly Scenario[] = [
       const before = logged(world, SYNC).length;
       const versionId = await secret.put();
       return async () =>
-        teams.every((team) => team.marker('web') === versionId) &&
+        (await everyMarked(teams, versionId)) &&
         (await isTold(world, 'Secret Converged', secret.arn, versionId)) &&
         // A failed message comes back as well, but not for long, and an alarm rings.
         !isIn(logged(world, SYNC).slice(before), 'sync failed') &&
@@ -127,7 +130,7 @@ export const SCENARIOS: readonly Scenario[] = [
       const before = logged(world, SWEEP).length;
       aws.fireSchedule(ruleOf(SWEEP));
       return async () =>
-        teams.every((team) => team.marker('web') === versionId) &&
+        (await everyMarked(teams, versionId)) &&
         isIn(logged(world, SWEEP).slice(before), '"swept"', '"clusters":2', '"unseen":0') &&
         (await isTold(world, 'Secret Converged', secret.arn, versionId));
     },

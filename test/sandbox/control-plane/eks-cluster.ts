@@ -13,12 +13,12 @@ import { startTokenReview } from './token-review.ts';
 
 /**
  * A real control plane as the account's cluster: found by DescribeCluster, entered by the tokens that EKS would take,
- * with exactly the rights and the policy of admission that infra ships.
+ * with exactly the rights and the policy of admission that infra ships. `api` is an administrator's.
  */
 export async function startEksCluster(
   { aws }: Pick<Installation, 'aws'>,
   timing: NodesOptions['timing'] = {},
-): Promise<RealKubernetes> {
+): Promise<RealKubernetes & { readonly api: KubernetesClient }> {
   const tokenReview = await startTokenReview(authenticateAs(aws));
   let stop = () => tokenReview.close();
   try {
@@ -29,18 +29,15 @@ export async function startEksCluster(
       tokenReview,
       timing,
     });
+    const api = new KubernetesClient({ endpoint: cluster.endpoint, ca: cluster.caPem, token: cluster.adminToken });
     stop = async () => {
+      api.close();
       await cluster.stop();
       await tokenReview.close();
     };
-    const api = new KubernetesClient({ endpoint: cluster.endpoint, ca: cluster.caPem, token: cluster.adminToken });
-    try {
-      await installRekey(api, cluster.kubeconfig);
-    } finally {
-      api.close();
-    }
+    await installRekey(api, cluster.kubeconfig);
     describeClusters(aws, [cluster]);
-    return { ...cluster, stop };
+    return { ...cluster, api, stop };
   } catch (error) {
     await stop();
     throw error;

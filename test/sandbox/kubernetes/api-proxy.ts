@@ -15,6 +15,8 @@ export interface ProxiedCall {
   readonly resource: string;
   /** The empty string for a list. */
   readonly name: string;
+  /** Of the answer; undefined until there is one. */
+  readonly code: number | undefined;
 }
 
 export interface ApiProxy {
@@ -40,7 +42,7 @@ export async function startApiProxy(upstream: {
   const authority = createAuthority('proxy');
   const { certificate: cert, key } = authority.issue(['localhost', '127.0.0.1']);
   const agent = new Agent({ keepAlive: true, ca: upstream.caPem });
-  const calls: ProxiedCall[] = [];
+  const calls: (ProxiedCall & { code: number | undefined })[] = [];
   let connections = 0;
   let inject: (call: ProxiedCall) => ApiFault | undefined = () => undefined;
 
@@ -66,6 +68,7 @@ export async function startApiProxy(upstream: {
       incoming.resume();
       const { code, body } = refusal(fault);
       const { retryAfterSeconds: seconds } = fault;
+      call.code = code;
       response.writeHead(code, {
         'content-type': 'application/json',
         ...(seconds !== undefined && { 'retry-after': `${seconds}` }),
@@ -76,6 +79,7 @@ export async function startApiProxy(upstream: {
     if (fault?.kind === 'run') await fault.action();
     if (fault?.kind === 'slow') await new Promise((resolve) => setTimeout(resolve, fault.milliseconds));
     const answer = await pass(incoming);
+    call.code = answer.statusCode;
     if (fault?.kind === 'lose-answer') {
       answer.resume();
       await once(answer, 'end');
@@ -118,9 +122,10 @@ export async function startApiProxy(upstream: {
   };
 }
 
-function callOf({ method = 'GET', url: path = '/' }: IncomingMessage): ProxiedCall {
+function callOf({ method = 'GET', url: path = '/' }: IncomingMessage): ProxiedCall & { code: number | undefined } {
   const [, api, ...rest] = (path.split('?')[0] ?? '').split('/');
   const below = rest.slice(api === 'api' ? 1 : 2);
   const [plural = '', name = '', subresource] = below[0] === 'namespaces' && below.length > 2 ? below.slice(2) : below;
-  return { method, path, resource: subresource === undefined ? plural : `${plural}/${subresource}`, name };
+  const resource = subresource === undefined ? plural : `${plural}/${subresource}`;
+  return { method, path, resource, name, code: undefined };
 }

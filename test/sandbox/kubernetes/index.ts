@@ -19,6 +19,7 @@ import { type Resource, Resources, type ServedVersions } from './api/resources.t
 import { type ApiFaultInjector, ApiServer, type RequestLog } from './api/server.ts';
 import { StatusError } from './api/status-error.ts';
 import { Storage } from './api/storage.ts';
+import { KubernetesClient } from './api-client.ts';
 import { Client } from './controllers/client.ts';
 import { startDaemonSetController } from './controllers/daemon-set.ts';
 import { startDeploymentController } from './controllers/deployment.ts';
@@ -71,6 +72,8 @@ export interface KubernetesSandbox {
   readonly caPem: string;
   /** Of a member of system:masters. */
   readonly adminToken: string;
+  /** The same administrator's. */
+  readonly api: KubernetesClient;
   writeKubeconfig(path: string): Promise<void>;
   /** Creates, or merges into what is there, as `kubectl apply --server-side --force-conflicts`. */
   apply(manifests: string | ObjectInput | readonly ObjectInput[]): readonly KubernetesObject[];
@@ -153,12 +156,14 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
   // A watch cannot start before the server did.
   storage.compact();
   await server.listen();
+  const api = new KubernetesClient({ endpoint: server.endpoint, ca: authority.certificate, token: adminToken });
 
   return {
     clusterName: options.clusterName,
     endpoint: server.endpoint,
     caPem: authority.certificate,
     adminToken,
+    api,
     writeKubeconfig: (path) =>
       writeFile(path, kubeconfig(options.clusterName, server.endpoint, authority.certificate, adminToken), {
         mode: 0o600,
@@ -178,6 +183,7 @@ export async function startKubernetes(options: KubernetesOptions): Promise<Kuber
     async close() {
       for (const reconciler of reconcilers) reconciler.stop();
       nodeAgent.stop();
+      api.close();
       await server.close();
     },
   };
