@@ -2,7 +2,13 @@ import { describe } from '@jest/globals';
 import { onRealKubernetes } from '../sandbox/control-plane/describe-real.ts';
 import { startEksCluster } from '../sandbox/control-plane/eks-cluster.ts';
 import type { Nodes } from '../sandbox/control-plane/index.ts';
-import { describeClusters, type Installation, startEnvironment, startInstallation } from '../sandbox/environment.ts';
+import {
+  describeClusters,
+  type EnvironmentOptions,
+  type Installation,
+  startEnvironment,
+  startInstallation,
+} from '../sandbox/environment.ts';
 import type { KubernetesClient } from '../sandbox/kubernetes/api-client.ts';
 import { type ApiProxy, startApiProxy } from '../sandbox/kubernetes/api-proxy.ts';
 import { APPLICATIONS } from './application.ts';
@@ -20,12 +26,7 @@ export type StartDeployment = (options?: { readonly queueSecondMs?: number }) =>
 
 /** Declares tests on the sandbox's API and controllers, and on a real control plane: where they differ, the sandbox is wrong. */
 export function describeOnEachApi(title: string, suite: (start: StartDeployment) => void): void {
-  describe(`on the sandbox's API, ${title}`, () =>
-    suite(async (options) => {
-      const environment = await startEnvironment({ rotated: APPLICATIONS, ...options });
-      const { kubernetes } = environment;
-      return await behindProxy(environment, { ...kubernetes, nodes: kubernetes }, environment.close);
-    }));
+  describe(`on the sandbox's API, ${title}`, () => suite(startOnSandbox));
   onRealKubernetes(`${title} on a real control plane`, () =>
     describe(`on a real control plane, ${title}`, () =>
       suite(async (options) => {
@@ -37,6 +38,12 @@ export function describeOnEachApi(title: string, suite: (start: StartDeployment)
         });
       })),
   );
+}
+
+export async function startOnSandbox(options: EnvironmentOptions = {}): Promise<Deployment> {
+  const environment = await startEnvironment({ rotated: APPLICATIONS, ...options });
+  const { kubernetes } = environment;
+  return await behindProxy(environment, { ...kubernetes, nodes: kubernetes }, environment.close);
 }
 
 async function behindProxy(

@@ -2,12 +2,12 @@ import { ReceiveMessageCommand, SendMessageCommand, SetQueueAttributesCommand, S
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { SWEEP, SYNC, SYNC_QUEUE } from '../../infra/wiring.ts';
 import type { ConsumerProof, ConsumerRef, Unproved } from '../../shared/operations/events.ts';
-import { type Environment, type Installation, START_MS, startEnvironment } from '../sandbox/environment.ts';
+import { type Installation, START_MS } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
 import { labelUpdated } from '../unit/functions/sync/messages.ts';
 import { Announcements } from './announcements.ts';
-import { APPLICATIONS, createApplication, rotate } from './application.ts';
-import { type Deployment, describeOnEachApi } from './each-api.ts';
+import { createApplication, rotate } from './application.ts';
+import { type Deployment, describeOnEachApi, startOnSandbox } from './each-api.ts';
 import { createPlainSecret, isReady, type PlainSecret, Team } from './team.ts';
 
 /** As long as a delay of SQS is in the tests: a pass looks again after half a second, not after five. */
@@ -207,7 +207,8 @@ describeOnEachApi('sync', (start) => {
     const queue = queueOf(environment);
     // The pass that told of the last convergence writes down that it did, afterwards.
     await environment.aws.idle();
-    const patches = () => environment.proxy.calls.filter(({ method }) => method === 'PATCH').length;
+    const patches = () =>
+      environment.proxy.calls.filter(({ method, resource }) => method === 'PATCH' && resource !== 'events').length;
     const before = patches();
     // Minutes in AWS; the number of deliveries is what counts.
     await queue.setVisibility(20);
@@ -219,24 +220,6 @@ describeOnEachApi('sync', (start) => {
     }
     expect(patches()).toBe(before);
   });
-
-  test('waits for a cluster that cannot be reached, and loses nothing', async () => {
-    const secret = await createPlainSecret(environment, 'unreachable');
-    const team = await new Team(environment.api, 'unreachable').mounts(secret.name).runs('web').ready();
-    environment.proxy.inject(() => ({ kind: 'refuse', code: 503 }));
-    const versionId = await secret.put();
-    await eventually('a pass that saw no cluster', () =>
-      environment.aws.functions
-        .logs(environment.nameOf(SYNC))
-        .some((line) => line.includes(secret.arn) && line.includes('a cluster could not be looked at')),
-    );
-    expect(await team.marker('web')).toBeUndefined();
-
-    environment.proxy.inject(undefined);
-    // A process leaves a cluster that gave no answer alone for half a minute.
-    await announcements.first(CONVERGED, secret.arn, versionId, 80_000);
-    expect(await team.marker('web')).toBe(versionId);
-  }, 120_000);
 
   test('and sweep read no secret value, and enter the cluster with the rights that are shipped and no others', async () => {
     const secret = await createPlainSecret(environment, 'rights');
@@ -264,14 +247,31 @@ describeOnEachApi('sync', (start) => {
     expect(namesOf(detail['unproved'])).toEqual(['web']);
     expect((detail['unproved'] as Unproved[])[0]?.why).toMatch('rekey.dev/mode is off');
   }, 90_000);
+
+  test('waits for a cluster that cannot be reached, and loses nothing', async () => {
+    const secret = await createPlainSecret(environment, 'unreachable');
+    const team = await new Team(environment.api, 'unreachable').mounts(secret.name).runs('web').ready();
+    environment.proxy.inject(() => ({ kind: 'refuse', code: 503 }));
+    const versionId = await secret.put();
+    await eventually('a pass that saw no cluster', () =>
+      environment.aws.functions
+        .logs(environment.nameOf(SYNC))
+        .some((line) => line.includes(secret.arn) && line.includes('a cluster could not be looked at')),
+    );
+    expect(await team.marker('web')).toBeUndefined();
+
+    environment.proxy.inject(undefined);
+    // A process leaves a cluster that gave no answer alone for half a minute.
+    await announcements.first(CONVERGED, secret.arn, versionId, 80_000);
+    expect(await team.marker('web')).toBe(versionId);
+  }, 120_000);
 });
 
 describe('in an older cluster, whose driver remounts by itself, sync', () => {
-  let environment: Environment;
+  let environment: Deployment;
   let announcements: Announcements;
   beforeAll(async () => {
-    environment = await startEnvironment({
-      rotated: APPLICATIONS,
+    environment = await startOnSandbox({
       queueSecondMs: QUEUE_SECOND_MS,
       servedVersions: { 'secrets-store.csi.x-k8s.io': ['v1alpha1'] },
       rotation: { enabled: true, pollMs: 200 },
@@ -282,7 +282,7 @@ describe('in an older cluster, whose driver remounts by itself, sync', () => {
 
   test('finds uses and proofs where only v1alpha1 is served, over one connection for each process', async () => {
     const secret = await createPlainSecret(environment, 'alpha');
-    const team = new Team(environment.kubernetes.api, 'alpha').mounts(secret.name, { version: 'v1alpha1' });
+    const team = new Team(environment.api, 'alpha').mounts(secret.name, { version: 'v1alpha1' });
     await team.runs('web').ready();
     const versionId = await secret.put();
     const { detail } = await announcements.first(CONVERGED, secret.arn, versionId);
@@ -291,12 +291,12 @@ describe('in an older cluster, whose driver remounts by itself, sync', () => {
     const lines = environment.aws.functions.logs(environment.nameOf(SYNC));
     const processes = lines.filter((line) => line.includes('Init Duration')).length;
     expect(lines.filter((line) => line.includes('sync finished')).length).toBeGreaterThan(1);
-    expect(environment.kubernetes.requests.tlsConnections()).toBeLessThanOrEqual(processes);
+    expect(environment.proxy.tlsConnections()).toBeLessThanOrEqual(processes);
   });
 
   test('marks a workload that reads its files again on the object alone: no pod is replaced, and each is proved', async () => {
     const secret = await createPlainSecret(environment, 'rereading');
-    const team = new Team(environment.kubernetes.api, 'rereading').mounts(secret.name, { version: 'v1alpha1' });
+    const team = new Team(environment.api, 'rereading').mounts(secret.name, { version: 'v1alpha1' });
     await team.runs('web', { annotations: { 'rekey.dev/mode': 'annotate' } }).ready();
     const pods = async () => (await team.pods()).map(({ metadata }) => metadata.uid);
     const before = await pods();
@@ -310,7 +310,7 @@ describe('in an older cluster, whose driver remounts by itself, sync', () => {
 
   test('does not touch a workload whose mode is off, and proves it once somebody restarts it', async () => {
     const secret = await createPlainSecret(environment, 'left');
-    const team = new Team(environment.kubernetes.api, 'left').mounts(secret.name, { version: 'v1alpha1' });
+    const team = new Team(environment.api, 'left').mounts(secret.name, { version: 'v1alpha1' });
     await team.runs('web', { annotations: { 'rekey.dev/mode': 'off' } }).ready();
     // No driver remounts as soon after the first mount as this one, and times in the API have whole seconds.
     await eventually('containers that are older than any remount', async () =>
