@@ -357,7 +357,8 @@ function createLists(
           served.set(kind, path);
           return found;
         } catch (error) {
-          if (statusOf(error) === 404) break;
+          if (statusOf(error) === 404 && isCustom(path)) break;
+          if (statusOf(error) === 404) throw noApiServer(cluster, kind);
           if (statusOf(error) === 410 && attempt < LISTS) continue;
           throw translated(cluster, `listing ${kind.name}s${namespace === undefined ? '' : ` in ${namespace}`}`, error);
         }
@@ -368,6 +369,16 @@ function createLists(
   };
   return { list, pathOf: (kind) => served.get(kind) ?? kind.paths[0] };
 }
+
+/** Groups of custom resources are domains. */
+const isCustom = (path: string): boolean => path.includes('.');
+
+/** Taken for an empty cluster, it would leave a secret without consumers. */
+const noApiServer = (cluster: string, { name }: Kind): RekeyError =>
+  new RekeyError(
+    'CLUSTER_UNREACHABLE',
+    `cluster "${cluster}", listing ${name}s: 404, but every API server has these: something else answers there`,
+  );
 
 /**
  * Where the list goes on, read before the page is parsed: its `metadata` is the first thing in it, or the last where the

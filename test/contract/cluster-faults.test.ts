@@ -120,6 +120,24 @@ function describeFaults(name: string, start: () => Promise<ApiServer>): void {
         expect(pauses).toEqual([]);
       });
 
+      test('404 for what every API server has: something else answers, and not a cluster without workloads', async () => {
+        refuseFirst(Number.POSITIVE_INFINITY, 404);
+
+        await expect(cluster.workloads(deadline())).rejects.toMatchObject({
+          code: 'CLUSTER_UNREACHABLE',
+          message: expect.stringContaining('listing Deployments: 404'),
+        });
+        expect(pauses).toEqual([]);
+      });
+
+      test('404 for a custom resource: it is not installed, and there are none', async () => {
+        proxy.inject(({ resource }) =>
+          resource === 'secretproviderclasses' ? { kind: 'refuse', code: 404 } : undefined,
+        );
+
+        expect(await cluster.secretProviderClasses(deadline())).toEqual([]);
+      });
+
       test('429: the same request again, after the time that the server asks for', async () => {
         refuseFirst(2, 429, 3);
 

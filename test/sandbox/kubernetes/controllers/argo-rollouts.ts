@@ -91,12 +91,7 @@ async function restartPods(
   const budget = Math.max(1, resolve(maxUnavailable, replicas, 'down')) - (replicas - available);
   for (const pod of old.slice(0, Math.max(0, budget))) {
     if (await client.evict(pod)) continue;
-    client.recordEvent(
-      rollout,
-      'Warning',
-      'RestartFailed',
-      `pod ${pod.metadata.name}: its disruption budget forbids it`,
-    );
+    // A budget forbids it, of which the controller tells its own log alone.
     return { again: { afterMs: RETRY_MS, expected: false }, restartedAt: undefined };
   }
   return { again: { afterMs: RETRY_MS, expected: true }, restartedAt: undefined };
