@@ -190,16 +190,24 @@ function csiDriverOf(template: PodTemplate | undefined, status: DaemonSetObject[
   if (container === undefined) return undefined;
   // A digest may follow the tag: `driver:v1.6.0@sha256:…`.
   const [, major = '', minor = ''] = /:v?(\d{1,4})\.(\d{1,4})[^:/@]*(?:@[^/]*)?$/.exec(container.image ?? '') ?? [];
-  const flags = new Map(
-    (container.args ?? []).map((flag) => {
-      const [name = '', value = 'true'] = flag.replace(/^--?/, '').split('=', 2);
-      return [name, value];
-    }),
-  );
-  const everyMs = durationMs(flags.get('rotation-poll-interval') ?? '2m') ?? 0;
+  const { args = [] } = container;
+  const everyMs = durationMs(flagIn(args, 'rotation-poll-interval', 'value') ?? '2m') ?? 0;
   return {
     version: major === '' ? undefined : { major: Number(major), minor: Number(minor) },
-    rotation: flags.get('enable-secret-rotation') === 'true' ? { everyMs } : undefined,
+    rotation: TRUE.test(flagIn(args, 'enable-secret-rotation', 'boolean') ?? '') ? { everyMs } : undefined,
     nodes: { wanted: status?.desiredNumberScheduled ?? 0, ready: status?.numberReady ?? 0 },
   };
+}
+
+/** As strconv.ParseBool reads it. */
+const TRUE = /^(1|t|T|TRUE|true|True)$/;
+
+/** As Go's flag package reads it: a boolean may stand without a value, any other flag's value as the next argument. */
+function flagIn(args: readonly string[], flag: string, type: 'boolean' | 'value'): string | undefined {
+  let found: string | undefined;
+  for (const [at, arg] of args.entries()) {
+    const [, name, value] = /^--?([^=]+)(?:=(.*))?$/s.exec(arg) ?? [];
+    if (name === flag) found = value ?? (type === 'boolean' ? 'true' : args[at + 1]);
+  }
+  return found;
 }
