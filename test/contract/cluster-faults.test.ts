@@ -1,15 +1,16 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { createKubernetesCluster } from '../../shared/cluster/kubernetes.ts';
-import type { ClusterAccess } from '../../shared/cluster/port.ts';
+import type { Cluster, ClusterAccess } from '../../shared/cluster/port.ts';
 import { type Clock, systemClock } from '../../shared/operations/clock.ts';
 import { deadlineIn } from '../../shared/operations/deadline.ts';
 import { SecretValue } from '../../shared/secrets/secret-value.ts';
+import { externalSecret, secretStore } from '../integration/sync/manifests.ts';
 import { createAuthority } from '../sandbox/certificates.ts';
 import { startControlPlane } from '../sandbox/control-plane/control-plane.ts';
 import { onRealKubernetes } from '../sandbox/control-plane/describe-real.ts';
 import { KubernetesClient } from '../sandbox/kubernetes/api-client.ts';
 import { type ApiProxy, startApiProxy } from '../sandbox/kubernetes/api-proxy.ts';
-import { startKubernetes } from '../sandbox/kubernetes/index.ts';
+import { type KubernetesSandbox, startKubernetes } from '../sandbox/kubernetes/index.ts';
 import type { ObjectInput } from '../sandbox/kubernetes/objects.ts';
 
 /**
@@ -301,26 +302,56 @@ function describeFaults(name: string, start: () => Promise<ApiServer>): void {
   });
 }
 
-test('a cluster without the CSI driver has no classes and no records', async () => {
-  const kubernetes = await startKubernetes({
-    clusterName: 'prod',
-    servedVersions: { 'secrets-store.csi.x-k8s.io': [] },
-    readSecret,
-  });
-  const { endpoint: url, caPem: certificateAuthority, adminToken } = kubernetes;
-  const cluster = createKubernetesCluster(
-    {
-      name: 'prod',
-      region: 'eu-west-1',
-      endpoint: async () => ({ url, certificateAuthority }),
-      bearerToken: async () => new SecretValue(adminToken),
-    },
-    systemClock,
-  );
-  const deadline = deadlineIn(30_000, systemClock);
+describe('of custom resources, a cluster', () => {
+  /** One of the sandbox's, whose groups serve these versions. */
+  async function served(
+    servedVersions: Readonly<Record<string, readonly string[]>>,
+    work: (cluster: Cluster, kubernetes: KubernetesSandbox) => Promise<void>,
+  ): Promise<void> {
+    const kubernetes = await startKubernetes({ clusterName: 'prod', servedVersions, readSecret });
+    const { endpoint: url, caPem: certificateAuthority, adminToken } = kubernetes;
+    const cluster = createKubernetesCluster(
+      {
+        name: 'prod',
+        region: 'eu-west-1',
+        endpoint: async () => ({ url, certificateAuthority }),
+        bearerToken: async () => new SecretValue(adminToken),
+      },
+      systemClock,
+    );
+    try {
+      await work(cluster, kubernetes);
+    } finally {
+      await cluster.close();
+      await kubernetes.close();
+    }
+  }
+  const deadline = () => deadlineIn(30_000, systemClock);
 
-  expect(await cluster.secretProviderClasses(deadline)).toEqual([]);
-  expect(await cluster.mounts(new Set(['default']), deadline)).toEqual([]);
-  await cluster.close();
-  await kubernetes.close();
+  test('without the CSI driver has no classes and no records', () =>
+    served({ 'secrets-store.csi.x-k8s.io': [] }, async (cluster) => {
+      expect(await cluster.secretProviderClasses(deadline())).toEqual([]);
+      expect(await cluster.mounts(new Set(['default']), deadline())).toEqual([]);
+    }));
+
+  test('whose External Secrets serves v1beta1 alone is read, and asked to read again, by that version', () =>
+    served({ 'external-secrets.io': ['v1beta1'] }, async (cluster, kubernetes) => {
+      const older = { apiVersion: 'external-secrets.io/v1beta1' };
+      const spec = { data: [{ secretKey: 'LOGIN', remoteRef: { key: 'shop/database' } }] };
+      kubernetes.apply([
+        { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } },
+        { ...secretStore('shop'), ...older },
+        { ...externalSecret('shop', 'login', spec), ...older },
+      ]);
+      const whole = deadline();
+
+      const [found] = await cluster.externalSecrets(whole);
+      expect(found).toMatchObject({ namespace: 'shop', name: 'login' });
+      expect(await cluster.externalStores(whole)).toMatchObject([{ kind: 'SecretStore', name: 'aws' }]);
+      if (found === undefined) throw new Error('none was found');
+      expect(await cluster.forceSync(found, new Map([['rekey.dev/asked', 'v']]), whole)).toBe('forced');
+      expect(kubernetes.get('externalsecrets', 'shop', 'login')?.metadata.annotations).toMatchObject({
+        'rekey.dev/asked': 'v',
+      });
+    }));
 });
