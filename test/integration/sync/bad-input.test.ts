@@ -157,23 +157,6 @@ onRealKubernetes('bad input on a real control plane', () =>
       expect([passes.events, passes.queue, await versions()]).toEqual([[], [], before]);
     });
 
-    test('88: of many workloads one goes first, then as many at a time as allowed', async () => {
-      const all = Array.from({ length: 12 }, (_, n) => web(`app-${n}`, 'csi', { spec: { replicas: 1 } }));
-      secret.tags = new Map([['rekey:max-parallel', '5']]);
-      await applied(csi(), ...all);
-      const marked = async () => (await Promise.all(all.map(markerOn))).filter((one) => one !== undefined).length;
-      secret.move();
-
-      await passes.begin();
-      expect(await marked()).toBe(1);
-      await estate.settled(ns);
-      await passes.next();
-      expect(await marked()).toBe(6);
-      const { consumers } = await passes.converge();
-
-      expect(consumers).toHaveLength(12);
-    });
-
     describe('89: a name', () => {
       test.each([
         ['with every sign that AWS allows', (it: string) => `${it}/a+b=c.d@e-f_G`],
