@@ -227,9 +227,6 @@ function certificateCheck(daysLeft: number | undefined): Check {
   };
 }
 
-/** A refused password costs a rotation, which then has to begin again: more often than this is worth a person's time. */
-const REFUSALS_TO_BEAR = 0.01;
-
 /** A rotation ends where one of these refuses it, and a single user's password is changed by then. */
 async function readerCheck({ engine, current, deadline }: Rotation, reader: Address): Promise<Check> {
   const passed = `The reader ${reader.host} lets "${current.username}" in.`;
@@ -240,20 +237,24 @@ async function readerCheck({ engine, current, deadline }: Rotation, reader: Addr
   return looked.check;
 }
 
+/** A refused password costs a rotation, which then has to begin again: more often than this is worth a person's time. */
+const REFUSALS_TO_BEAR = 0.01;
+
 /** Whether the server would take the passwords that the secret's tags ask for, as far as it says what it wants. */
 function* passwordChecks({ options, rules }: Rotation, { passwordNeeds: needs }: ServerFacts): Iterable<Check> {
   if (!needs) return;
   const { passwordLength } = options;
-  const refused = (length: number) => shareRefused({ ...options, passwordLength: length }, rules, needs);
-  if (refused(passwordLength) <= REFUSALS_TO_BEAR) return;
+  const refusedOf = (length: number) => shareRefused({ ...options, passwordLength: length }, rules, needs);
+  const refused = refusedOf(passwordLength);
+  if (refused <= REFUSALS_TO_BEAR) return;
   const wants = `the server takes no password without ${inWords(needs)}`;
   let enough = Math.max(passwordLength, needs.length);
-  while (enough <= MAX_PASSWORD_LENGTH && refused(enough) > REFUSALS_TO_BEAR) enough += 1;
+  while (enough <= MAX_PASSWORD_LENGTH && refusedOf(enough) > REFUSALS_TO_BEAR) enough += 1;
   const action =
     enough > MAX_PASSWORD_LENGTH
       ? 'Let the tag rekey:exclude-characters of the secret leave more of these, or let the server ask for less.'
       : `Set the tag rekey:password-length of the secret to ${enough} or more.`;
-  if (refused(passwordLength) === 1)
+  if (refused === 1)
     return yield failed(
       'password',
       new RekeyError('PASSWORD_REJECTED', `${wants}: the secret's tags rule that out`, action),
@@ -262,7 +263,7 @@ function* passwordChecks({ options, rules }: Rotation, { passwordNeeds: needs }:
     what: 'password',
     verdict: 'warning',
     code: 'PASSWORD_REJECTED',
-    message: `${wants}: of those that the secret's tags ask for, ${(refused(passwordLength) * 100).toFixed(0)} % fall short.`,
+    message: `${wants}: of those that the secret's tags ask for, ${(refused * 100).toFixed(0)} % fall short.`,
     action: `${action} Until then, a rotation whose password is refused changes nothing, and another one begins with a new one.`,
   };
 }

@@ -63,9 +63,9 @@ export type Risk = (typeof RISKS)[number];
 
 export const accepts = ({ accept }: Pick<SecretOptions, 'accept'>, risk: Risk): boolean => accept.has(risk);
 
-const MINUTE_MS = 60_000;
 export const MAX_PASSWORD_LENGTH = 128;
 
+const MINUTE_MS = 60_000;
 const UNIT_MS = { s: 1_000, m: MINUTE_MS, h: 60 * MINUTE_MS, d: 24 * 60 * MINUTE_MS } as const;
 const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
 

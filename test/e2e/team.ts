@@ -1,8 +1,8 @@
 import { CreateSecretCommand, PutSecretValueCommand } from '@aws-sdk/client-secrets-manager';
 import type { Installation } from '../sandbox/environment.ts';
 import { eventually } from '../sandbox/eventually.ts';
-import { APPLY, type KubernetesClient } from '../sandbox/kubernetes/api-client.ts';
-import { collectionOf } from '../sandbox/kubernetes/create-objects.ts';
+import type { KubernetesClient } from '../sandbox/kubernetes/api-client.ts';
+import { applyObjects } from '../sandbox/kubernetes/create-objects.ts';
 import type { KubernetesObject, ObjectInput, Pod } from '../sandbox/kubernetes/objects.ts';
 
 export interface WorkloadOptions {
@@ -47,13 +47,9 @@ export class Team {
     return this;
   }
 
-  /** What was declared since is there, as `kubectl apply --server-side --force-conflicts` does it. */
+  /** What was declared since is there. */
   async applied(): Promise<this> {
-    for (const manifest of this.#declared.splice(0)) {
-      const path = `${collectionOf(manifest)}/${manifest.metadata?.name}?fieldManager=team&force=true`;
-      const { code, body } = await this.#api.patch(path, APPLY, JSON.stringify(manifest));
-      if (code > 201) throw new Error(`applying ${manifest.kind} ${manifest.metadata?.name}: ${code} ${body.message}`);
-    }
+    await applyObjects(this.#api, this.#declared.splice(0));
     return this;
   }
 

@@ -8,8 +8,8 @@ import { type ControlPlane, startControlPlane } from '../../sandbox/control-plan
 import { joinNodes, type Nodes, type NodesOptions } from '../../sandbox/control-plane/index.ts';
 import { installRekey } from '../../sandbox/control-plane/install-rekey.ts';
 import { startTokenReview } from '../../sandbox/control-plane/token-review.ts';
-import { type Answer, APPLY, KubernetesClient } from '../../sandbox/kubernetes/api-client.ts';
-import { collectionOf, createObjects } from '../../sandbox/kubernetes/create-objects.ts';
+import { type Answer, KubernetesClient } from '../../sandbox/kubernetes/api-client.ts';
+import { applyObjects, createObjects, pathOf } from '../../sandbox/kubernetes/create-objects.ts';
 import { startKubernetes } from '../../sandbox/kubernetes/index.ts';
 import { kubeconfig } from '../../sandbox/kubernetes/kubeconfig.ts';
 import type { RunningContainer } from '../../sandbox/kubernetes/node/pod-run.ts';
@@ -90,13 +90,12 @@ export async function startSandboxEstate(options: NodesToJoin = {}): Promise<Est
     authenticate: (token) => CALLERS[token],
   });
   kubernetes.apply(await readFile(RBAC, 'utf8'));
-  const { endpoint, caPem: ca, adminToken: token } = kubernetes;
-  const api = new KubernetesClient({ endpoint, ca, token });
+  const { api, endpoint, caPem, adminToken } = kubernetes;
   const plane = {
     endpoint,
-    caPem: ca,
-    adminToken: token,
-    kubeconfig: kubeconfig('prod', endpoint, ca, token),
+    caPem,
+    adminToken,
+    kubeconfig: kubeconfig('prod', endpoint, caPem, adminToken),
     compact: async () => kubernetes.compact(),
   };
   const estate = estateOn(plane, api, account, async () => ({
@@ -108,7 +107,6 @@ export async function startSandboxEstate(options: NodesToJoin = {}): Promise<Est
     ...estate,
     async close() {
       await estate.close();
-      api.close();
       await kubernetes.close();
     },
   };
@@ -136,7 +134,6 @@ function estateOn(
     connections.push(connection);
     return connection;
   };
-  const pathOf = (object: ObjectInput) => `${collectionOf(object)}/${object.metadata?.name}`;
 
   return {
     cluster: connect('of-sync'),
@@ -159,13 +156,7 @@ function estateOn(
       return joined;
     },
     create: (...objects) => createObjects(api, objects),
-    async apply(...objects) {
-      for (const object of objects) {
-        const path = `${pathOf(object)}?fieldManager=team&force=true`;
-        const { code, body } = await api.patch(path, APPLY, JSON.stringify(object));
-        if (code > 201) throw new Error(`applying ${object.kind} ${object.metadata?.name}: ${code} ${body.message}`);
-      }
-    },
+    apply: (...objects) => applyObjects(api, objects),
     async get(object) {
       return (await api.get(pathOf(object))).body;
     },

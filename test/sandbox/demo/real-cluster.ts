@@ -1,12 +1,10 @@
 import { startEksCluster } from '../control-plane/eks-cluster.ts';
 import { FOLDER } from '../control-plane/programs.ts';
-import { KubernetesClient } from '../kubernetes/api-client.ts';
 import type { StartDemoCluster } from './cluster.ts';
 
 /** Kubernetes' own control plane, as `npm run cluster` builds it. */
 export const startRealCluster: StartDemoCluster = async (installation, timing) => {
-  const { endpoint, caPem, adminToken, kubeconfig, nodes, stop } = await startEksCluster(installation, timing);
-  const api = new KubernetesClient({ endpoint, ca: caPem, token: adminToken });
+  const { api, kubeconfig, nodes, stop } = await startEksCluster(installation, timing);
   const version = (await api.get('/version')).body.gitVersion;
   return {
     api,
@@ -15,9 +13,6 @@ export const startRealCluster: StartDemoCluster = async (installation, timing) =
     nodes,
     real: [`Kubernetes ${version}: etcd, API server, controllers, scheduler; RBAC and the policy of admission`],
     simulated: 'the nodes and the CSI driver',
-    async close() {
-      api.close();
-      await stop();
-    },
+    close: stop,
   };
 };

@@ -1,5 +1,4 @@
 import { CLUSTER, describeClusters, startCluster } from '../environment.ts';
-import { KubernetesClient } from '../kubernetes/api-client.ts';
 import { kubeconfig } from '../kubernetes/kubeconfig.ts';
 import type { StartDemoCluster } from './cluster.ts';
 
@@ -7,8 +6,7 @@ import type { StartDemoCluster } from './cluster.ts';
 export const startSandboxCluster: StartDemoCluster = async ({ aws }, timing) => {
   const kubernetes = await startCluster(aws, CLUSTER, { timing });
   describeClusters(aws, [kubernetes]);
-  const { endpoint, caPem, adminToken } = kubernetes;
-  const api = new KubernetesClient({ endpoint, ca: caPem, token: adminToken });
+  const { api, endpoint, caPem, adminToken } = kubernetes;
   return {
     api,
     kubeconfig: kubeconfig(CLUSTER, endpoint, caPem, adminToken),
@@ -16,9 +14,6 @@ export const startSandboxCluster: StartDemoCluster = async ({ aws }, timing) => 
     nodes: kubernetes,
     real: [],
     simulated: 'the Kubernetes API, its controllers, the nodes and the CSI driver',
-    async close() {
-      api.close();
-      await kubernetes.close();
-    },
+    close: () => kubernetes.close(),
   };
 };
