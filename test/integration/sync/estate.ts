@@ -15,6 +15,7 @@ import { kubeconfig } from '../../sandbox/kubernetes/kubeconfig.ts';
 import type { RunningContainer } from '../../sandbox/kubernetes/node/pod-run.ts';
 import type { ObjectInput } from '../../sandbox/kubernetes/objects.ts';
 import { RBAC } from '../../sandbox/kubernetes/rbac.ts';
+import { LABEL } from './manifests.ts';
 import { Account } from './moving-secret.ts';
 
 /** Whose each bearer token is, as EKS tells by its access entries. */
@@ -46,8 +47,8 @@ export interface Estate {
   patch(object: ObjectInput, contentType: string, change: object): Promise<void>;
   delete(object: ObjectInput): Promise<void>;
   pathOf(object: ObjectInput): string;
-  /** All workloads of the namespace have their pods, ready and by their newest template. */
-  settled(namespace: string): Promise<void>;
+  /** The namespace's workloads have their pods, ready and by their newest template. @param only one of them */
+  settled(namespace: string, only?: string): Promise<void>;
   /** What is in the namespace goes within seconds, which nobody waits for, and then the namespace. */
   clear(namespace: string): Promise<void>;
   close(): Promise<void>;
@@ -167,9 +168,14 @@ function estateOn(
     async delete(object) {
       await api.send('DELETE', pathOf(object), { body: { propagationPolicy: 'Background' } });
     },
-    async settled(namespace) {
-      for (const [path, isSettled] of SETTLED)
-        await api.until(`${path.replace('NAMESPACE', namespace)}`, ({ items }) => items.every(isSettled));
+    async settled(namespace, only) {
+      for (const [path, isSettled] of SETTLED) {
+        const selector = path.endsWith('/pods')
+          ? `labelSelector=${LABEL}=${only}`
+          : `fieldSelector=metadata.name=${only}`;
+        const query = only === undefined ? '' : `?${selector}`;
+        await api.until(`${path.replace('NAMESPACE', namespace)}${query}`, ({ items }) => items.every(isSettled));
+      }
     },
     async clear(namespace) {
       await api.send('DELETE', `/api/v1/namespaces/${namespace}`);
