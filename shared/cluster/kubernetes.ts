@@ -201,25 +201,9 @@ export function createKubernetesCluster(
       });
     },
 
-    async evict({ namespace, name: pod, uid }, deadline) {
-      const { post } = await session(deadline);
-      const eviction = {
-        apiVersion: 'policy/v1',
-        kind: 'Eviction',
-        metadata: { namespace, name: pod },
-        deleteOptions: { preconditions: { uid } },
-      };
-      return await unlessMoved<'evicted' | 'refused'>(`evicting pod ${namespace}/${pod}`, async () => {
-        try {
-          await post(`api/v1/namespaces/${namespace}/pods/${pod}/eviction`, eviction);
-        } catch (error) {
-          // A budget, or the server itself: in both cases later (Kubernetes, "API-initiated eviction").
-          if (statusOf(error) !== 429) throw error;
-          return 'refused';
-        }
-        return 'evicted';
-      });
-    },
+    evict: (pod, deadline) => askForEviction(pod, {}, 'evicted', deadline),
+
+    mayEvict: (pod, deadline) => askForEviction(pod, { dryRun: 'All' }, 'allowed', deadline),
 
     async note(workload, note, deadline) {
       const { post, patch } = await session(deadline);
@@ -254,6 +238,31 @@ export function createKubernetesCluster(
     }
   }
 
+  async function askForEviction<Granted extends string>(
+    { namespace, name: pod, uid }: Pod,
+    query: Query,
+    granted: Granted,
+    deadline: Deadline,
+  ) {
+    const { post } = await session(deadline);
+    const eviction = {
+      apiVersion: 'policy/v1',
+      kind: 'Eviction',
+      metadata: { namespace, name: pod },
+      deleteOptions: { preconditions: { uid } },
+    };
+    return await unlessMoved<Granted | 'refused'>(`evicting pod ${namespace}/${pod}`, async () => {
+      try {
+        await post(`api/v1/namespaces/${namespace}/pods/${pod}/eviction`, eviction, query);
+      } catch (error) {
+        // A budget, or the server itself: in both cases later (Kubernetes, "API-initiated eviction").
+        if (statusOf(error) !== 429) throw error;
+        return 'refused';
+      }
+      return granted;
+    });
+  }
+
   function session(deadline: Deadline): Promise<Session> {
     const open = sessions.get(deadline) ?? openSession(deadline);
     sessions.set(deadline, open);
@@ -273,7 +282,8 @@ export function createKubernetesCluster(
     };
     const fieldManager = FIELD_MANAGER;
     return {
-      post: async (path, object) => JSON.parse(await ask(HttpMethod.POST, path, {}, 'application/json', object)),
+      post: async (path, object, query = {}) =>
+        JSON.parse(await ask(HttpMethod.POST, path, query, 'application/json', object)),
       patch: async (path, change, strategy) =>
         JSON.parse(await ask(HttpMethod.PATCH, path, { fieldManager }, strategy, change)),
       ...createLists(name, (path, query) => ask(HttpMethod.GET, path, query)),
@@ -298,7 +308,7 @@ export function createKubernetesCluster(
 /** What one invocation asks the API server. */
 interface Session {
   /** Both answer with the object as it is then. */
-  post(path: string, object: object): Promise<unknown>;
+  post(path: string, object: object, query?: Query): Promise<unknown>;
   patch(path: string, change: object, strategy: string): Promise<unknown>;
   readonly list: List;
   /** By which the server serves a kind; that of the newest version that Rekey knows until the kind was listed. */

@@ -289,6 +289,8 @@ export interface Cluster {
    * @returns `refused` when a budget does not allow it now; `moved` when the pod is gone, or is another one by now
    */
   evict(pod: Pod, deadline: Deadline): Promise<'evicted' | 'refused' | 'moved'>;
+  /** Whether {@link Cluster.evict} would evict it now. Nothing is changed. */
+  mayEvict(pod: Pod, deadline: Deadline): Promise<'allowed' | 'refused' | 'moved'>;
   /** Writes it beside the workload. The same words again become a count. */
   note(workload: Workload, note: Note, deadline: Deadline): Promise<void>;
 }

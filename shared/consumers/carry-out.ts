@@ -10,6 +10,8 @@ import type { Action } from './plan.ts';
 export interface CarriedOut {
   /** How many actions changed something. */
   readonly done: number;
+  /** Whose pod was evicted, or may be. */
+  readonly unhindered: readonly ConsumerRef[];
   /** What the cluster refused, with who waits for it. */
   readonly refused: readonly { readonly consumer: ConsumerRef; readonly refusal: Refusal }[];
 }
@@ -32,6 +34,7 @@ export async function carryOut(
   deadline: Deadline,
 ): Promise<CarriedOut> {
   let done = 0;
+  const unhindered: ConsumerRef[] = [];
   const refused: CarriedOut['refused'][number][] = [];
   for (const action of actions) {
     const cluster = deps.clusters.find(({ name }) => name === action.cluster);
@@ -41,7 +44,9 @@ export async function carryOut(
       const result = await carryOutOne(action, cluster, deps.clock.now(), deadline);
       deps.log.info(result, fields);
       if (result === 'forced' || result === 'evicted') done += 1;
-      if (action.kind === 'evict' && result === 'refused')
+      if (action.kind !== 'force-sync' && (result === 'evicted' || result === 'allowed'))
+        unhindered.push(action.consumer);
+      if (action.kind !== 'force-sync' && result === 'refused')
         refused.push({
           consumer: action.consumer,
           refusal: {
@@ -56,7 +61,7 @@ export async function carryOut(
       for (const consumer of waitingFor(action)) refused.push({ consumer, refusal: patchRefused(message) });
     }
   }
-  return { done, refused };
+  return { done, unhindered, refused };
 }
 
 async function carryOutOne(action: Action, cluster: Cluster, nowMs: number, deadline: Deadline) {
@@ -67,14 +72,16 @@ async function carryOutOne(action: Action, cluster: Cluster, nowMs: number, dead
     }
     case 'evict':
       return await cluster.evict(action.pod, deadline);
+    case 'may-evict':
+      return await cluster.mayEvict(action.pod, deadline);
   }
 }
 
 function namesOf(action: Action): { readonly namespace: string; readonly name: string } {
-  const { namespace, name } = action.kind === 'evict' ? action.pod : action.externalSecret;
+  const { namespace, name } = action.kind === 'force-sync' ? action.externalSecret : action.pod;
   return { namespace, name };
 }
 
 function waitingFor(action: Action): readonly ConsumerRef[] {
-  return action.kind === 'evict' ? [action.consumer] : action.consumers;
+  return action.kind === 'force-sync' ? action.consumers : [action.consumer];
 }

@@ -250,7 +250,7 @@ async function act(
   const reverted = plan.unproved.filter(({ cause }) => cause === 'reverted');
   if (reverted.length > 0)
     await tell({ type: 'Action Needed', detail: { ...ofSecret, ...detailOf(markerReverted(reverted)) } });
-  const { done, refused } = await carryOut(plan.actions, deps, deadline);
+  const { done, unhindered, refused } = await carryOut(plan.actions, deps, deadline);
   const { marked, unmarked } = await markAll(plan, findings, look, deps, deadline);
   const refusals: Refusals = new Map([
     ...refused.map(({ consumer, refusal }) => [idOf(consumer), refusal] as const),
@@ -266,7 +266,7 @@ async function act(
   const notes = notesOf(plan, found, { marked, refusals }, { secretName: look.secretName, marker });
   await writeNotes(notes, deps, deadline);
   const { refused: refusedBefore = [], ...looked } = look;
-  const refusedStill = stillRefused(plan, refusals, refusedBefore, marked);
+  const refusedStill = stillRefused(plan, refusals, refusedBefore, [...marked, ...unhindered.map(idOf)]);
   const rolled = new Set([...(look.rolled ?? []), ...marked]);
   const next: Look = {
     ...looked,

@@ -165,7 +165,7 @@ const FIXES: Readonly<Record<Cause, string>> = {
   'progress-deadline': 'See why the new pods are not ready (kubectl describe); Rekey goes on once they are.',
   'pods-refused': 'Raise the quota, or correct what the admission webhook refuses (kubectl describe replicaset).',
   'patch-refused': 'Give the group rekey the right to patch it, or restart it yourself.',
-  budget: 'Have more of its pods ready, or loosen its PodDisruptionBudget: Rekey evicts once that allows it.',
+  budget: 'Have more of its pods ready, or loosen its PodDisruptionBudget: its old pods go once that allows it.',
   stopped: 'Resume it, lower its partition, or delete its old pods: Rekey has marked it, and waits.',
   reverted: 'Have GitOps leave annotations of rekey.dev alone, then restart it once.',
 };

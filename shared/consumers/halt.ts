@@ -21,16 +21,16 @@ export function haltedBy(plan: Plan, refusals: Refusals, before: readonly string
 
 /**
  * Consumers that no pass was let touch so far: one that is not tried now, for others are under way, is no less refused.
- * @param marked those of this pass
+ * @param touched those that this pass was let touch
  */
 export function stillRefused(
   plan: Plan,
   refusals: Refusals,
   before: readonly string[],
-  marked: readonly string[],
+  touched: readonly string[],
 ): readonly string[] {
   const waiting = waitingIn(plan);
-  return [...new Set([...before, ...refusals.keys()])].filter((id) => waiting.has(id) && !marked.includes(id));
+  return [...new Set([...before, ...refusals.keys()])].filter((id) => waiting.has(id) && !touched.includes(id));
 }
 
 /** Who keeps others waiting, and whose pods do not fail. */

@@ -31,7 +31,7 @@ export interface Mark {
   readonly again: boolean;
 }
 
-/** What is done besides marking. It restarts nothing by itself (force-sync), or one pod (evict). */
+/** What is done besides marking. It restarts nothing by itself (force-sync, may-evict), or one pod (evict). */
 export type Action = ForceSync | Evict;
 
 export interface ForceSync {
@@ -44,7 +44,8 @@ export interface ForceSync {
 }
 
 export interface Evict {
-  readonly kind: 'evict';
+  /** `may-evict` only asks: Argo Rollouts evicts by itself, and tells nobody of a budget that forbids it. */
+  readonly kind: 'evict' | 'may-evict';
   readonly cluster: string;
   readonly pod: Pod;
   readonly consumer: ConsumerRef;
@@ -210,15 +211,21 @@ function asksForEvictions({ rollout, annotations }: Workload): boolean {
   return rollout.onDelete && annotations.get(ON_DELETE) === EVICT;
 }
 
+function evictedBy(workload: Workload): Evict['kind'] | undefined {
+  if (asksForEvictions(workload)) return 'evict';
+  return workload.kind === 'Rollout' && workload.rollout.stopped === undefined ? 'may-evict' : undefined;
+}
+
 /** One pod of before, once all that were replaced are proved and none is missing. */
 function evictionOf({ consumer, state }: Standing, marker: Marker): readonly Evict[] {
   const { ref, workload, mode, pods } = consumer;
   if (state.kind !== 'marked' || mode !== 'restart' || workload === undefined) return [];
-  if (!asksForEvictions(workload) || !workload.rollout.observed || !isHealthy(consumer)) return [];
+  const kind = evictedBy(workload);
+  if (kind === undefined || !workload.rollout.observed || !isHealthy(consumer)) return [];
   const isNew = (pod: Pod) => has(pod.annotations, marker);
   if (pods.some(({ pod, verdict }) => pod.terminating || (isNew(pod) && verdict.kind !== 'proved'))) return [];
   const old = pods.find(({ pod, verdict }) => !isNew(pod) && verdict.kind === 'unproved');
-  return old === undefined ? [] : [{ kind: 'evict', cluster: ref.cluster, pod: old.pod, consumer: ref }];
+  return old === undefined ? [] : [{ kind, cluster: ref.cluster, pod: old.pod, consumer: ref }];
 }
 
 type Due = { readonly consumer: Consumer; readonly workload: Workload; readonly again: boolean };

@@ -240,10 +240,19 @@ function describeCluster(name: string, start: () => Promise<Fixture>): void {
         });
       });
 
+      test('that may be evicted is not by that question', async () => {
+        const pod = await orders();
+
+        expect(await cluster.mayEvict(pod, deadline())).toBe('allowed');
+
+        expect(await orders()).toMatchObject({ uid: pod.uid, terminating: false });
+      });
+
       test('that a budget protects is not, and says so', async () => {
         await fixture.protect();
         const pod = await orders();
 
+        expect(await cluster.mayEvict(pod, deadline())).toBe('refused');
         expect(await cluster.evict(pod, deadline())).toBe('refused');
 
         expect(await orders()).toMatchObject({ uid: pod.uid, terminating: false });
@@ -254,6 +263,7 @@ function describeCluster(name: string, start: () => Promise<Fixture>): void {
 
         expect(await cluster.evict({ ...pod, uid: '00000000-0000-4000-8000-000000000000' }, deadline())).toBe('moved');
         expect(await cluster.evict({ ...pod, name: 'nobody' }, deadline())).toBe('moved');
+        expect(await cluster.mayEvict({ ...pod, name: 'nobody' }, deadline())).toBe('moved');
 
         expect(await orders()).toMatchObject({ uid: pod.uid, terminating: false });
       });

@@ -107,6 +107,7 @@ const FAULTS: Readonly<Record<string, readonly Fault[]>> = {
   'cluster.mark': CLUSTER_WRITE,
   'cluster.forceSync': CLUSTER_WRITE,
   'cluster.evict': CLUSTER_WRITE,
+  'cluster.mayEvict': CLUSTER_READ,
   'cluster.note': CLUSTER_WRITE,
   'queue.send': QUEUE,
   'queue.bringBack': QUEUE,

@@ -47,6 +47,7 @@ const CALLS = {
   externalStores: () => cluster.externalStores(deadlineIn(20_000, clock)),
   forceSync: () => cluster.forceSync(EXTERNAL_SECRET, new Map([['rekey.dev/x', 'v']]), deadlineIn(20_000, clock)),
   evict: () => cluster.evict(podOf({ namespace: 'default' }), deadlineIn(20_000, clock)),
+  mayEvict: () => cluster.mayEvict(podOf({ namespace: 'default' }), deadlineIn(20_000, clock)),
   mark: () =>
     cluster.mark(
       WORKLOAD,
@@ -60,7 +61,7 @@ const FAULTS = [400, 401, 403, 418, 422, 429, 500, 503, 'cut'] as const;
 /** To an eviction, 429 is an answer rather than a failure. */
 const CASES = Object.entries(CALLS)
   .flatMap(([name, call]) => FAULTS.map((fault) => [name, fault, call] as const))
-  .filter(([name, fault]) => name !== 'evict' || fault !== 429);
+  .filter(([name, fault]) => !['evict', 'mayEvict'].includes(name) || fault !== 429);
 
 test.each(CASES)(
   '%s answered with %s: the error holds neither the token nor the body nor a cause',

@@ -26,7 +26,7 @@ interface Halt {
   /** It says nothing about the version: another workload of its wave goes on. */
   readonly blocked?: true;
   readonly why: RegExp;
-  readonly workload?: WorkloadOptions & { readonly kind?: 'StatefulSet'; readonly container?: object };
+  readonly workload?: WorkloadOptions & { readonly kind?: 'StatefulSet' | 'Rollout'; readonly container?: object };
   readonly objects?: (ns: string) => readonly ObjectInput[];
   /** Before the version moves. */
   readonly spoil: (site: Site) => Promise<void> | void;
@@ -142,13 +142,23 @@ const HALTS: Readonly<Record<string, Halt>> = {
       annotations: { 'rekey.dev/on-delete': 'evict' },
       spec: { updateStrategy: { type: 'OnDelete' } },
     },
-    spoil: async ({ estate, ns }) => {
-      await estate.create(budget(ns));
-      await estate.api.until(estate.pathOf(budget(ns)), ({ status }) => status?.currentHealthy === 2);
-    },
+    spoil: protectedByBudget,
+    mend: ({ estate, ns }) => estate.delete(budget(ns)),
+  },
+  'a budget that allows no eviction, of which Argo Rollouts tells nobody': {
+    cause: 'budget',
+    blocked: true,
+    why: /a PodDisruptionBudget does not allow to evict pod web-\S+ now/,
+    workload: { kind: 'Rollout' },
+    spoil: protectedByBudget,
     mend: ({ estate, ns }) => estate.delete(budget(ns)),
   },
 };
+
+async function protectedByBudget({ estate, ns }: Site): Promise<void> {
+  await estate.create(budget(ns));
+  await estate.api.until(estate.pathOf(budget(ns)), ({ status }) => status?.currentHealthy === 2);
+}
 
 onRealKubernetes('what halts a roll on a real control plane', () =>
   describe('92: on a real control plane, a roll is halted, with the old pods serving, and goes on by itself after', () => {
@@ -207,9 +217,7 @@ onRealKubernetes('what halts a roll on a real control plane', () =>
 
       await mend(site);
       const { consumers } = await passes.converge();
-      const versions = new Set(
-        (await readyPods(ns)).map(({ metadata }) => metadata.annotations?.[annotation] as string | undefined),
-      );
+      const versions = new Set(consumers.flatMap(({ pods }) => pods.map((one) => one.mountedVersion)));
       const made = new Set(estate.started.flatMap(({ pod }) => (pod.namespace === ns ? pod.uid : [])));
       return { old, serving, later, halted: detail.failed, consumers, versions, version: secret.current, made, passes };
     }
@@ -246,7 +254,6 @@ onRealKubernetes('what halts a roll on a real control plane', () =>
 interface Pod {
   readonly metadata: {
     readonly name: string;
-    readonly annotations?: Readonly<Record<string, string>>;
     readonly deletionTimestamp?: string;
   };
   readonly status: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };

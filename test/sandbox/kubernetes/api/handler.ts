@@ -202,12 +202,14 @@ export class ApiHandler {
     };
   }
 
-  #evict({ verb, namespace = '', name = '' }: ResourceTarget, request: ApiRequest): ApiResponse {
+  #evict(target: ResourceTarget, request: ApiRequest): ApiResponse {
+    const { verb, namespace = '', name = '' } = target;
     if (verb !== 'create') throw methodNotAllowed();
     const { metadata, deleteOptions: options } = parseObject(request.body);
     if (isRecord(metadata) && metadata['name'] !== name)
       throw badRequest('name in URL does not match name in Eviction object');
-    evict(this.#registry, namespace, name, isRecord(options) ? options : {});
+    const { dryRun = false } = writeOptions(target, request);
+    evict(this.#registry, namespace, name, { ...(isRecord(options) && options), dryRun });
     return {
       kind: 'answer',
       code: 201,

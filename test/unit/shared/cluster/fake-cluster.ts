@@ -101,6 +101,12 @@ export function createFakeCluster(name = 'prod', region = 'eu-west-1'): FakeClus
         fake.pods.splice(index, 1);
         return 'evicted';
       },
+
+      async mayEvict({ namespace, name, uid }) {
+        const there = answer(fake.pods).find((one) => one.namespace === namespace && one.name === name);
+        if (there?.uid !== uid) return 'moved';
+        return fake.protectedPods.has(name) ? 'refused' : 'allowed';
+      },
     },
   };
   return fake;

@@ -280,6 +280,31 @@ describe('a look', () => {
     expect(prod.marked).toEqual(['shop/web']);
   });
 
+  describe('at an Argo Rollout whose restart a budget holds up', () => {
+    const refused = ['prod/Rollout/shop/orders'];
+    const told = ['Sync Started', 'Sync Halted: prod/Rollout/shop/orders budget'];
+    beforeEach(() => {
+      prod.workloads = [workloadOf({ kind: 'Rollout', templateAnnotations: markedWith(2) })];
+      prod.pods = [podOf({ controller: { kind: 'Rollout', name: 'orders' } })];
+      for (const { name } of prod.pods) prod.protectedPods.add(name);
+    });
+
+    test('halts at the second refusal, and says that it is a budget', async () => {
+      expect(await look()).toMatchObject({ look: { told: [], refused } });
+      expect(await look({ refused })).toMatchObject({ look: { told: [told[1]], refused } });
+      const failed = [expect.objectContaining({ cause: 'budget', why: expect.stringMatching(/PodDisruptionBudget/) })];
+      expect(events).toEqual([{ type: 'Sync Halted', detail: expect.objectContaining({ failed }) }]);
+    });
+
+    test('goes on once the budget allows it, and counts the next refusal as a first one', async () => {
+      prod.protectedPods.clear();
+      const { look: next } = (await look({ refused, told })) as { look: Look };
+      expect(next).not.toHaveProperty('refused');
+      expect(next.told).toEqual(['Sync Started']);
+      expect(events).toEqual([]);
+    });
+  });
+
   describe('at a canary that the cluster refuses to have rolled', () => {
     const REFUSAL = new RekeyError('CLUSTER_ACCESS_DENIED', 'patching Deployment shop/orders: 403 Forbidden');
     const run = (name: string) => {

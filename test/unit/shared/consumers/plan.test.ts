@@ -90,6 +90,7 @@ function plan(fleet: Readonly<Record<string, Seen>>, over: Partial<Situation> = 
     unproved: Object.fromEntries(made.unproved.map(({ name, why }) => [name, why])),
     failed: made.failed.map(({ name }) => name),
     evicted: made.actions.flatMap((action) => (action.kind === 'evict' ? [action.pod.name] : [])),
+    askedFor: made.actions.flatMap((action) => (action.kind === 'may-evict' ? [action.pod.name] : [])),
     causes: Object.fromEntries(made.unproved.flatMap(({ name, cause }) => (cause ? [[name, cause]] : []))),
   };
 }
@@ -592,6 +593,29 @@ describe('unusual workloads', () => {
     });
   });
 
+  describe('of Argo Rollouts', () => {
+    const restarted = (pods: Seen['pods'], rollout: Partial<Rollout> = {}): Seen => ({
+      marked: 2,
+      workload: { kind: 'Rollout', replicas: 2 },
+      rollout: { updated: 2, ...rollout },
+      ...(pods && { pods }),
+    });
+    const renewed = { annotations: markedWith(2) };
+
+    test('is asked about the next pod that its controller will evict, which it evicts itself', () => {
+      expect(plan({ a: restarted([[1], [1]]) })).toMatchObject({ askedFor: ['a-0'], evicted: [] });
+      expect(plan({ a: restarted([[2, renewed], [1]]) }).askedFor).toEqual(['a-1']);
+    });
+
+    test.each<[string, Seen]>([
+      ['its pods are being replaced', restarted([[1, { terminating: true }], [1]])],
+      ['it is paused', restarted([[1], [1]], { stopped: 'it is paused' })],
+      ['it is not restarted yet', (({ marked: _not, ...rest }) => rest)(restarted([[1], [1]]))],
+    ])('is not asked about any while %s', (_why, seen) => {
+      expect(plan({ a: seen }).askedFor).toEqual([]);
+    });
+  });
+
   test('92: pods that a full quota keeps away prove nothing by their absence', () => {
     const short: Seen = { ...DONE, workload: { replicas: 3 }, rollout: { updated: 1 } };
     expect(plan({ a: short })).toMatchObject({ verdict: 'waiting', unproved: { a: '2 of its 3 pods are not there' } });
@@ -691,5 +715,6 @@ test('88: no consumer at all has converged', () => {
     failed: [],
     causes: {},
     evicted: [],
+    askedFor: [],
   });
 });
