@@ -31,7 +31,7 @@ export function describeOnEachApi(title: string, suite: (start: StartDeployment)
     describe(`on a real control plane, ${title}`, () =>
       suite(async (options) => {
         const installation = await startInstallation({ rotated: APPLICATIONS, ...options });
-        const cluster = await startEksCluster(installation);
+        const cluster = await startEksCluster(installation).catch(afterwards(installation.close));
         return await behindProxy(installation, cluster, async () => {
           await cluster.stop();
           await installation.close();
@@ -52,7 +52,7 @@ async function behindProxy(
   close: () => Promise<void>,
 ): Promise<Deployment> {
   const { api, nodes } = cluster;
-  const proxy = await startApiProxy(cluster);
+  const proxy = await startApiProxy(cluster).catch(afterwards(close));
   describeClusters(installation.aws, [proxy]);
   return {
     ...installation,
@@ -63,3 +63,9 @@ async function behindProxy(
     },
   };
 }
+
+/** What was started before something that failed is ended, and the failure told. */
+const afterwards = (close: () => Promise<void>) => async (error: unknown) => {
+  await close();
+  throw error;
+};
