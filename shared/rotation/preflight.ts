@@ -4,7 +4,7 @@ import { asRekeyError, type ErrorCode, RekeyError } from '../operations/errors.t
 import type { OpenSession } from '../operations/events.ts';
 import { type PasswordNeeds, shareRefused } from '../secrets/password.ts';
 import { CURRENT, PENDING, type SecretDescription, versionWithStage } from '../secrets/port.ts';
-import { MAX_PASSWORD_LENGTH, parseTags } from '../secrets/tags.ts';
+import { MAX_PASSWORD_LENGTH, parseTags, type SecretOptions } from '../secrets/tags.ts';
 import type { Address } from '../topology/port.ts';
 import { rotationOf } from './rotation.ts';
 import { addressOf, loginAt } from './secret-reader.ts';
@@ -66,7 +66,7 @@ const CERTIFICATE_DAYS = 30;
 
 /**
  * Looks at everything that a rotation needs, and changes nothing. A finding is a check of the report, never thrown.
- * @throws RekeyError only when Secrets Manager itself cannot be asked
+ * @throws RekeyError only when Secrets Manager cannot even describe the secret
  */
 export async function preflight(
   secretArn: string,
@@ -75,15 +75,17 @@ export async function preflight(
 ): Promise<PreflightReport> {
   const secret = await deps.store.describe(secretArn);
   const checks: Check[] = [...secretChecks(secret)];
-  const currentVersion = versionWithStage(secret, CURRENT);
-  const stored = currentVersion === undefined ? undefined : await deps.store.read(secretArn, currentVersion);
+  const versionId = versionWithStage(secret, CURRENT);
   const tags = await check('tags', 'All tags of Rekey are understood.', async () => parseTags(secret.tags));
-  checks.push(tags.check);
-  if (currentVersion === undefined || !stored || !tags.found)
+  checks.push(tags.check, ...holdChecks(tags.found, deps.clock.now()));
+  // Nobody may read the value of a secret that is to be deleted.
+  if (versionId === undefined || secret.deletedAtMs !== undefined || !tags.found)
     return reportOf(secretArn, deps, [...checks, ...unknown('secret', 'server', 'strategy')]);
-  const parsed = await check('secret', 'The value is one that can be rotated.', () =>
-    rotationOf(secret, { versionId: currentVersion, stored }, deps, deadline),
-  );
+  const parsed = await check('secret', 'The value is one that can be rotated.', async () => {
+    const stored = await deps.store.read(secretArn, versionId);
+    if (!stored) throw new RekeyError('CURRENT_MISSING', `the version that is labelled ${CURRENT} has no value`);
+    return rotationOf(secret, { versionId, stored }, deps, deadline);
+  });
   if (!parsed.found) return reportOf(secretArn, deps, [...checks, parsed.check, ...unknown('server', 'strategy')]);
   const report = await preflightOf(parsed.found);
   return reportOf(secretArn, deps, [...checks, parsed.check, ...report.checks], report);
@@ -207,6 +209,19 @@ function* secretChecks(secret: SecretDescription): Iterable<Check> {
       message: `A rotation to version ${pending} has begun and not ended: the next one goes on with that version.`,
       action: 'Look for its "Rotation Failed" event. It needs nothing if a rotation runs right now.',
     };
+}
+
+/** A secret that is held could be rotated, but is not. */
+function* holdChecks(options: SecretOptions | undefined, nowMs: number): Iterable<Check> {
+  const { holdUntilMs } = options ?? {};
+  if (holdUntilMs === undefined || holdUntilMs <= nowMs) return;
+  yield {
+    what: 'tags',
+    verdict: 'warning',
+    code: 'ROTATION_HELD',
+    message: `The tag rekey:hold keeps rotations from beginning until ${new Date(holdUntilMs).toISOString()}.`,
+    action: 'Wait for that date, or remove the tag once nothing speaks against a rotation.',
+  };
 }
 
 function certificateCheck(daysLeft: number | undefined): Check {

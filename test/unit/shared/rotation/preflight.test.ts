@@ -263,6 +263,52 @@ describe('a preflight', () => {
     expect(verdicts(report).slice(0, 2)).toEqual(['secret warning', 'pending warning']);
   });
 
+  test('46: a secret that is to be deleted fails it, once, and its value is not asked for', async () => {
+    rig.secrets.secret(arn).deletedAtMs = Date.now();
+    const report = await look();
+    expect(report.works).toBe(false);
+    expect(verdicts(report)).toEqual([
+      'secret failed SECRET_DELETED',
+      'tags passed',
+      'secret unknown',
+      'server unknown',
+      'strategy unknown',
+    ]);
+  });
+
+  test.each([
+    ['21: that is binary', 'SECRET_VALUE_INVALID'],
+    ['44: that the role may not read', 'ACCESS_DENIED'],
+    ['45: whose key is disabled', 'KEY_UNUSABLE'],
+  ] as const)('%s: a value fails it with %s, and is not thrown', async (_what, code) => {
+    const store = { ...rig.deps.store, read: () => Promise.reject(new RekeyError(code, 'so')) };
+    const report = await preflight(arn, { ...rig.deps, store }, deadlineIn(30_000, systemClock));
+    expect(report.works).toBe(false);
+    expect(verdicts(report)).toContain(`secret failed ${code}`);
+    expect(database.calls).toEqual([]);
+  });
+
+  test('a current version without a value fails it', async () => {
+    for (const version of rig.secrets.secret(arn).versions.values()) version.value = undefined;
+    expect(verdicts(await look())).toContain('secret failed CURRENT_MISSING');
+  });
+
+  test('a hold is a warning with its date until that date, because no rotation begins', async () => {
+    begin({}, { 'rekey:hold': '2127-01-31' });
+    const report = await look();
+    expect(report.works).toBe(true);
+    expect(report.checks).toContainEqual(
+      expect.objectContaining({
+        what: 'tags',
+        verdict: 'warning',
+        code: 'ROTATION_HELD',
+        message: expect.stringContaining('2127-01-31'),
+      }),
+    );
+    begin({}, { 'rekey:hold': '2020-01-31' });
+    expect((await look()).checks).not.toContainEqual(expect.objectContaining({ code: 'ROTATION_HELD' }));
+  });
+
   test('57: a secret that another service rotates fails it', async () => {
     rig.secrets.secret(arn).owningService = 'rds';
     expect(verdicts(await look())).toContain('secret failed SECRET_MANAGED');
