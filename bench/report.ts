@@ -57,10 +57,11 @@ export function markdownOf({ command, date, machine, results }: RotationReport):
       lines.push(`| ${cells.join(' | ')} |`);
     }
     const verdicts = verdictsOf(result);
-    if (verdicts.length > 0) lines.push('', '| Rekey ÷ other | measured | goal | |', '|---|---:|---:|---|');
-    for (const { goal, against, measured, limit, met } of verdicts)
+    if (verdicts.length > 0)
+      lines.push('', '| Rekey ÷ other | measured | the floor, promises kept | goal | |', '|---|---:|---:|---:|---|');
+    for (const { goal, against, measured, ofFloor, limit, met } of verdicts)
       lines.push(
-        `| ${goal} ÷ ${TITLES[against]} | ${measured.toFixed(2)} | ≤ ${limit} | ${met ? 'met' : '**missed**'} |`,
+        `| ${goal} ÷ ${TITLES[against]} | ${measured.toFixed(2)} | ${ofFloor?.toFixed(2) ?? ''} | ≤ ${limit} | ${met ? 'met' : '**missed**'} |`,
       );
   }
   return `${lines.join('\n')}\n`;

@@ -48,6 +48,8 @@ export interface Verdict {
   readonly goal: string;
   readonly against: ContenderName;
   readonly measured: number;
+  /** What the floor that keeps the promises has, divided by the same: nobody gets much below with the same libraries. */
+  readonly ofFloor: number | undefined;
   readonly limit: number;
   readonly met: boolean;
 }
@@ -88,10 +90,12 @@ export function verdictsOf({ contenders }: StrategyResult): readonly Verdict[] {
     return found && summaryOf(found);
   };
   const rekey = summary('rekey');
+  const floor = summary('promised');
   return GOALS.flatMap(({ goal, against, value, limit }) => {
     const other = summary(against);
     if (!rekey || !other) return [];
     const measured = value(rekey) / value(other);
-    return [{ goal, against, measured, limit, met: measured <= limit }];
+    const ofFloor = against === 'aws' && floor !== undefined ? value(floor) / value(other) : undefined;
+    return [{ goal, against, measured, ofFloor, limit, met: measured <= limit }];
   });
 }
