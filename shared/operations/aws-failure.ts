@@ -14,9 +14,10 @@ const DENIED = new Set([
   'UnrecognizedClientException',
   'InvalidSignatureException',
   'InvalidClientTokenId',
-  'ExpiredTokenException',
   'CredentialsProviderError',
 ]);
+/** What the function is called with the next time is new (STS and Query APIs leave the suffix out). */
+const EXPIRED = new Set(['ExpiredTokenException', 'ExpiredToken', 'RequestExpired']);
 const THROTTLED = /Throttl|TooManyRequests|RequestLimitExceeded|SlowDown/;
 
 export function awsFailure(error: unknown): AwsFailure {
@@ -31,7 +32,7 @@ export function awsFailure(error: unknown): AwsFailure {
 function kindOf(name: string, answered: boolean, metadata: unknown): AwsFailure['kind'] {
   if (DENIED.has(name)) return 'denied';
   const status = answered ? objectField(metadata, 'httpStatusCode') : undefined;
-  if ((typeof status === 'number' && status >= 500) || THROTTLED.test(name)) return 'unavailable';
+  if ((typeof status === 'number' && status >= 500) || EXPIRED.has(name) || THROTTLED.test(name)) return 'unavailable';
   if (answered) return 'rejected';
   // The SDK counts attempts on whatever ended one: without an answer, nothing is known of what took effect.
   return metadata === undefined ? 'foreign' : 'unavailable';

@@ -95,7 +95,8 @@ export const ERROR_CATALOGUE = {
   },
   HOST_NOT_ALLOWED: {
     retryable: false,
-    action: 'Name the database by the DNS name that its certificate carries.',
+    action:
+      'Name the database by the DNS name that its certificate carries. Where the secret has an address, the tag rekey:server-name may say that name instead; a reader needs a name of its own.',
   },
   PENDING_MISMATCH: {
     retryable: false,

@@ -52,7 +52,7 @@ export function hostFault(host: string, policy: HostPolicy, certificateName?: st
 
 function addressFault(address: string, policy: HostPolicy, certificateName: string | undefined): string | undefined {
   if (certificateName === undefined)
-    return 'is an IP address: the tag rekey:server-name must say which name the certificate of the server carries';
+    return 'is an IP address, and nothing says which name the certificate of the server carries';
   if (!mayHoldDatabase(address, policy.allowLoopback)) return 'is an address where no database may be';
   return suffixFault(address, policy);
 }

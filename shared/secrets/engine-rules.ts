@@ -21,7 +21,8 @@ export const POSTGRES: EngineRules = {
   defaultPort: 5432,
   defaultDatabase: 'postgres',
   maxNameBytes: 63, // NAMEDATALEN - 1
-  reservedUser: /^(pg_.*|rds_superuser|rdsadmin)$/,
+  // To grant something to the role "public" would grant it to everybody, quotes or not.
+  reservedUser: /^(pg_.*|public|none|rds_superuser|rdsadmin)$/,
   excludeCharacters: `${AWKWARD}:`,
 };
 

@@ -98,7 +98,7 @@ describe.each(OPERATIONS)('%s', (operation) => {
     ['45: with a key that cannot encrypt', refuse('EncryptionFailure', 'cannot encrypt'), 'KEY_UNUSABLE', false],
     ['45: with a key to be deleted', refuse('InvalidRequestException', KEY_TO_BE_DELETED), 'KEY_UNUSABLE', false],
     ['45: with a key of another Region', refuse('ResourceNotFoundException', KEY_ELSEWHERE), 'KEY_UNUSABLE', false],
-    ['56: with expired credentials', refuse('ExpiredTokenException', 'expired'), 'ACCESS_DENIED', false],
+    ['56: with expired credentials', refuse('ExpiredTokenException', 'expired'), 'SECRETS_MANAGER_UNAVAILABLE', true],
     ['55: with a wrong clock', refuse('InvalidSignatureException', 'Signature expired', 403), 'ACCESS_DENIED', false],
     ['46: for a deleted secret', refuse('InvalidRequestException', DELETED), 'SECRET_DELETED', false],
     ['48: at its limit of versions', refuse('LimitExceededException', 'too many'), 'SECRETS_MANAGER_REJECTED', false],

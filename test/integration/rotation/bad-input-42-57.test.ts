@@ -29,7 +29,11 @@ const refusing = (code: string, message: string, status = 400): Fault => ({
 const FAULTS: readonly (readonly [what: string, fault: Fault, code: string])[] = [
   ['44: denies every call, as the role was edited', refusing('AccessDeniedException', 'Denied'), 'ACCESS_DENIED'],
   ['45: may no longer use the key', refusing('DecryptionFailure', 'cannot decrypt'), 'KEY_UNUSABLE'],
-  ['56: finds the credentials expired', refusing('ExpiredTokenException', 'expired', 403), 'ACCESS_DENIED'],
+  [
+    '56: finds the credentials expired',
+    refusing('ExpiredTokenException', 'expired', 403),
+    'SECRETS_MANAGER_UNAVAILABLE',
+  ],
 ];
 
 describeOnServer(postgresIsInstalled(18), 'a rotation of which Secrets Manager', () => {

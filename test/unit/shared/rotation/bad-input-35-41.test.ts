@@ -97,6 +97,20 @@ describe('bad input 35, 36 and 41: the administrator', () => {
     await expectRefused(pairOf({ app: { username } }), 'ADMIN_SECRET_INVALID', 'take turns');
   });
 
+  test.each<[string, Record<string, string>, string | undefined]>([
+    ['the secret has one and no tag', {}, '10.0.0.5'],
+    ['a reader is one, whatever the tag says', { 'rekey:readers': '10.0.0.6', 'rekey:server-name': HOST }, undefined],
+  ])('32: an address is refused with what to do where %s', async (_, tags, host) => {
+    const rig = createRig();
+    const arn = rig.secrets.create('app/db', app(host === undefined ? {} : { host }), tags);
+    const error = await refusalOf(rig, arn, rig.secrets.beginRotation(arn));
+    expect(error).toMatchObject({
+      code: 'HOST_NOT_ALLOWED',
+      message: expect.not.stringContaining('rekey:server-name'),
+      action: expect.stringMatching(/rekey:server-name .* a reader needs a name/),
+    });
+  });
+
   test('alternating users by tag need a masterarn', async () => {
     const rig = createRig();
     const appArn = rig.secrets.create('app/db', app(), { 'rekey:strategy': 'alternating-users' });
@@ -173,8 +187,8 @@ describe('bad input 37 to 40: the pending version', () => {
     expect(JSON.parse(pending?.value.expose() ?? '').username).toBe(alternate);
   });
 
-  test.each(['rds_superuser_clone', 'rdsadmin_clone'])(
-    '41: %s, whose alternate is a user of the platform, is refused before a value is stored',
+  test.each(['rds_superuser_clone', 'rdsadmin_clone', 'public_clone', 'none_clone'])(
+    '41: %s, whose alternate is a user of the platform or a word of SQL, is refused before a value is stored',
     async (username) => {
       const { rig, arn, token } = begun(username);
       const before = snapshotOf(rig.secrets, arn);
