@@ -408,6 +408,9 @@ async function sent<T>(answer: Promise<T>): Promise<{ readonly answer: Promise<T
   return { answer };
 }
 
+/** The next whole second: times of pods have no fractions, and one that is made before that must count as older. */
+const secondAfter = (epochMs: number) => `${new Date(epochMs + 1_000).toISOString().slice(0, 19)}Z`;
+
 /** What marks a workload: on its template, or with a Rollout's own restart, or on the object alone. */
 function changeFor({ kind }: Workload, { onTemplate, onObject }: Marks, nowMs: number) {
   if (kind !== 'Rollout')
@@ -422,7 +425,7 @@ function changeFor({ kind }: Workload, { onTemplate, onObject }: Marks, nowMs: n
   return {
     change: {
       metadata: { annotations: annotationsOf([...onObject, ...restarts]) },
-      ...(restarts.length > 0 && { spec: { restartAt: `${new Date(nowMs).toISOString().slice(0, 19)}Z` } }),
+      ...(restarts.length > 0 && { spec: { restartAt: secondAfter(nowMs) } }),
     },
     strategy: PatchStrategy.MergePatch,
   };

@@ -286,6 +286,35 @@ function describeRollout(where: string, start: () => Promise<Estate>): void {
       expect(consumers).toMatchObject([{ name: 'ledger', pods: [{}, {}] }]);
     });
 
+    test('91: a Rollout is restarted from the next second on, so that no pod of before passes for a later one', async () => {
+      await runs(workload('Rollout', ns, 'web', mounting('database')));
+      const seen = (await cluster.workloads(deadlineIn(MINUTE_MS, clock))).find((one) => one.namespace === ns);
+      if (seen === undefined) throw new Error('it was not listed');
+      const { annotation, versionId } = markerOf(secret, secret.current);
+      const beforeMs = Date.now();
+
+      await cluster.mark(seen, { onTemplate: [{ annotation, versionId }], onObject: [] }, deadlineIn(MINUTE_MS, clock));
+
+      const { spec } = await estate.get(workload('Rollout', ns, 'web', {}));
+      expect(Date.parse(spec.restartAt)).toBeGreaterThan(beforeMs);
+    });
+
+    test('a workload that is deleted between the look and the mark holds up none of the others', async () => {
+      await runs(mounts('Deployment', 'orders'), mounts('Deployment', 'storefront'));
+      secret.move();
+      const mark: Cluster['mark'] = async (one, ...rest) => {
+        if (one.name === 'orders') await estate.delete(mounts('Deployment', 'orders'));
+        return await cluster.mark(one, ...rest);
+      };
+      passes = new Passes([{ ...cluster, mark }], secret);
+
+      await passes.begin();
+      const { consumers } = await passes.converge();
+
+      expect(consumers.map(({ name }) => name)).toEqual(['storefront']);
+      expect(passes.of('Sync Halted')).toEqual([]);
+    });
+
     test('91: a Deployment with no replicas has nothing to prove and is left as it is', async () => {
       await runs(mounts('Deployment', 'orders', { spec: { replicas: 0 } }));
       secret.move();
