@@ -14,6 +14,7 @@ import {
   requireAccounts,
   requirePassword,
   requireWritable,
+  TOO_ALIKE,
 } from './mysql-password.ts';
 import { authorityOf } from './mysql-rights.ts';
 import { lockUsers, requireEncrypted, type Session } from './mysql-session.ts';
@@ -147,7 +148,7 @@ async function ownPrimaryIs(connection: Connection, password: SecretValue): Prom
     await connection.query(`ALTER USER USER() IDENTIFIED BY '' REPLACE ${text} RETAIN CURRENT PASSWORD`);
   } catch (error) {
     if (!(error instanceof ServerRefusal)) throw error;
-    if (error.errno === EMPTY_CANNOT_RETAIN) return true;
+    if (error.errno === EMPTY_CANNOT_RETAIN || error.errno === TOO_ALIKE) return true;
     if (error.errno === INCORRECT_CURRENT_PASSWORD) return false;
     if (!isPolicy(error)) throw error;
   }
@@ -167,6 +168,7 @@ async function isReplaced(connection: Connection, sql: string): Promise<boolean>
     return true;
   } catch (error) {
     if (error instanceof ServerRefusal && error.errno === INCORRECT_CURRENT_PASSWORD) return false;
+    if (error instanceof ServerRefusal && error.errno === TOO_ALIKE) return true;
     throw error;
   }
 }

@@ -45,6 +45,7 @@ const READ_ONLY: Meaning = {
   what: 'is read-only: a replica, or a writer that is failing over',
 };
 const ENDED: Meaning = { code: BUSY, what: 'is shutting down or ended the connection' };
+const OFFLINE: Meaning = { code: BUSY, what: 'is in offline mode, as for maintenance or when its disk is full' };
 const POLICY: Meaning = { code: 'PASSWORD_REJECTED', what: 'refused the password by a policy of its own' };
 const NOT_THIS_WAY: Meaning = {
   code: 'AUTHENTICATION_UNSAFE',
@@ -106,6 +107,7 @@ const MEANING: Readonly<Record<number, Meaning>> = {
   1874: READ_ONLY,
   1927: ENDED, // MariaDB: the connection was killed
   3024: { code: BUSY, what: 'took too long and cancelled the statement' },
+  3032: OFFLINE,
   3118: { code: 'LOGIN_REFUSED', what: 'says that this account is locked' },
   3159: { code: 'DATABASE_TLS', what: 'takes encrypted connections only' },
   3168: { code: BUSY, what: 'is not available yet' },
@@ -116,6 +118,7 @@ const MEANING: Readonly<Record<number, Meaning>> = {
   4031: ENDED,
   4150: { code: 'LOGIN_REFUSED', what: 'has blocked this account after too many wrong passwords' }, // MariaDB
   4151: { code: 'LOGIN_REFUSED', what: 'says that this account is locked' }, // MariaDB
+  6400: OFFLINE, // with a reason that somebody gave
 };
 
 /** The refusal as an error for people. */

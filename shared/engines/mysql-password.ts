@@ -13,6 +13,8 @@ export const INCORRECT_CURRENT_PASSWORD = 3891;
 /** password_history or password_reuse_interval; looked at before REPLACE is. */
 export const REUSED = 3638;
 const TOO_SIMPLE = 1819;
+/** validate_password.changed_characters_percentage; looked at only once what REPLACE names was found right. */
+export const TOO_ALIKE = 4165;
 /** password_require_current, and the session began with the older of two passwords. */
 const CURRENT_PASSWORD_REQUIRED = 3892;
 
@@ -137,6 +139,12 @@ export function passwordRefused(error: unknown, user: string): unknown {
   switch (error.errno) {
     case TOO_SIMPLE:
       return new RekeyError('PASSWORD_REJECTED', `validate_password refused the new password of ${user}`);
+    case TOO_ALIKE:
+      return new RekeyError(
+        'PASSWORD_REJECTED',
+        `validate_password refused the new password of ${user}: too many of its characters are in the present one`,
+        'Rotate again: the next password is another one. If that repeats, let validate_password.changed_characters_percentage of the server ask for less.',
+      );
     case REUSED:
       return new RekeyError('PASSWORD_REJECTED', `the new password of ${user} is one of its earlier ones`);
     case CURRENT_PASSWORD_REQUIRED:

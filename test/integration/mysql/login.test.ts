@@ -182,6 +182,17 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('logging in to MySQL %s', (
     }
   });
 
+  test('72: a server in offline mode, as one is put whose disk is full, is busy', async () => {
+    const user = await newUser();
+    await bench.run('SET GLOBAL offline_mode = ON');
+    try {
+      await expect(bench.login(user, 'one')).rejects.toMatchObject({ code: 'DATABASE_BUSY', retryable: true });
+    } finally {
+      await bench.run('SET GLOBAL offline_mode = OFF');
+    }
+    expect(await bench.login(user, 'one')).toEqual(ACCEPTED);
+  });
+
   test('72: another rotation of the same users is waited for, and no longer than it makes sense', async () => {
     const pair = await bench.newPair();
     let enter = () => {};

@@ -221,6 +221,34 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password on MySQL %s', (
       }
     });
 
+    test('has too many characters of the present one; one that has few may be given again, and the older discarded', async () => {
+      const user = newName();
+      await bench.run(`CREATE USER ${account(user)} IDENTIFIED BY 'abcdefgh1'`);
+      await bench.mayHaveTwo(user);
+      await bench.run(
+        "INSTALL COMPONENT 'file://component_validate_password'",
+        'SET GLOBAL validate_password.policy = LOW',
+        'SET GLOBAL validate_password.changed_characters_percentage = 50',
+      );
+      try {
+        const refused = {
+          code: 'PASSWORD_REJECTED',
+          action: expect.stringContaining('validate_password.changed_characters_percentage'),
+        };
+        await expect(bench.setPassword(user, 'abcdefgh1', 'abcdefgh2')).rejects.toMatchObject(refused);
+        await expect(bench.add(user, 'abcdefgh1', 'abcdefgh2')).rejects.toMatchObject(refused);
+        expect(await bench.accepted(user, 'abcdefgh1', 'abcdefgh2')).toEqual(['abcdefgh1']);
+
+        expect(await bench.add(user, 'abcdefgh1', 'zyxwvuts0')).toBe('added');
+        expect(await bench.add(user, 'abcdefgh1', 'zyxwvuts0')).toBe('alreadyAdded');
+        expect(await bench.accepted(user, 'abcdefgh1', 'zyxwvuts0')).toEqual(['abcdefgh1', 'zyxwvuts0']);
+        expect(await bench.discard(user, 'zyxwvuts0')).toBe('discarded');
+        expect(await bench.accepted(user, 'abcdefgh1', 'zyxwvuts0')).toEqual(['zyxwvuts0']);
+      } finally {
+        await bench.run("UNINSTALL COMPONENT 'file://component_validate_password'");
+      }
+    });
+
     test('is one of the earlier ones', async () => {
       const user = await bench.newUser('PASSWORD HISTORY 3');
       await bench.setPassword(user, 'one', 'two');

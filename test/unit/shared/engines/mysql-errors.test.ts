@@ -105,10 +105,12 @@ describe('what a server refused', () => {
     [1819, 'statement', 'PASSWORD_REJECTED', false],
     [1836, 'statement', 'DATABASE_READ_ONLY', true],
     [1862, 'login', 'LOGIN_REFUSED', false],
+    [3032, 'login', 'DATABASE_BUSY', true],
     [3118, 'login', 'LOGIN_REFUSED', false],
     [3159, 'login', 'DATABASE_TLS', false],
     [3638, 'statement', 'PASSWORD_REJECTED', false],
     [3955, 'login', 'LOGIN_REFUSED', false],
+    [6400, 'login', 'DATABASE_BUSY', true],
     [9999, 'statement', 'DATABASE_ERROR', false],
   ] as const)('with number %i for a %s is %s', (errno, during, code, retryable) => {
     expect(refusalAsRekeyError(new ServerRefusal(errno, during), where)).toMatchObject({ code, retryable });
