@@ -1,4 +1,4 @@
-import { parse, YAMLParseError } from 'yaml';
+import { parseDocument } from 'yaml';
 import type { SecretProviderClass } from '../cluster/port.ts';
 import { CURRENT } from '../secrets/port.ts';
 import { inRegion, parseSecretArn } from '../secrets/secret-arn.ts';
@@ -153,19 +153,33 @@ function isReplica(reference: string, secret: SecretIdentity): boolean {
 
 type Entry = Readonly<Record<string, unknown>>;
 
-/** The entries of the YAML list, or why there are none. The text is not quoted: it belongs to somebody else's log. */
+/**
+ * The entries of the YAML list, or why there are none. The text is not quoted: it belongs to somebody else's log. Read as
+ * the provider does (sigs.k8s.io/yaml, not its UnmarshalStrict): its first document alone, `~` and `null` as nothing,
+ * merge keys followed, and of two equal keys the last one. Any other scalar stays the text that was written, as in its Go
+ * strings (failsafe).
+ */
 function entriesOf(yaml: string): readonly Entry[] | string {
+  const document = parseDocument(yaml, {
+    schema: 'failsafe',
+    customTags: ['null', 'merge'],
+    uniqueKeys: false,
+    logLevel: 'error',
+  });
+  const error = document.errors.find(({ code }) => code !== 'MULTIPLE_DOCS');
+  if (error !== undefined) return notYaml(error.linePos?.[0].line);
   let parsed: unknown;
   try {
-    // failsafe: every scalar stays the text that was written, as in the provider's Go strings. Of two equal keys the
-    // last one counts, as in the provider's parser (sigs.k8s.io/yaml, not its UnmarshalStrict).
-    parsed = parse(yaml, { schema: 'failsafe', uniqueKeys: false, maxAliasCount: MAX_ALIASES, logLevel: 'error' });
-  } catch (error) {
-    const line = error instanceof YAMLParseError ? error.linePos?.[0].line : undefined;
-    return `its objects are not valid YAML${line === undefined ? '' : ` (line ${line})`}`;
+    parsed = document.toJS({ maxAliasCount: MAX_ALIASES });
+  } catch {
+    return notYaml(undefined);
   }
   if (!Array.isArray(parsed)) return 'its objects are not a list';
   return parsed.every(isEntry) ? parsed : 'its objects hold something that is not a map';
+}
+
+function notYaml(line: number | undefined): string {
+  return `its objects are not valid YAML${line === undefined ? '' : ` (line ${line})`}`;
 }
 
 function isEntry(value: unknown): value is Entry {

@@ -133,8 +133,30 @@ describe('with a failover Region', () => {
   });
 });
 
-test('of two equal keys the last one counts, as for the provider', () => {
-  expect(usesIn('- objectName: other\n  objectName: shop/database')).toEqual([follows('shop_database')]);
+describe('objects are read as the provider reads them:', () => {
+  test.each([
+    ['of two equal keys the last one counts', '- objectName: other\n  objectName: shop/database'],
+    [
+      'null, ~ and nothing are no alias, version or label',
+      '- objectName: shop/database\n  objectAlias: null\n  objectVersion: ~\n  objectVersionLabel:',
+    ],
+    ['the first document counts alone', '---\n- objectName: shop/database\n---\n- objectName: [unread'],
+    [
+      'what a merge key brings counts, and what is beside it comes first',
+      '- &all { objectName: other, objectVersion: v-1 }\n- { <<: *all, objectName: shop/database, objectVersion: "" }',
+    ],
+  ])('%s', (_what, objects) => {
+    expect(usesIn(objects)).toEqual([follows('shop_database')]);
+  });
+
+  test('a version that a merge key brings pins', () => {
+    const objects = '- &all { objectName: other, objectVersion: v-1 }\n- { <<: *all, objectName: shop/database }';
+    expect(usesIn(objects)).toEqual([{ kind: 'pinned', to: 'version v-1' }]);
+  });
+
+  test.each(['null', '~'])('a text that is quoted is a text: "%s"', (text) => {
+    expect(usesIn(`- { objectName: shop/database, objectAlias: "${text}" }`)).toEqual([follows(text)]);
+  });
 });
 
 describe('a class that cannot be read is reported, and quoted to nobody', () => {
@@ -153,14 +175,17 @@ describe('a class that cannot be read is reported, and quoted to nobody', () => 
     expect(JSON.stringify(parsed)).not.toContain('hunter2');
   });
 
-  test('a bomb of aliases', () => {
+  test.each([
+    ['aliases', 'jmesPath: &a0 [x]', (level: number, tenTimes: string) => `jmesPath: &a${level} [${tenTimes}]`],
+    ['merge keys', 'more: &a0 { x: x }', (level: number, tenTimes: string) => `more: &a${level} { <<: [${tenTimes}] }`],
+  ])('a bomb of %s', (_name, first, member) => {
     const levels = Array.from(
       { length: 20 },
-      (_, level) => `- { objectName: x, jmesPath: &a${level + 1} [${Array(10).fill(`*a${level}`)}] }`,
+      (_, level) => `- { objectName: x, ${member(level + 1, Array(10).fill(`*a${level}`).join())} }`,
     );
 
     // Expanded, it would be 10^20 entries: this would never end.
-    const parsed = objectsOf(spcOf(`- { objectName: x, jmesPath: &a0 [x] }\n${levels.join('\n')}`), REGION);
+    const parsed = objectsOf(spcOf(`- { objectName: x, ${first} }\n${levels.join('\n')}`), REGION);
 
     expect(parsed).toEqual({ kind: 'malformed', why: expect.stringContaining('not valid YAML') });
   });
