@@ -23,5 +23,5 @@ export function parsePlanRequest(event: unknown): string {
 }
 
 export function isBatch(event: unknown): event is SQSEvent {
-  return typeof event === 'object' && event !== null && 'Records' in event;
+  return typeof event === 'object' && event !== null && 'Records' in event && Array.isArray(event.Records);
 }

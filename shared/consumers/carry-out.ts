@@ -27,6 +27,12 @@ export function patchRefused(message: string): Refusal {
   return { cause: 'patch-refused', why: `, and may not be: ${message}` };
 }
 
+/** The words of a cluster that will not have something done; undefined for a failure that says nothing of it. */
+export function refusalIn(thrown: unknown): string | undefined {
+  const { code, message } = asRekeyError(thrown);
+  return code === 'CLUSTER_ACCESS_DENIED' || code === 'CLUSTER_REJECTED' ? message : undefined;
+}
+
 /** Carries out what a plan asks for besides marks. One that fails does not keep the others from it. Never throws. */
 export async function carryOut(
   actions: readonly Action[],
@@ -56,9 +62,9 @@ export async function carryOut(
         });
     } catch (thrown) {
       deps.log.warn('could not be carried out', { ...fields, error: thrown });
-      const { code, message } = asRekeyError(thrown);
-      if (code !== 'CLUSTER_ACCESS_DENIED' && code !== 'CLUSTER_REJECTED') continue;
-      for (const consumer of waitingFor(action)) refused.push({ consumer, refusal: patchRefused(message) });
+      const refusal = refusalIn(thrown);
+      if (refusal === undefined) continue;
+      for (const consumer of waitingFor(action)) refused.push({ consumer, refusal: patchRefused(refusal) });
     }
   }
   return { done, unhindered, refused };

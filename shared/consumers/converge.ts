@@ -19,7 +19,7 @@ import {
   versionWithStage,
 } from '../secrets/port.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
-import { carryOut, patchRefused, type Refusal } from './carry-out.ts';
+import { carryOut, patchRefused, type Refusal, refusalIn } from './carry-out.ts';
 import { type Consumers, consumersOf, namespacesUsing, type Snapshot, type Times } from './consumers.ts';
 import { haltedBy, type Refusals, stillRefused, withRefusal } from './halt.ts';
 import { againOf, has, markerOf, rolledOf, toldOf } from './marker.ts';
@@ -141,6 +141,9 @@ export function regionsBehind(
   );
 }
 
+/** Whether it is a cluster that did not answer. Something in one may be of a kind of that name, as CloudNativePG's is. */
+const isCluster = ({ kind, namespace }: Unproved) => kind === 'Cluster' && namespace === '';
+
 /** How far each cluster has come. */
 function clustersIn({ proved, unproved }: Plan, clusters: readonly Pick<Cluster, 'name' | 'region'>[]): ClusterProof[] {
   return clusters.map(({ name, region }) => {
@@ -149,7 +152,7 @@ function clustersIn({ proved, unproved }: Plan, clusters: readonly Pick<Cluster,
     return {
       cluster: name,
       region,
-      seen: open.every(({ kind }) => kind !== 'Cluster'),
+      seen: !open.some(isCluster),
       proved: theirs.length,
       pods: theirs.reduce((sum, { pods }) => sum + pods.length, 0),
       unproved: open.length,
@@ -439,8 +442,8 @@ async function markOne(
     return result === 'marked' ? 'marked' : 'unclear';
   } catch (thrown) {
     deps.log.warn('could not mark', { ...fields, error: thrown });
-    const { code, message } = asRekeyError(thrown);
-    return code === 'CLUSTER_ACCESS_DENIED' || code === 'CLUSTER_REJECTED' ? { refusal: message } : 'unclear';
+    const refusal = refusalIn(thrown);
+    return refusal === undefined ? 'unclear' : { refusal };
   }
 }
 

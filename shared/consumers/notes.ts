@@ -2,6 +2,7 @@ import type { Cluster, Marker, Note, Workload } from '../cluster/port.ts';
 import type { Clock } from '../operations/clock.ts';
 import { atMost, type Deadline } from '../operations/deadline.ts';
 import type { Log } from '../operations/log.ts';
+import { refusalIn } from './carry-out.ts';
 import type { Consumers } from './consumers.ts';
 import type { Refusals } from './halt.ts';
 import { idOf, idOfMark, isMarked, type Plan, type Standing } from './plan.ts';
@@ -101,13 +102,16 @@ export async function writeNotes(
 ): Promise<void> {
   const share = atMost(Math.min(WRITE_MS, deadline.remainingMs() / 4), deadline, deps.clock);
   const write = async (cluster: Cluster): Promise<void> => {
+    const refusing = new Set<string>();
     for (const { workload, note } of notes.filter((one) => one.cluster === cluster.name)) {
+      if (refusing.has(workload.namespace)) continue;
       try {
         await cluster.note(workload, note, share);
       } catch (thrown) {
         deps.log.warn('could not write an Event', { cluster: cluster.name, error: thrown });
-        // Where one is refused, the others are.
-        return;
+        if (refusalIn(thrown) === undefined) return;
+        // Where one is refused, the others are: a namespace that is being deleted, or whose quota is full.
+        refusing.add(workload.namespace);
       }
     }
   };

@@ -41,7 +41,8 @@ const PASSES = 2;
 export async function sweep(deps: SweepDeps, deadline: Deadline): Promise<void> {
   const { snapshots, unseen } = await observe(
     deps.clusters,
-    ({ classes, workloads }) => new Set([...classes, ...workloads].map(({ namespace }) => namespace)),
+    ({ classes, workloads, cronJobs, externalSecrets }) =>
+      new Set([...classes, ...workloads, ...cronJobs, ...externalSecrets].map(({ namespace }) => namespace)),
     deadline,
     deps.log,
   );

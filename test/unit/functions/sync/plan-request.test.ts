@@ -26,6 +26,8 @@ test.each([
   [{ plan: 'a\nb' }],
   [{ plan: 'x'.repeat(2_049) }],
   [{ plan: 'shop/database', apply: true }],
+  [{ Records: null }],
+  [{ Records: 'shop/database' }],
 ])('19: anything else is EVENT_INVALID: %j', (event) => {
   expect(isBatch(event)).toBe(false);
   expect(() => parsePlanRequest(event)).toThrow(expect.objectContaining({ code: 'EVENT_INVALID' }));

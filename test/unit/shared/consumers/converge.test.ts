@@ -232,6 +232,25 @@ describe('a look', () => {
     });
   });
 
+  test('takes no unproved pods of a kind that is called Cluster, as CloudNativePG’s, for a cluster that was not seen', async () => {
+    const controller = { kind: 'Cluster', name: 'postgres' };
+    prod.workloads = [];
+    prod.pods = prod.pods.map((pod) => ({ ...pod, controller }));
+    nowMs = T0 + 30 * MINUTE;
+
+    expect(await look()).toEqual({ kind: 'given-up' });
+
+    expect(events.at(-1)?.detail).toMatchObject({
+      unproved: [
+        { kind: 'Cluster', name: 'postgres', why: expect.stringContaining('Rekey does not restart a Cluster') },
+      ],
+      clusters: [
+        { cluster: 'prod', seen: true, unproved: 1 },
+        { cluster: 'dr', seen: true },
+      ],
+    });
+  });
+
   test('99: that waits for a slow cluster no longer than half of its time marks in the other one', async () => {
     const slow: Cluster = {
       ...dr.cluster,

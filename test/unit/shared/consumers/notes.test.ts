@@ -93,25 +93,38 @@ describe('what people read of a workload', () => {
   });
 });
 
-test('a cluster that does not take one is not asked for the others, and the other clusters get theirs', async () => {
-  const [prod, dr] = [createFakeCluster('prod'), createFakeCluster('dr')];
-  prod.failure = new RekeyError('CLUSTER_ACCESS_DENIED', 'events is forbidden');
-  let asked = 0;
-  const counting = {
-    ...prod.cluster,
-    note: (...args: Parameters<typeof prod.cluster.note>) => {
-      asked += 1;
-      return prod.cluster.note(...args);
-    },
-  };
+describe('a cluster', () => {
   const note = { type: 'Normal', reason: 'SecretProved', message: 'proved' } as const;
-  const notes = ['prod', 'prod', 'dr'].map((cluster) => ({ cluster, workload: workloadOf(), note }));
   const clock = { now: () => T0 };
+  const ALL = ['prod/shop', 'prod/shop', 'prod/bank', 'dr/shop'];
 
-  await writeNotes(notes, { clusters: [counting, dr.cluster], clock, log: silentLog }, deadlineIn(60_000, clock));
+  /** @returns which were asked for an Event, in this order */
+  async function written(refused: string, error: RekeyError): Promise<readonly string[]> {
+    const asked: string[] = [];
+    const clusters = ['prod', 'dr'].map((name) => ({
+      ...createFakeCluster(name).cluster,
+      note: async ({ namespace }: Workload) => {
+        asked.push(`${name}/${namespace}`);
+        if (asked.at(-1) === refused) throw error;
+      },
+    }));
+    const all = ALL.map((one) => {
+      const [cluster = '', namespace = ''] = one.split('/');
+      return { cluster, workload: workloadOf({ namespace }), note };
+    });
+    await writeNotes(all, { clusters, clock, log: silentLog }, deadlineIn(60_000, clock));
+    return asked.sort();
+  }
 
-  expect(asked).toBe(1);
-  expect(dr.notes).toEqual(['orders: SecretProved: proved']);
+  test('that does not answer is not asked for the others, and the other clusters get theirs', async () => {
+    const error = new RekeyError('CLUSTER_UNREACHABLE', 'ECONNREFUSED');
+    expect(await written('prod/shop', error)).toEqual(['dr/shop', 'prod/shop']);
+  });
+
+  test('that refuses one is not asked for others of its namespace: that may be about to be deleted', async () => {
+    const error = new RekeyError('CLUSTER_ACCESS_DENIED', '403 Forbidden');
+    expect(await written('prod/shop', error)).toEqual(['dr/shop', 'prod/bank', 'prod/shop']);
+  });
 });
 
 function notes({ carriedOut = false, refusals = new Map<string, Refusal>() } = {}): readonly string[] {

@@ -1,4 +1,5 @@
 import { beforeEach, expect, test } from '@jest/globals';
+import type { CronJob } from '../../../../shared/cluster/port.ts';
 import { type SweepDeps, sweep } from '../../../../shared/consumers/sweep.ts';
 import { deadlineIn } from '../../../../shared/operations/deadline.ts';
 import { RekeyError } from '../../../../shared/operations/errors.ts';
@@ -6,7 +7,17 @@ import type { LogFields } from '../../../../shared/operations/log.ts';
 import { CURRENT, type SecretDescription } from '../../../../shared/secrets/port.ts';
 import { versionOf } from '../../functions/sync/messages.ts';
 import { createFakeCluster, type FakeCluster } from '../cluster/fake-cluster.ts';
-import { mountOf, podOf, SECRET, spcOf, T0, workloadOf } from './observations.ts';
+import {
+  containerOf,
+  externalSecretOf,
+  externalStoreOf,
+  mountOf,
+  podOf,
+  SECRET,
+  spcOf,
+  T0,
+  workloadOf,
+} from './observations.ts';
 
 /** How a sweep gets through many secrets. What it asks for about one is in converge.test.ts. */
 
@@ -94,6 +105,32 @@ test('starts at another place each time, so that it does not always leave the sa
   expect([await inTurn(0), await inTurn(0.5), await inTurn(0.999)]).toEqual(['app-0', 'app-50', 'app-99']);
 });
 
+test.each<[string, () => void]>([
+  [
+    'a CronJob has the secret from an ExternalSecret',
+    () => {
+      prod.externalStores.push(externalStoreOf({ namespace: 'night' }));
+      prod.externalSecrets.push(externalSecretOf({ namespace: 'night' }));
+      prod.cronJobs.push(cronJobOf({ secrets: [{ name: 'database-env', as: 'variable' }] }));
+    },
+  ],
+  [
+    'a CronJob says so itself',
+    () => prod.cronJobs.push(cronJobOf({ annotations: new Map([['rekey.dev/secrets', SECRET.name]]) })),
+  ],
+])('looks at the pods of a namespace where nothing but %s', async (_what, arrange) => {
+  prod = createFakeCluster();
+  arrange();
+  const [{ secretProviderClasses, secrets } = cronJobOf({})] = prod.cronJobs;
+  const controller = { kind: 'CronJob', name: 'report' };
+  const containers = [containerOf({ mounts: [], secrets })];
+  prod.pods.push(podOf({ namespace: 'night', controller, secretProviderClasses, secrets, containers }));
+
+  await swept();
+
+  expect(asked).toEqual([SECRET.name]);
+});
+
 test('stops when sync cannot be asked, and fails, so that somebody is woken', async () => {
   let described = 0;
   const failed = swept({
@@ -137,5 +174,16 @@ function secretOf(name: string): SecretDescription {
     tags: new Map(),
     owningService: undefined,
     deletedAtMs: undefined,
+  };
+}
+
+function cronJobOf(over: Partial<CronJob>): CronJob {
+  return {
+    namespace: 'night',
+    name: 'report',
+    annotations: new Map(),
+    secretProviderClasses: [],
+    secrets: [],
+    ...over,
   };
 }
