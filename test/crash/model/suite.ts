@@ -9,7 +9,7 @@ import { createExploration, type Exploration, scenariosOf } from './explore.ts';
 import type { Scenario } from './run.ts';
 
 /** How many cases with as many faults are drawn by lot for each scenario. */
-const DRAWN = ALL ? 1_000 : 100;
+const DRAWN = ALL ? 500 : 100;
 const LIMIT_MS = 30 * 60_000;
 
 /** Every estate of a strategy in memory, against faults at its calls. */

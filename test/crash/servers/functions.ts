@@ -33,8 +33,8 @@ export interface Functions {
   made(call: Call): boolean;
   /** SIGKILL to whichever runs. @returns whether one did */
   kill(): boolean;
-  /** A new user with a secret; with what its strategy needs beforehand. */
-  createApplication(strategy: StrategyName): Promise<DeployedApplication>;
+  /** A new user with a secret; with what its strategy needs beforehand. @param tags beside those that it needs */
+  createApplication(strategy: StrategyName, tags?: Readonly<Record<string, string>>): Promise<DeployedApplication>;
   close(): Promise<void>;
 }
 
@@ -53,6 +53,12 @@ export interface DeployedApplication extends Watched {
    * @returns whether the function ended by itself
    */
   retire(versionId: string, previousVersionId: string | undefined): Promise<boolean>;
+  /**
+   * The message that new pods of this version fail, which asks to move back.
+   * @param previousVersionId that was current before
+   * @returns whether the function ended by itself
+   */
+  moveBack(versionId: string, previousVersionId: string | undefined): Promise<boolean>;
   passwords(): readonly string[];
 }
 
@@ -102,7 +108,7 @@ export async function startFunctions(
     made: ({ caller }) => names.some((name) => aws.sessionOf(caller.accessKeyId)?.roleName === `${name}-role`),
     kill: () => names.map((name) => aws.functions.kill(name)).some((killed) => killed > 0),
 
-    async createApplication(strategy) {
+    async createApplication(strategy, tags = {}) {
       applications += 1;
       const first = { username: `deployed${applications}`, password: `first-${randomBytes(8).toString('hex')}` };
       await server.createUser(first, strategy);
@@ -114,7 +120,7 @@ export async function startFunctions(
       const secretArn = await createSecret(
         secretName,
         { ...first, ...(masterarn && { masterarn }) },
-        { 'rekey:strategy': strategy, ...server.tagsFor(strategy) },
+        { 'rekey:strategy': strategy, ...server.tagsFor(strategy), ...tags },
       );
       if (strategy === 'user-pair') {
         // By an order to the function itself, as a person does it.
@@ -165,6 +171,14 @@ export async function startFunctions(
             Records: [{ messageId: 'converged', body: JSON.stringify(body) }],
           });
           return ok && (payload as { batchItemFailures: unknown[] }).batchItemFailures.length === 0;
+        },
+        async moveBack(versionId, previousVersionId) {
+          const detail = { secretArn, secretName, versionId, failed: [], moveBack: { previousVersionId } };
+          const body = { source: EVENT_SOURCE, 'detail-type': 'Sync Halted', detail };
+          const { ok } = await aws.functions.invoke(rotation.name, {
+            Records: [{ messageId: 'halted', body: JSON.stringify(body) }],
+          });
+          return ok;
         },
       };
     },

@@ -4,6 +4,7 @@ import type { RealServer } from '../../integration/rotation/real-server.ts';
 import { AwsError } from '../../sandbox/aws/service.ts';
 import { eventually } from '../../sandbox/eventually.ts';
 import type { Functions } from './functions.ts';
+import type { Course } from './run.ts';
 import { watch } from './watch.ts';
 
 /**
@@ -22,7 +23,7 @@ const READS = /^(Describe|Get|List)/;
 
 export interface PlannedKill {
   readonly point: Point;
-  /** Counted from 1 over the rotation and the retirement after it. */
+  /** Counted from 1 over what is struck. */
   readonly at: number;
 }
 
@@ -30,7 +31,7 @@ export interface PlannedKill {
 export type Touches = Readonly<Record<Point, number>>;
 
 /**
- * A rotation of a new user and the retirement after it, by the built bundles on a real server, whose process is killed
+ * A rotation of a new user and what comes after it, by the built bundles on a real server, whose process is killed
  * with SIGKILL at one point, or at none; Secrets Manager and the queue then deliver again.
  * @returns what there was to be killed at, and whether a process died
  * @throws Error when a promise of docs/reliability.md is broken
@@ -39,10 +40,14 @@ export async function runKilled(
   server: RealServer,
   functions: Functions,
   strategy: StrategyName,
+  course: Course,
   planned?: PlannedKill,
 ): Promise<{ readonly touches: Touches; readonly killed: boolean }> {
   const { aws, proxy, made } = functions;
-  const application = await functions.createApplication(strategy);
+  const application = await functions.createApplication(
+    strategy,
+    course === 'move back' ? { 'rekey:on-failure': 'move-back' } : {},
+  );
   const { staged, version } = application;
   const promises = await watch(server, application);
   const first = version(CURRENT);
@@ -52,6 +57,7 @@ export async function runKilled(
     'after a call to AWS took effect': 0,
     'at an answer of the database': 0,
   };
+  let counts = course === 'rotate and retire';
   let killed = false;
   let broken: unknown;
   const judge = (after: string) =>
@@ -59,6 +65,7 @@ export async function runKilled(
       broken ??= error;
     });
   const isDue = (point: Point) => {
+    if (!counts) return false;
     touches[point] += 1;
     return planned?.point === point && planned.at === touches[point];
   };
@@ -102,7 +109,15 @@ export async function runKilled(
     if (previous === undefined) throw new Error('AWSPREVIOUS has no login');
     if ((await server.canRead(previous)) !== (strategy !== 'single-user'))
       throw new Error(`AWSPREVIOUS ${strategy === 'single-user' ? 'still logs in' : 'was cut off too early'}`);
-    if (strategy !== 'single-user') {
+    if (course === 'move back') {
+      counts = true;
+      await eventually('the move back', async () => {
+        const ended = await application.moveBack(versionId, first);
+        await struck;
+        return ended && version(CURRENT) === first;
+      });
+      await judge('the move back');
+    } else if (strategy !== 'single-user') {
       // The message comes again until then: the server may see a session of a dead process for a moment.
       await eventually('the retirement', async () => {
         const ended = await application.retire(versionId, first);
@@ -115,7 +130,8 @@ export async function runKilled(
     if (application.administrator() !== before.administrator)
       throw new Error("I9: the administrator's secret was written");
     const made = application.versions() - before.versions;
-    if (made !== (strategy === 'user-pair' ? 2 : 1)) throw new Error(`I10: ${made} versions were stored`);
+    if (made !== (strategy === 'user-pair' && course === 'rotate and retire' ? 2 : 1))
+      throw new Error(`I10: ${made} versions were stored`);
     return { touches, killed };
   } finally {
     aws.inject(undefined);

@@ -1,6 +1,7 @@
 import { systemClock } from '../../../shared/operations/clock.ts';
 import { deadlineIn } from '../../../shared/operations/deadline.ts';
 import { RekeyError } from '../../../shared/operations/errors.ts';
+import { type MoveBackOutcome, moveBack } from '../../../shared/rotation/move-back.ts';
 import { STEPS } from '../../../shared/rotation/plan.ts';
 import { type RetireOutcome, retire } from '../../../shared/rotation/retire.ts';
 import { type RotationDeps, runStep } from '../../../shared/rotation/steps.ts';
@@ -12,6 +13,9 @@ import type { RealServer } from '../../integration/rotation/real-server.ts';
 import { type Fault, faultsOf } from '../faults.ts';
 import { type Call, type Conductor, Death, faultyPorts, startProcess } from '../faulty-ports.ts';
 import { type Watched, watch } from './watch.ts';
+
+/** What is struck: a rotation and the retirement after it, or the move back after a rotation whose new pods fail. */
+export type Course = 'rotate and retire' | 'move back';
 
 export interface PlannedFault {
   /** The number of the call that it strikes. */
@@ -36,7 +40,7 @@ const PASSWORDS =
 const ELSEWHERE: readonly Fault['kind'][] = ['stale', 'half'];
 
 /**
- * A rotation and the retirement after it, of a new user on a real server, delivered as Secrets Manager and the queue do
+ * A rotation and what comes after it, of a new user on a real server, delivered as Secrets Manager and the queue do
  * until they end; with one fault on the way, or none.
  * @returns every fault that the calls of this run could have met
  * @throws Error when a promise of docs/reliability.md is broken
@@ -44,19 +48,22 @@ const ELSEWHERE: readonly Fault['kind'][] = ['stale', 'half'];
 export async function run(
   server: RealServer,
   strategy: StrategyName,
+  course: Course,
   planned?: PlannedFault,
 ): Promise<readonly PlannedFault[]> {
-  const application = await createApplication(server, strategy);
+  const tags = { 'rekey:on-failure': 'move-back' };
+  const application = await createApplication(server, strategy, 'app', course === 'move back' ? { tags } : {});
   try {
-    return await rotateAndRetire(server, strategy, application, planned);
+    return await follow(server, strategy, course, application, planned);
   } finally {
     await server.dropUsers(application.username);
   }
 }
 
-async function rotateAndRetire(
+async function follow(
   server: RealServer,
   strategy: StrategyName,
+  course: Course,
   application: Application,
   planned: PlannedFault | undefined,
 ): Promise<readonly PlannedFault[]> {
@@ -65,6 +72,8 @@ async function rotateAndRetire(
   const thrown: unknown[] = [];
   let late: { readonly due: number; readonly run: () => Promise<unknown> }[] = [];
   let calls = 0;
+  /** Calls of the rest are neither struck nor judged: the other course does that. */
+  let counts = course === 'rotate and retire';
   let lostMs = 0;
   const clock = {
     now: () => systemClock.now() + lostMs,
@@ -78,11 +87,13 @@ async function rotateAndRetire(
   let broken: unknown;
   const conductor: Conductor = {
     next(name, args) {
+      if (!counts) return { call: { number: calls, name, args }, fault: undefined };
       calls += 1;
       possible.push(...faultsOf(name).flatMap((fault) => (ELSEWHERE.includes(fault.kind) ? [] : { at: calls, fault })));
       return { call: { number: calls, name, args }, fault: calls === planned?.at ? planned.fault : undefined };
     },
     async settled(call: Call) {
+      if (!counts) return;
       const due = late.filter((each) => each.due <= calls);
       late = late.filter((each) => each.due > calls);
       for (const each of due) await each.run().catch(() => {}); // nobody waits for its answer any more
@@ -128,49 +139,83 @@ async function rotateAndRetire(
     }
   }
 
-  let versionId = application.beginRotation();
+  const versionUnder = async (stage: string) => (await rig.secrets.store.readStage(arn, stage))?.versionId;
   const stagesOf = (id: string) => rig.secrets.secret(arn).versions.get(id)?.stages.size ?? 0;
-  await untilDone(async () => {
-    // The same token until its label is gone: then the next rotation is another one.
-    if (stagesOf(versionId) === 0) versionId = application.beginRotation();
-    for (const step of STEPS) {
-      const request = { step, secretArn: arn, versionId, rotationToken: undefined };
-      if ((await invoke(() => runStep(request, ports, deadlineIn(LAMBDA_MS, clock)))) === undefined) return undefined;
-    }
-    return 'rotated';
-  });
-  if ((await rig.secrets.store.readStage(arn, CURRENT))?.versionId !== versionId)
-    throw new Error('all steps ran, and AWSCURRENT did not move');
-  await promises.check('the rotation', true);
-  if ((await works(PREVIOUS)) !== (strategy !== 'single-user'))
-    throw new Error(
-      `AWSPREVIOUS ${strategy === 'single-user' ? 'still logs in' : 'was cut off before it was retired'}`,
-    );
 
-  const previousVersionId = (await rig.secrets.store.readStage(arn, PREVIOUS))?.versionId;
-  const request = {
-    secretArn: arn,
-    versionId,
-    previousVersionId,
-    consumersProved: true,
-    pinnedUses: false,
-    convergedAtMs: 0,
-  };
-  const outcome = await untilDone<RetireOutcome>(() =>
-    invoke(() =>
-      retire(
-        request,
-        { ...ports, databases: [ports], rotationFunctions: [ROTATION_FUNCTION] },
-        deadlineIn(LAMBDA_MS, clock),
+  /** @returns the version that it makes current */
+  async function rotate(): Promise<string> {
+    let versionId = application.beginRotation();
+    await untilDone(async () => {
+      // The same token until its label is gone: then the next rotation is another one.
+      if (stagesOf(versionId) === 0) versionId = application.beginRotation();
+      for (const step of STEPS) {
+        const request = { step, secretArn: arn, versionId, rotationToken: undefined };
+        if ((await invoke(() => runStep(request, ports, deadlineIn(LAMBDA_MS, clock)))) === undefined) return undefined;
+      }
+      return 'rotated';
+    });
+    if ((await versionUnder(CURRENT)) !== versionId) throw new Error('all steps ran, and AWSCURRENT did not move');
+    await promises.check('the rotation', true);
+    if ((await works(PREVIOUS)) !== (strategy !== 'single-user'))
+      throw new Error(
+        `AWSPREVIOUS ${strategy === 'single-user' ? 'still logs in' : 'was cut off before it was retired'}`,
+      );
+    return versionId;
+  }
+
+  async function retirePrevious(versionId: string, previousVersionId: string | undefined): Promise<void> {
+    const request = {
+      secretArn: arn,
+      versionId,
+      previousVersionId,
+      consumersProved: true,
+      pinnedUses: false,
+      convergedAtMs: 0,
+    };
+    const outcome = await untilDone<RetireOutcome>(() =>
+      invoke(() =>
+        retire(
+          request,
+          { ...ports, databases: [ports], rotationFunctions: [ROTATION_FUNCTION] },
+          deadlineIn(LAMBDA_MS, clock),
+        ),
       ),
-    ),
-  );
-  for (const each of late) await each.run().catch(() => {});
-  await promises.check('the retirement');
-  if (strategy !== 'single-user' && outcome.kind !== 'retired' && !planned)
-    throw new Error(`nothing struck, and the retirement came to ${outcome.kind}`);
-  if (outcome.kind === 'retired' && (await works(PREVIOUS)))
-    throw new Error('AWSPREVIOUS logs in, and was said to be retired');
+    );
+    await catchUp();
+    await promises.check('the retirement');
+    if (strategy !== 'single-user' && outcome.kind !== 'retired' && !planned)
+      throw new Error(`nothing struck, and the retirement came to ${outcome.kind}`);
+    if (outcome.kind === 'retired' && (await works(PREVIOUS)))
+      throw new Error('AWSPREVIOUS logs in, and was said to be retired');
+  }
+
+  async function moveItBack(versionId: string, previousVersionId = ''): Promise<void> {
+    const request = { secretArn: arn, secretName: 'app/db', versionId, previousVersionId, failed: [] };
+    const outcome = await untilDone<MoveBackOutcome>(() =>
+      invoke(() => moveBack(request, ports, deadlineIn(LAMBDA_MS, clock))),
+    );
+    await catchUp();
+    await promises.check('the move back');
+    if (outcome.kind !== 'movedBack' && !planned)
+      throw new Error(`nothing struck, and moving back came to ${outcome.kind}`);
+    if (outcome.kind === 'movedBack' && (await versionUnder(CURRENT)) !== previousVersionId)
+      throw new Error('AWSCURRENT was said to be moved back, and is not');
+  }
+
+  async function catchUp(): Promise<void> {
+    for (const each of late) await each.run().catch(() => {});
+  }
+
+  const versionId = await rotate();
+  const previousVersionId = await versionUnder(PREVIOUS);
+  if (course === 'rotate and retire') await retirePrevious(versionId, previousVersionId);
+  else {
+    counts = true;
+    await moveItBack(versionId, previousVersionId);
+    counts = false;
+    // Whatever happened, the next rotation finds nothing that stops it.
+    await rotate();
+  }
 
   // I7
   const said = JSON.stringify([

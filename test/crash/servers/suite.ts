@@ -21,13 +21,22 @@ export interface Candidate {
   readonly engine: EngineName;
   readonly isInstalled: boolean;
   readonly strategies: readonly StrategyName[];
+  /** Whose move back is struck too, of those that promise to keep the old login: one for each adapter. */
+  readonly movedBack?: StrategyName;
   start(): Promise<RealServer & { readonly caFile: string }>;
   /** Left out for a server on which the same adapter says the same: one cut after the other takes its time. */
   readonly cuts?: false;
 }
 
 /** Every strategy of a real server against whatever can go wrong at any point. */
-export function describeServer({ name, engine, isInstalled, strategies, start, cuts }: Candidate): void {
+export function describeServer(candidate: Candidate): void {
+  const { name, engine, isInstalled, strategies, movedBack, start, cuts } = candidate;
+  const courses = [
+    ...strategies.map((strategy) => ({ what: strategy, strategy, course: 'rotate and retire' as const })),
+    ...(movedBack === undefined
+      ? []
+      : [{ what: `${movedBack}, moved back`, strategy: movedBack, course: 'move back' as const }]),
+  ];
   describeOnServer(isInstalled, `on ${name}, rotation and retirement keep every promise`, () => {
     let server: Awaited<ReturnType<Candidate['start']>>;
     let functions: Functions;
@@ -40,29 +49,29 @@ export function describeServer({ name, engine, isInstalled, strategies, start, c
       await server?.stop();
     });
 
-    test.each(strategies)(
-      '42, 43, 47, 76: with %s, whatever fault strikes at any call',
-      async (strategy) => {
-        const cases = await run(server, strategy);
-        await tryEach(`${name}, ${strategy}`, cases, DRAWN.faults, {
+    test.each(courses)(
+      '42, 43, 47, 76: with $what, whatever fault strikes at any call',
+      async ({ what, strategy, course }) => {
+        const cases = await run(server, strategy, course);
+        await tryEach(`${name}, ${what}`, cases, DRAWN.faults, {
           describe: ({ at, fault }) => `${describeFault(fault)} at call ${at}`,
-          run: (planned) => run(server, strategy, planned),
+          run: (planned) => run(server, strategy, course, planned),
         });
       },
       LIMIT_MS,
     );
 
-    test.each(strategies)(
-      '77, 78: with %s, wherever the process is killed',
-      async (strategy) => {
-        const { touches } = await runKilled(server, functions, strategy);
+    test.each(courses)(
+      '77, 78: with $what, wherever the process is killed',
+      async ({ what, strategy, course }) => {
+        const { touches } = await runKilled(server, functions, strategy, course);
         const kills = POINTS.flatMap((point) =>
           Array.from({ length: touches[point] }, (_, k) => ({ point, at: k + 1 })),
         );
-        await tryEach(`${name}, ${strategy}, killed`, kills, DRAWN.kills, {
+        await tryEach(`${name}, ${what}, killed`, kills, DRAWN.kills, {
           describe: ({ point, at }) => `killed ${point}, the ${at}th`,
           async run(kill) {
-            const { killed } = await runKilled(server, functions, strategy, kill);
+            const { killed } = await runKilled(server, functions, strategy, course, kill);
             // How the server's answers are cut into packets is not the same every time.
             if (!killed && kill.point !== 'at an answer of the database')
               throw new Error('nothing was there to be killed');
