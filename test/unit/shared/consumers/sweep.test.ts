@@ -11,6 +11,7 @@ import {
   containerOf,
   externalSecretOf,
   externalStoreOf,
+  MARKER,
   mountOf,
   podOf,
   SECRET,
@@ -110,7 +111,13 @@ test.each<[string, () => void]>([
     'a CronJob has the secret from an ExternalSecret',
     () => {
       prod.externalStores.push(externalStoreOf({ namespace: 'night' }));
-      prod.externalSecrets.push(externalSecretOf({ namespace: 'night' }));
+      // Read again already, so that its pods alone are left to look at.
+      const steering = {
+        ...externalSecretOf().steering,
+        annotations: new Map([[MARKER, `${versionOf(2)}/${new Date(T0 + 30_000).toISOString()}/1-before`]]),
+      };
+      const read = { refreshedAtMs: T0 + 60_000, syncedResourceVersion: '2-after' };
+      prod.externalSecrets.push(externalSecretOf({ namespace: 'night', steering, ...read }));
       prod.cronJobs.push(cronJobOf({ secrets: [{ name: 'database-env', as: 'variable' }] }));
     },
   ],
