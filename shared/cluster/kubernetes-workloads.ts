@@ -21,6 +21,7 @@ export const RESTART_PREFIX = 'restart.';
 
 interface WorkloadStatus {
   readonly observedGeneration?: number | string;
+  readonly replicas?: number;
   readonly updatedReplicas?: number;
   readonly conditions?: readonly Condition[];
 }
@@ -74,6 +75,7 @@ export function fromDeployment({ metadata, spec, status }: DeploymentObject): Wo
     rollout: {
       observed: isObserved(metadata, status),
       updated: status?.updatedReplicas ?? 0,
+      outdated: Math.max(0, (status?.replicas ?? 0) - (status?.updatedReplicas ?? 0)),
       stopped: spec?.paused === true ? 'it is paused' : undefined,
       onDelete: false,
       failure: failing?.status === 'True' ? (failing.reason ?? failing.type) : givenUp(status),
@@ -90,6 +92,7 @@ export function fromStatefulSet({ metadata, spec, status }: StatefulSetObject): 
     rollout: {
       observed: isObserved(metadata, status),
       updated: status?.updatedReplicas ?? 0,
+      outdated: 0,
       stopped: onDelete ? ON_DELETE : partition > 0 ? `its partition is ${partition}` : undefined,
       onDelete,
       failure: undefined,
@@ -105,6 +108,7 @@ export function fromDaemonSet({ metadata, spec, status }: DaemonSetObject): Work
     rollout: {
       observed: isObserved(metadata, status),
       updated: status?.updatedNumberScheduled ?? 0,
+      outdated: 0,
       stopped: onDelete ? ON_DELETE : undefined,
       onDelete,
       failure: undefined,
@@ -132,6 +136,7 @@ export function fromRollout({ metadata, spec, status }: RolloutObject, deploymen
     rollout: {
       observed: isObserved(metadata, status),
       updated: status?.updatedReplicas ?? 0,
+      outdated: 0,
       stopped: spec?.paused === true ? 'it is paused' : undefined,
       onDelete: false,
       failure: givenUp(status),
@@ -166,6 +171,7 @@ function workloadOf(
     annotations: mapOf(metadata?.annotations),
     templateAnnotations: mapOf(template?.metadata?.annotations),
     ...referencesOf(template?.spec),
+    deleting: metadata?.deletionTimestamp !== undefined,
     restartedAtMs: undefined,
     csiDriver: undefined,
     markedAtMs: ours.length === 0 ? undefined : Math.max(...ours.map(({ time }) => msOf(time))),

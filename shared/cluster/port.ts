@@ -139,6 +139,8 @@ export interface Workload extends References {
   /** How many pods it should have. */
   readonly replicas: number;
   readonly rollout: Rollout;
+  /** Somebody deleted it, and a finalizer keeps it: its controller replaces no pod any more. */
+  readonly deleting: boolean;
   /** Epoch milliseconds of a Rollout's `restartAt`: pods made before it are replaced. */
   readonly restartedAtMs: number | undefined;
   /** Set for the DaemonSet that is the Secrets Store CSI driver itself. */
@@ -163,6 +165,8 @@ export interface Rollout {
   readonly observed: boolean;
   /** Pods made from the newest template. */
   readonly updated: number;
+  /** Pods of older templates that a Deployment's controller has not taken down yet; of other kinds 0. */
+  readonly outdated: number;
   /** Why pods of an older template stay until somebody acts, e.g. "it is paused"; undefined when all are replaced. */
   readonly stopped: string | undefined;
   /** Its pods are replaced only when somebody deletes them. */

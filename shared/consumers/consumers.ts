@@ -195,7 +195,7 @@ export function consumersOf(
       source,
       pods: judged,
       unprovable: unprovableOf(judged) ?? untoldBy(used, steering, look).map((why) => `it ${why}`)[0],
-      leftAlone: workload === undefined ? undefined : leftAloneOf(used, steering, judged, look),
+      leftAlone: workload === undefined ? undefined : leftAloneOf(workload, used, steering, judged, look),
     });
   };
 
@@ -502,7 +502,14 @@ function unprovableOf(pods: readonly JudgedPod[]): string | undefined {
   return pods.flatMap(({ verdict }) => (verdict.kind === 'unprovable' ? [verdict.why] : []))[0];
 }
 
-function leftAloneOf(used: Used, steering: Steering, judged: readonly JudgedPod[], look: LookAt): string | undefined {
+function leftAloneOf(
+  { deleting }: Workload,
+  used: Used,
+  steering: Steering,
+  judged: readonly JudgedPod[],
+  look: LookAt,
+): string | undefined {
+  if (deleting) return 'it is being deleted, so that nothing replaces its pods';
   const synced = new Map(choicesOf(used, steering, look)).get('csi-environment');
   const renewed = synced !== undefined && synced.refused === undefined;
   if (!isFollowed(used) && !renewed) return 'it mounts no readable class with the secret, so Rekey does not roll it';

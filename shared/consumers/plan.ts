@@ -306,7 +306,7 @@ function stateOf(consumer: Consumer, marker: Marker, rolled: ReadonlySet<string>
           cause: 'reverted',
         };
   if (isRolledBySomebodyElse(consumer, workload, marker))
-    return { kind: 'busy', why: `${why}; another rollout of it is under way` };
+    return { kind: 'busy', why: `${why}; another rollout of it is under way${stuckIn(workload)}` };
   // A workload that is just being deployed, or loses its last old pod, gets the version without Rekey.
   if (!hasStalePods(consumer)) return { kind: 'busy', why };
   return { kind: 'due', workload, why: `${why}; it is not rolled yet` };
@@ -326,7 +326,7 @@ function doubtOf({ workload, pods }: Consumer): string | undefined {
   if (first !== undefined) return doubts.length === 1 ? first : `${first}; and ${doubts.length - 1} more of its pods`;
   // Pods that are missing (a full quota, a template nobody can schedule) would prove nothing by their absence.
   const staying = pods.filter(({ pod }) => !pod.terminating).length;
-  const wanted = workload?.replicas ?? 0;
+  const wanted = workload === undefined || workload.deleting ? 0 : workload.replicas;
   return staying < wanted ? `${wanted - staying} of its ${wanted} pods are not there` : undefined;
 }
 
@@ -358,7 +358,13 @@ function isReverted(consumer: Consumer, { annotations, templateAnnotations }: Wo
 
 /** Whether its pods are being replaced, for whatever reason. */
 function isUnderWay({ rollout, replicas }: Workload): boolean {
-  return !rollout.observed || (rollout.stopped === undefined && rollout.updated < replicas);
+  const { observed, stopped, updated, outdated } = rollout;
+  return !observed || (stopped === undefined && (updated < replicas || outdated > 0));
+}
+
+/** A rollout that its controller has given up stays under way until somebody acts. */
+function stuckIn({ rollout: { observed, failure } }: Workload): string {
+  return observed && failure !== undefined ? `, and its controller reports ${failure}: mend or undo that first` : '';
 }
 
 /** Pods that only a restart brings to the version. */

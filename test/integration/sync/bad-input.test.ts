@@ -270,24 +270,32 @@ onRealKubernetes('bad input on a real control plane', () =>
     });
 
     describe('93: another hand', () => {
-      test('that rolls the workload already is waited for; then it is rolled once for the version', async () => {
-        await applied(csi(), web());
-        nodes.nodes.behave(({ metadata: { namespace, annotations } }) =>
-          namespace === ns && annotations?.['release'] ? { kind: 'unready' } : undefined,
-        );
-        const release = { metadata: { annotations: { release: '2' } } };
-        await estate.patch(web(), STRATEGIC, { spec: { template: release } });
-        await estate.api.until(estate.pathOf(web()), ({ status }) => status.updatedReplicas === 1);
-        secret.move();
-        await passes.begin();
-        await passes.next();
-        expect(await markerOn(web())).toBeUndefined();
+      test.each([1, 2])(
+        'that rolls %d pods already is waited for; then they are rolled once for the version',
+        async (replicas) => {
+          await applied(csi(), web('web', 'csi', { spec: { replicas } }));
+          nodes.nodes.behave(({ metadata: { namespace, annotations } }) =>
+            namespace === ns && annotations?.['release'] ? { kind: 'unready' } : undefined,
+          );
+          const release = { metadata: { annotations: { release: '2' } } };
+          await estate.patch(web(), STRATEGIC, { spec: { template: release } });
+          // The new one has mounted the version of before.
+          await estate.api.until(
+            `/api/v1/namespaces/${ns}/pods`,
+            ({ items }) =>
+              items.length === replicas + 1 && items.every(({ status }: Answer['body']) => status.phase === 'Running'),
+          );
+          secret.move();
+          await passes.begin();
+          await passes.next();
+          expect(await markerOn(web())).toBeUndefined();
 
-        nodes.nodes.behave(() => undefined);
+          nodes.nodes.behave(() => undefined);
 
-        await passes.converge();
-        expect(await templates()).toBe(3);
-      });
+          await passes.converge();
+          expect(await templates()).toBe(3);
+        },
+      );
 
       test('that writes between look and patch goes first, and nothing of it is lost', async () => {
         await applied(csi(), web());
@@ -537,6 +545,40 @@ onRealKubernetes('bad input on a real control plane', () =>
           'rekey.dev/mode',
           'rekey.dev/wave',
         ]);
+      });
+
+      test('of a namespace that is being deleted, and a workload that is: they keep no other one waiting', async () => {
+        const going = `${ns}-going`;
+        const finalizers = ['example.com/held'];
+        const wrong = { annotations: { 'rekey.dev/wave': 'first' } };
+        const held = (namespace: string) => {
+          const one = workload('Deployment', namespace, 'held', mounting('csi'), wrong);
+          return { ...one, metadata: { ...one.metadata, finalizers } };
+        };
+        await applied(csi(), web(), held(ns));
+        await applied(namespaced(going), secretProviderClass(going, 'csi', secret.name), held(going));
+        await estate.settled(going);
+        await estate.delete(held(ns));
+        await estate.clear(going);
+        const pods = (namespace: string) => `/api/v1/namespaces/${namespace}/pods`;
+        await estate.api.until(pods(going), ({ items }) => items.length === 0);
+        await estate.api.until(estate.pathOf(held(going)), ({ metadata }) => metadata.deletionTimestamp !== undefined);
+        secret.move();
+        await passes.begin();
+        await passes.until('the other one is rolled', async () => (await markerOn(web())) === secret.current);
+
+        const told = [expect.objectContaining({ name: 'held', why: expect.stringContaining('it is being deleted') })];
+        expect(await giveUp()).toEqual(told);
+        expect([await markerOn(held(ns)), await markerOn(held(going))]).toEqual([undefined, undefined]);
+        // The namespace that is going takes none, which keeps none back from the other one.
+        const { body } = await estate.api.get(`/api/v1/namespaces/${ns}/events?fieldSelector=reason=SecretRollout`);
+        expect(names(body.items.map(({ involvedObject }: Answer['body']) => involvedObject))).toEqual(['web']);
+
+        for (const namespace of [ns, going])
+          await estate.patch(held(namespace), MERGE, { metadata: { finalizers: null } });
+        await estate.api.until(pods(ns), ({ items }) => items.length === 2);
+        await passes.begin();
+        expect(names((await passes.converge()).consumers)).toEqual(['web']);
       });
 
       test('a workload whose name is as long as a name may be', async () => {

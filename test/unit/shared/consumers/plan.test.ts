@@ -621,12 +621,25 @@ describe('unusual workloads', () => {
     expect(plan({ a: short })).toMatchObject({ verdict: 'waiting', unproved: { a: '2 of its 3 pods are not there' } });
   });
 
-  test('93: a rollout by somebody else is waited for', () => {
-    const rolling: Seen = { rollout: { observed: false }, pods: [[1]] };
-    expect(plan({ a: rolling, b: OLD })).toMatchObject({
-      marks: ['b'],
-      unproved: { a: expect.stringContaining('another rollout') },
-    });
+  test.each<[string, Partial<Rollout>, string]>([
+    ['that its controller has not begun', { observed: false }, ''],
+    ['of which pods are missing', { updated: 0 }, ''],
+    ['whose one new pod stands beside the old one', { outdated: 1 }, ''],
+    [
+      'that its controller has given up',
+      { outdated: 1, failure: 'ProgressDeadlineExceeded' },
+      ', and its controller reports ProgressDeadlineExceeded: mend or undo that first',
+    ],
+  ])('93: a rollout by somebody else is waited for: one %s', (_which, rollout, more) => {
+    const why = expect.stringMatching(new RegExp(`; another rollout of it is under way${more}$`));
+    expect(plan({ a: { rollout, pods: [[1]] }, b: OLD })).toMatchObject({ marks: ['b'], unproved: { a: why } });
+  });
+
+  test('a workload that is being deleted is left alone, keeps no other one waiting, and proves what its pods do', () => {
+    const deleted = (seen: Seen): Seen => ({ ...seen, workload: { deleting: true } });
+    const why = expect.stringContaining('it is being deleted');
+    expect(plan({ a: deleted(OLD), b: OLD })).toMatchObject({ marks: ['b'], unproved: { a: why } });
+    expect(plan({ a: deleted({ pods: [] }), b: DONE })).toMatchObject({ verdict: 'converged', proved: ['a', 'b'] });
   });
 
   test('93: a marker that GitOps took away is written again, unless the pods have the version', () => {
