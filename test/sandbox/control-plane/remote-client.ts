@@ -243,7 +243,8 @@ export class RemoteClient implements ComponentClient {
   }
 
   async #list(plural: Plural): Promise<string> {
-    const { body } = await this.#api.get(pathOf(plural));
+    // A server that has just learned of a kind, or is busy, has no list for a moment.
+    const body = await this.#api.until(pathOf(plural), ({ items }) => Array.isArray(items));
     for (const item of body.items) this.#keep(plural, { ...TYPES[plural], ...item });
     return body.metadata.resourceVersion;
   }
