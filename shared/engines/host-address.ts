@@ -3,6 +3,12 @@ import { BlockList, isIP } from 'node:net';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 
+/**
+ * How long a server may keep a new connection waiting. One of Aurora that has paused itself takes some 15 s to resume
+ * (Aurora User Guide, "Scaling to zero ACUs with automatic pause and resume").
+ */
+export const CONNECT_MS = 20_000;
+
 const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet('127.0.0.0', 8);
 LOOPBACK.addAddress('::1', 'ipv6');

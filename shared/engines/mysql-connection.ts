@@ -4,7 +4,7 @@ import { authPlugins, createConnection, type SslOptions } from 'mysql2';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 import type { SecretValue } from '../secrets/secret-value.ts';
-import { resolveHost } from './host-address.ts';
+import { CONNECT_MS, resolveHost } from './host-address.ts';
 import { translate, UnsafeAuthentication } from './mysql-errors.ts';
 import type { Credentials, ServerFacts } from './port.ts';
 import { certificateFacts, type Trust } from './tls.ts';
@@ -29,8 +29,6 @@ export interface Connection {
   /** Of the certificate that the server showed; undefined on a plaintext connection. */
   readonly certificate: ServerFacts['certificate'];
 }
-
-const CONNECT_MS = 5_000;
 
 /**
  * Sent with the first statements, to save a round trip, and before them: a statement that fails ends the row. What

@@ -3,7 +3,7 @@ import { Socket } from 'node:net';
 import { Client, type QueryResult } from 'pg';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
-import { resolveHost } from './host-address.ts';
+import { CONNECT_MS, resolveHost } from './host-address.ts';
 import type { Credentials, ServerFacts } from './port.ts';
 import { ServerRefusal, translate, UnsafeAuthentication } from './postgres-errors.ts';
 import { certificateFacts, type Trust, tlsOptions } from './tls.ts';
@@ -20,7 +20,6 @@ export interface Connection {
   readonly certificate: ServerFacts['certificate'];
 }
 
-const CONNECT_MS = 5_000;
 const GOODBYE_MS = 500;
 
 /**
