@@ -29,7 +29,7 @@ export interface Exploration {
   readonly broken: readonly string[];
   /** Every case with up to `depth` faults, each at every later call of the run that the faults before it lead to. */
   all(scenario: Scenario, depth: number): Promise<void>;
-  /** As many cases with `depth` faults, drawn by lot, and those with fewer that lead to them. */
+  /** As many cases with `depth` faults, drawn by lot, and each of those with fewer that lead to them. */
   sample(scenario: Scenario, depth: number, times: number): Promise<void>;
 }
 
@@ -61,16 +61,20 @@ export function createExploration(seed: number): Exploration {
       for (const fault of possible) await all(scenario, depth, later, [...faults, { at, fault }]);
   }
 
-  async function draw(scenario: Scenario, depth: number, fromStart: Play): Promise<void> {
-    let faults: readonly PlannedFault[] = [];
-    let play = fromStart;
-    while (true) {
-      const points = await visit(play, { ...scenario, faults }, faults.length < depth);
-      const possible = points.flatMap((point) => point.faults.map((fault) => ({ ...point, fault })));
-      const next = possible[Math.floor(random() * possible.length)];
-      if (faults.length === depth || !next) return;
-      faults = [...faults, { at: next.at, fault: next.fault }];
-      play = next.play;
+  async function draw(scenario: Scenario, depth: number, root: Branch): Promise<void> {
+    let branch = root;
+    for (;;) {
+      const { play, faults } = branch;
+      if (faults.length === depth) {
+        await visit(play, { ...scenario, faults }, false);
+        return;
+      }
+      // The same few lead to most of what is drawn; two faults are seldom the same again.
+      const next = branch.next ?? branchesOf(await visit(play, { ...scenario, faults }, true), faults);
+      if (faults.length < REMEMBERED) branch.next = next;
+      const drawn = next[Math.floor(random() * next.length)];
+      if (!drawn) return;
+      branch = drawn;
     }
   }
 
@@ -79,11 +83,26 @@ export function createExploration(seed: number): Exploration {
     broken,
     all: (scenario, depth) => all(scenario, depth, createPlay(scenario)),
     async sample(scenario, depth, times) {
-      const play = createPlay(scenario);
-      for (let time = 0; time < times; time += 1) await draw(scenario, depth, play);
+      const root: Branch = { play: createPlay(scenario), faults: [], next: undefined };
+      for (let time = 0; time < times; time += 1) await draw(scenario, depth, root);
     },
   };
 }
+
+/** A case that may be drawn, and once it was played, those with one fault more. */
+interface Branch {
+  readonly play: Play;
+  readonly faults: readonly PlannedFault[];
+  next: readonly Branch[] | undefined;
+}
+
+/** Of cases with fewer faults than that it is kept where they lead. */
+const REMEMBERED = 2;
+
+const branchesOf = (points: readonly Point[], faults: readonly PlannedFault[]): readonly Branch[] =>
+  points.flatMap(({ at, faults: possible, play }) =>
+    possible.map((fault) => ({ play, faults: [...faults, { at, fault }], next: undefined })),
+  );
 
 /** A linear congruential generator: numbers in [0, 1) that follow from the seed. */
 function createRandom(seed: number): () => number {

@@ -8,8 +8,8 @@ import { ESTATES } from './estates.ts';
 import { createExploration, type Exploration, scenariosOf } from './explore.ts';
 import type { Scenario } from './run.ts';
 
-/** How many cases with as many faults are drawn by lot for each scenario. */
-const DRAWN = ALL ? 500 : 100;
+/** How many cases with as many faults `npm test` draws by lot for each scenario. */
+const DRAWN = 100;
 const LIMIT_MS = 30 * 60_000;
 
 /** Every estate of a strategy in memory, against faults at its calls. */
@@ -23,12 +23,10 @@ export function describeModel(strategy: StrategyName): void {
     return exploration.runs;
   }
 
-  const sampleOf = (depth: number) => (exploration: Exploration, scenario: Scenario) =>
-    exploration.sample(scenario, depth, DRAWN);
-
-  async function everyPair(): Promise<number> {
-    const program = join(import.meta.dirname, 'every-pair.ts');
-    const { stdout } = await promisify(execFile)(process.execPath, [program, strategy]);
+  async function several(depth: 2 | 3): Promise<number | undefined> {
+    if (!ALL) return (await explore((exploration, scenario) => exploration.sample(scenario, depth, DRAWN)))[depth];
+    const program = join(import.meta.dirname, 'without-jest.ts');
+    const { stdout } = await promisify(execFile)(process.execPath, [program, strategy, String(depth)]);
     const { runs, broken } = JSON.parse(stdout);
     expect(broken).toEqual([]);
     return runs;
@@ -47,8 +45,7 @@ export function describeModel(strategy: StrategyName): void {
     test(
       'whatever two faults strike at any two calls',
       async () => {
-        const runs = ALL ? await everyPair() : (await explore(sampleOf(2)))[2];
-        recordCount(`model, ${strategy}, two faults`, runs);
+        recordCount(`model, ${strategy}, two faults`, await several(2));
       },
       LIMIT_MS,
     );
@@ -56,8 +53,7 @@ export function describeModel(strategy: StrategyName): void {
     test(
       'whatever three faults strike, of those that were drawn',
       async () => {
-        const runs = await explore(sampleOf(3));
-        recordCount(`model, ${strategy}, three faults`, runs[3]);
+        recordCount(`model, ${strategy}, three faults`, await several(3));
       },
       LIMIT_MS,
     );
