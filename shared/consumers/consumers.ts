@@ -18,7 +18,7 @@ import { has } from './marker.ts';
 import { mayUse, objectsOf, refersTo, type SecretIdentity, type Use, useOf } from './matching.ts';
 import type { ForceSync } from './plan.ts';
 import { type Claim, judgePod, type SecretClaim, type Verdict } from './proof.ts';
-import { claimOnSynced, type SyncedSecret } from './synced-secrets.ts';
+import { claimOnSynced, isRecorded, type SyncedSecret } from './synced-secrets.ts';
 import { type Choice, choiceFor, type How, type Steering } from './uses.ts';
 
 /** What one look at one cluster saw. */
@@ -411,8 +411,8 @@ function claimOf(
 function syncedClaims(synced: Used['synced'], namespace: string, choice: Choice, look: LookAt) {
   const { marker, driver, times } = look;
   const live = look.podsIn(namespace).map((pod) => ({ pod, mounts: look.mountsOf(pod) }));
-  return [...synced].map(
-    ([name, one]) => [name, claimOnSynced(one, marker.versionId, live, choice, driver, times.nowMs)] as const,
+  return [...synced].flatMap(([name, one]) =>
+    isRecorded(one) ? [[name, claimOnSynced(one, marker.versionId, live, choice, driver, times.nowMs)] as const] : [],
   );
 }
 
@@ -440,18 +440,21 @@ function driverNote({ phase }: Pod, { driver }: LookAt): string | undefined {
   return phase === 'Running' && driver.rotation === undefined ? ' (the rotation of the CSI driver is off)' : undefined;
 }
 
+const UNRECORDED =
+  'no record tells with which version: name the secret itself in the class, not a parameter or a failover to another secret';
+
 /** What a pod, or a template of pods, has of the secret that no record tells about, in words that follow its name. */
 function untoldBy(used: Used, steering: Steering, look: LookAt): readonly string[] {
   const choice = new Map(choicesOf(used, steering, look)).get('csi-environment');
   return [
     ...used.unreadable.map(({ name, why }) => `mounts ${name}, which names the secret and cannot be read: ${why}`),
-    ...(choice?.refused === undefined
-      ? []
-      : [...used.synced.keys()].map((name) => {
-          const isFile = used.secrets.every((one) => one.name !== name || one.as === 'file');
-          const what = isFile ? 'files' : 'its environment';
-          return `has ${what} from Secret ${name}, which the CSI driver writes and Rekey may not read, and ${choice.refused}`;
-        })),
+    ...[...used.synced].flatMap(([name, one]) => {
+      const refused = choice?.refused ?? (isRecorded(one) ? undefined : UNRECORDED);
+      if (refused === undefined) return [];
+      const isFile = used.secrets.every((reference) => reference.name !== name || reference.as === 'file');
+      const what = isFile ? 'files' : 'its environment';
+      return `has ${what} from Secret ${name}, which the CSI driver writes and Rekey may not read, and ${refused}`;
+    }),
   ];
 }
 

@@ -7,6 +7,11 @@ export interface SyncedSecret {
   readonly writers: readonly { readonly spc: SecretProviderClass; readonly ids: readonly string[] }[];
 }
 
+/** Whether each mount that it is written from has its version on record: without that, nothing tells what it holds. */
+export function isRecorded({ writers }: SyncedSecret): boolean {
+  return writers.every(({ ids }) => ids.length > 0);
+}
+
 /** From a record of the driver to the Secret that it writes then: many times what it takes. */
 const WRITTEN_WITHIN_MS = 60_000;
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { ExternalSecret, Pod, SecretReference } from '../../../../shared/cluster/port.ts';
+import type { ExternalSecret, Pod, SecretProviderClass, SecretReference } from '../../../../shared/cluster/port.ts';
 import { consumersOf, type Snapshot, type Times } from '../../../../shared/consumers/consumers.ts';
 import { syncRequest } from '../../../../shared/consumers/external-secrets.ts';
 import { planSync } from '../../../../shared/consumers/plan.ts';
@@ -18,6 +18,7 @@ import {
   podOf,
   SECRET,
   snapshotOf,
+  spcOf,
   T0,
   workloadOf,
 } from './observations.ts';
@@ -252,6 +253,41 @@ describe('a workload with a Secret that the CSI driver writes', () => {
     expect(seen({}, pod, justNow)).toMatchObject({ marks: [], unproved: expect.stringContaining('about to write it') });
     const before = mountOf(pod, 2, { firstMountedAtMs: T0 - MINUTE_MS, changedAtMs: T0 + 5 * MINUTE_MS });
     expect(seen({}, pod, before).marks).toEqual(['orders']);
+  });
+
+  test.each<[string, SecretProviderClass]>([
+    [
+      'of a parameter that points at the secret',
+      spcOf([
+        { objectName: '/aws/reference/secretsmanager/shop/database', objectType: 'ssmparameter', objectAlias: 'db' },
+      ]),
+    ],
+    [
+      'of another secret, which stands by',
+      spcOf(
+        [{ objectName: 'shop/database', objectAlias: 'db', failoverObject: { objectName: 'shop/spare' } }],
+        {},
+        { failoverRegion: 'eu-central-1' },
+      ),
+    ],
+    ['of nobody knows what, as it cannot be read', spcOf('- objectName: "shop/database')],
+  ])('is never proved by pods of the marked template where the record is that %s, and says so', (_name, spc) => {
+    const annotations = new Map([...markedWith(2), [AGAIN, versionOf(2)]]);
+    const workload = workloadOf({ ...TAKES, templateAnnotations: annotations });
+    const keeper = podOf({ name: 'keeper', controller: undefined });
+    const seen = (driver: Parameters<typeof driverOf>[0]) =>
+      look({
+        classes: [{ ...spc, syncedSecrets: [{ name: 'database-env', files: ['db'] }] }],
+        workloads: [driverOf(driver), workload],
+        pods: [podAt(9 * MINUTE_MS, { annotations }), keeper],
+        mounts: [mountOf(keeper, 2, { versions: new Map([['db', '1']]) })],
+      });
+
+    for (const driver of [{}, SIXTEEN])
+      expect(seen(driver)).toMatchObject({
+        marks: [],
+        unproved: expect.stringMatching(/has its environment from Secret database-env.*no record tells with which/),
+      });
   });
 
   test('is proved by pods of the marked template', () => {
