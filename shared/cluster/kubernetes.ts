@@ -508,6 +508,7 @@ function pauseBefore(answer: Answer | ConnectionFailure, attempt: number): numbe
   const growingMs = 200 * 2 ** (attempt - 1);
   if (answer instanceof ConnectionFailure) return answer.reason.startsWith('certificate') ? undefined : growingMs;
   if (answer.status !== 429 && answer.status < 500) return undefined;
+  if (forbiddenBy(answer.text) !== undefined) return undefined;
   return answer.retryAfter > 0 ? answer.retryAfter * 1_000 : growingMs;
 }
 
@@ -524,8 +525,9 @@ function fieldsOf(error: unknown): { readonly name?: unknown; readonly cause?: u
   return typeof error === 'object' && error !== null ? error : {};
 }
 
+/** Of the API server itself: a webhook that denies may choose any code, such as that of a conflict. */
 function statusOf(error: unknown): number | undefined {
-  return error instanceof ApiException ? error.code : undefined;
+  return error instanceof ApiException && forbiddenBy(error.body) === undefined ? error.code : undefined;
 }
 
 /** By status and reason alone: the client's own error holds the body and the headers in its message. */
@@ -533,10 +535,12 @@ function translated(cluster: string, what: string, error: unknown): RekeyError {
   if (error instanceof RekeyError) return error;
   if (error instanceof ConnectionFailure)
     return new RekeyError('CLUSTER_UNREACHABLE', `cluster "${cluster}", ${what}: ${error.reason}`);
-  const status = statusOf(error);
-  if (!(error instanceof ApiException) || status === undefined)
+  if (!(error instanceof ApiException))
     return new RekeyError('CLUSTER_REJECTED', `cluster "${cluster}", ${what}: the answer was not understood`);
-  const message = `cluster "${cluster}", ${what}: ${status} ${reasonIn(error.body)}`.trim();
+  const { code: status, body } = error;
+  const message = `cluster "${cluster}", ${what}: ${status} ${reasonIn(body)}`.trim();
+  const forbidden = forbiddenBy(body);
+  if (forbidden !== undefined) return new RekeyError('CLUSTER_REJECTED', `${message}: ${forbidden}`);
   if (status === 401 || status === 403) return new RekeyError('CLUSTER_ACCESS_DENIED', message);
   if (status === 410 || status === 429 || status >= 500) return new RekeyError('CLUSTER_BUSY', message);
   return new RekeyError('CLUSTER_REJECTED', message);
@@ -546,4 +550,19 @@ function translated(cluster: string, what: string, error: unknown): RekeyError {
 function reasonIn(body: unknown): string {
   const [, reason = ''] = /"reason":\s*"([A-Za-z]{1,40})"/.exec(typeof body === 'string' ? body : '') ?? [];
   return reason;
+}
+
+/**
+ * What in the cluster forbids a request, where neither the load of the API server nor our rights do, though the code may
+ * say so; undefined where nothing does. Of a webhook its name alone is told: it may quote what was sent.
+ */
+function forbiddenBy(body: unknown): string | undefined {
+  const text = typeof body === 'string' ? body : '';
+  const [, denying] = /admission webhook \\"([\w.-]{1,253})\\" denied/.exec(text) ?? [];
+  if (denying !== undefined) return `admission webhook ${denying} denies it`;
+  const [, silent] = /failed calling webhook \\"([\w.-]{1,253})\\"/.exec(text) ?? [];
+  if (silent !== undefined) return `admission webhook ${silent} cannot be asked`;
+  return text.includes('more than one PodDisruptionBudget')
+    ? 'more than one PodDisruptionBudget selects it, which Kubernetes evicts no pod under'
+    : undefined;
 }

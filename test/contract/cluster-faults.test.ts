@@ -12,6 +12,7 @@ import { KubernetesClient } from '../sandbox/kubernetes/api-client.ts';
 import { type ApiProxy, startApiProxy } from '../sandbox/kubernetes/api-proxy.ts';
 import { type KubernetesSandbox, startKubernetes } from '../sandbox/kubernetes/index.ts';
 import type { ObjectInput } from '../sandbox/kubernetes/objects.ts';
+import { podOf, workloadOf } from '../unit/shared/consumers/observations.ts';
 
 /**
  * What the Kubernetes adapter makes of an API server that does not answer as it should: entry 94. The faults are on the
@@ -170,6 +171,34 @@ function describeFaults(name: string, start: () => Promise<ApiServer>): void {
           code: 'CLUSTER_REJECTED',
           retryable: false,
         });
+      });
+    });
+
+    describe('what the cluster forbids, by whatever code, is rejected for good, and of a webhook its name alone is told:', () => {
+      const denial = 'admission webhook "markers.example.com" denied the request: hunter2';
+      const silence = 'Internal error occurred: failed calling webhook "markers.example.com": failed to call: hunter2';
+      const budgets =
+        'This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.';
+
+      test.each<[number, string, RegExp]>([
+        [403, denial, /403 Forbidden: admission webhook markers.example.com denies it$/],
+        [409, denial, /409 Conflict: admission webhook markers.example.com denies it$/],
+        [429, denial, /429 TooManyRequests: admission webhook markers.example.com denies it$/],
+        [500, silence, /500 InternalError: admission webhook markers.example.com cannot be asked$/],
+        [500, budgets, /500 InternalError: more than one PodDisruptionBudget selects it/],
+      ])('%d %s', async (code, message, told) => {
+        proxy.inject(({ method }) => (method === 'GET' ? undefined : { kind: 'refuse', code, message }));
+        const rejected = expect.objectContaining({
+          code: 'CLUSTER_REJECTED',
+          message: expect.stringMatching(told),
+        });
+
+        await expect(cluster.mark(workloadOf(), { onTemplate: [], onObject: [] }, deadline())).rejects.toEqual(
+          rejected,
+        );
+        await expect(cluster.evict(podOf(), deadline())).rejects.toEqual(rejected);
+
+        expect(pauses).toEqual([]);
       });
     });
 

@@ -4,6 +4,7 @@ import { markerOf } from '../../../shared/consumers/marker.ts';
 import type { Cause } from '../../../shared/operations/events.ts';
 import { onRealKubernetes } from '../../sandbox/control-plane/describe-real.ts';
 import type { Nodes } from '../../sandbox/control-plane/index.ts';
+import { startWebhook, type Webhook } from '../../sandbox/control-plane/webhook.ts';
 import { eventually } from '../../sandbox/eventually.ts';
 import { type Answer, type KubernetesClient, MERGE } from '../../sandbox/kubernetes/api-client.ts';
 import type { PodBehaviour } from '../../sandbox/kubernetes/node/behaviour.ts';
@@ -17,6 +18,8 @@ interface Site {
   readonly estate: Estate;
   readonly ns: string;
   readonly secret: MovingSecret;
+  /** A webhook that lets nothing pass. */
+  readonly denying: Webhook;
   /** Of pods that are made for the version from now on. */
   newPods(behaviour: PodBehaviour['kind']): void;
 }
@@ -51,12 +54,17 @@ const quota = (ns: string): ObjectInput => ({
   metadata: { name: 'pods', namespace: ns },
   spec: { hard: { pods: '3' } },
 });
-const budget = (ns: string): ObjectInput => ({
+const budget = (ns: string, maxUnavailable = 0, name = 'web'): ObjectInput => ({
   apiVersion: 'policy/v1',
   kind: 'PodDisruptionBudget',
-  metadata: { name: 'web', namespace: ns },
-  spec: { maxUnavailable: 0, selector: { matchLabels: { app: 'web' } } },
+  metadata: { name, namespace: ns },
+  spec: { maxUnavailable, selector: { matchLabels: { app: 'web' } } },
 });
+const EVICTED: Halt['workload'] = {
+  kind: 'StatefulSet',
+  annotations: { 'rekey.dev/on-delete': 'evict' },
+  spec: { updateStrategy: { type: 'OnDelete' } },
+};
 
 const HALTS: Readonly<Record<string, Halt>> = {
   'an image that is gone': {
@@ -116,15 +124,24 @@ const HALTS: Readonly<Record<string, Halt>> = {
         group: 'apps',
         resource: 'deployments',
         operation: 'UPDATE',
-        match: `'${KUBERNETES_GROUPS.sync}' in request.userInfo.groups && object.metadata.name == 'web'`,
-        probe: (api) =>
-          api.send('PATCH', `${estate.pathOf(web(ns))}?dryRun=All`, {
-            headers: { 'impersonate-user': 'somebody', 'impersonate-group': KUBERNETES_GROUPS.sync },
-            contentType: MERGE,
-            body: { metadata: { annotations: { 'rekey.dev/probe': 'x' } } },
-          }),
+        match: MARKED_BY_SYNC,
+        probe: () => markWeb(estate, ns),
       }),
     mend: ({ estate, ns }) => allow(estate, ns),
+  },
+  'a patch that a webhook denies': {
+    cause: 'patch-refused',
+    blocked: true,
+    why: /may not be: CLUSTER_REJECTED.*: admission webhook markers.example.com denies it$/,
+    spoil: ({ estate, ns, denying: { url, caPem } }) => ask(estate, ns, url, caPem),
+    mend: ({ estate, ns }) => estate.delete(askingOf(ns)),
+  },
+  'a webhook that cannot be asked about the patch': {
+    cause: 'patch-refused',
+    blocked: true,
+    why: /may not be: CLUSTER_REJECTED.*: admission webhook markers.example.com cannot be asked$/,
+    spoil: ({ estate, ns, denying: { caPem } }) => ask(estate, ns, 'https://127.0.0.1:1/', caPem),
+    mend: ({ estate, ns }) => estate.delete(askingOf(ns)),
   },
   'that it is paused': {
     cause: 'stopped',
@@ -137,33 +154,39 @@ const HALTS: Readonly<Record<string, Halt>> = {
     cause: 'budget',
     blocked: true,
     why: /a PodDisruptionBudget does not allow to evict pod web-\d now/,
-    workload: {
-      kind: 'StatefulSet',
-      annotations: { 'rekey.dev/on-delete': 'evict' },
-      spec: { updateStrategy: { type: 'OnDelete' } },
-    },
-    spoil: protectedByBudget,
+    workload: EVICTED,
+    spoil: ({ estate, ns }) => protect(estate, budget(ns)),
     mend: ({ estate, ns }) => estate.delete(budget(ns)),
+  },
+  'two budgets for one pod': {
+    cause: 'patch-refused',
+    blocked: true,
+    why: /may not be: CLUSTER_REJECTED.*: more than one PodDisruptionBudget selects it/,
+    workload: EVICTED,
+    spoil: ({ estate, ns }) => protect(estate, budget(ns, 1), budget(ns, 1, 'another')),
+    mend: ({ estate, ns }) => estate.delete(budget(ns, 1, 'another')),
   },
   'a budget that allows no eviction, of which Argo Rollouts tells nobody': {
     cause: 'budget',
     blocked: true,
     why: /a PodDisruptionBudget does not allow to evict pod web-\S+ now/,
     workload: { kind: 'Rollout' },
-    spoil: protectedByBudget,
+    spoil: ({ estate, ns }) => protect(estate, budget(ns)),
     mend: ({ estate, ns }) => estate.delete(budget(ns)),
   },
 };
 
-async function protectedByBudget({ estate, ns }: Site): Promise<void> {
-  await estate.create(budget(ns));
-  await estate.api.until(estate.pathOf(budget(ns)), ({ status }) => status?.currentHealthy === 2);
+/** Once its pods are ready: of a pod's budgets, its controller reckons anew only one when that changes. */
+async function protect(estate: Estate, ...budgets: readonly ObjectInput[]): Promise<void> {
+  await estate.create(...budgets);
+  for (const one of budgets) await estate.api.until(estate.pathOf(one), ({ status }) => status?.currentHealthy === 2);
 }
 
 onRealKubernetes('what halts a roll on a real control plane', () =>
   describe('92: on a real control plane, a roll is halted, with the old pods serving, and goes on by itself after', () => {
     let estate: Estate;
     let nodes: Nodes;
+    let denying: Webhook;
     const outcomes = new Map<string, ReturnType<typeof roll>>();
     const behaviours = new Map<string, PodBehaviour['kind']>();
 
@@ -171,14 +194,20 @@ onRealKubernetes('what halts a roll on a real control plane', () =>
     beforeAll(async () => {
       estate = await startEstate();
       nodes = await estate.join();
+      denying = await startWebhook(({ request: { uid } }) => ({
+        response: { uid, allowed: false, status: { code: 403, message: 'not here' } },
+      }));
       nodes.nodes.behave(({ metadata: { namespace = '', annotations = {} } }) => {
         const isNew = Object.keys(annotations).some((name) => name.startsWith('rekey.dev/'));
         return isNew ? ({ kind: behaviours.get(namespace) ?? 'normal' } as PodBehaviour) : undefined;
       });
       for (const [n, [name, halt]] of Object.entries(HALTS).entries()) outcomes.set(name, roll(`halt-${n}`, halt));
       await Promise.allSettled(outcomes.values());
+    }, 300_000);
+    afterAll(async () => {
+      await estate?.close();
+      await denying?.close();
     });
-    afterAll(() => estate?.close());
 
     async function roll(ns: string, { blocked, workload: options = {}, objects, spoil, mend }: Halt) {
       const secret = estate.account.create(`${ns}/secret`);
@@ -196,7 +225,7 @@ onRealKubernetes('what halts a roll on a real control plane', () =>
         }),
       );
       await estate.settled(ns);
-      const site: Site = { estate, ns, secret, newPods: (behaviour) => void behaviours.set(ns, behaviour) };
+      const site: Site = { estate, ns, secret, denying, newPods: (behaviour) => void behaviours.set(ns, behaviour) };
       const old = (await readyPods(ns)).map(({ metadata }) => metadata.name);
 
       await spoil(site);
@@ -259,6 +288,37 @@ interface Pod {
   readonly status: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
 }
 
+/** A CEL expression: sync writes to `web`. */
+const MARKED_BY_SYNC = `'${KUBERNETES_GROUPS.sync}' in request.userInfo.groups && object.metadata.name == 'web'`;
+
+/** What sync would do, without doing it. */
+async function markWeb({ api, pathOf }: Estate, ns: string): Promise<Answer> {
+  return await api.send('PATCH', `${pathOf(web(ns))}?dryRun=All`, {
+    headers: { 'impersonate-user': 'somebody', 'impersonate-group': KUBERNETES_GROUPS.sync },
+    contentType: MERGE,
+    body: { metadata: { annotations: { 'rekey.dev/probe': 'x' } } },
+  });
+}
+
+/** A webhook of the cluster's owner is asked whenever sync writes to `web`. */
+async function ask(estate: Estate, ns: string, url: string, caPem: string): Promise<void> {
+  await estate.create({
+    ...askingOf(ns),
+    webhooks: [
+      {
+        name: 'markers.example.com',
+        admissionReviewVersions: ['v1'],
+        sideEffects: 'None',
+        clientConfig: { url, caBundle: Buffer.from(caPem).toString('base64') },
+        namespaceSelector: selecting(ns),
+        rules: [{ apiGroups: ['apps'], apiVersions: ['*'], operations: ['UPDATE'], resources: ['deployments'] }],
+        matchConditions: [{ name: 'marked', expression: MARKED_BY_SYNC }],
+      },
+    ],
+  });
+  await eventually('the webhook is asked', async () => (await markWeb(estate, ns)).code !== 200);
+}
+
 interface Refused {
   readonly group: string;
   readonly resource: string;
@@ -272,13 +332,12 @@ interface Refused {
 /** A policy of the cluster's owner, which refuses something in the namespace. */
 async function refuse({ create, api }: Estate, ns: string, refused: Refused): Promise<void> {
   const { group, resource, operation, match, probe } = refused;
-  const namespaceSelector = { matchLabels: { 'kubernetes.io/metadata.name': ns } };
   const rules = [{ apiGroups: [group], apiVersions: ['*'], operations: [operation], resources: [resource] }];
   await create(
     {
       ...policyOf(ns),
       spec: {
-        matchConstraints: { resourceRules: rules, namespaceSelector },
+        matchConstraints: { resourceRules: rules, namespaceSelector: selecting(ns) },
         matchConditions: [{ name: 'asked-for', expression: match }],
         validations: [{ expression: 'false', message: 'not here' }],
       },
@@ -299,3 +358,5 @@ const policyOf = (name: string): ObjectInput => ({
   metadata: { name },
 });
 const bindingOf = (name: string): ObjectInput => ({ ...policyOf(name), kind: 'ValidatingAdmissionPolicyBinding' });
+const askingOf = (name: string): ObjectInput => ({ ...policyOf(name), kind: 'ValidatingWebhookConfiguration' });
+const selecting = (namespace: string) => ({ matchLabels: { 'kubernetes.io/metadata.name': namespace } });

@@ -28,6 +28,7 @@ const CLUSTER_WIDE = [
   'ClusterExternalSecret',
   'ValidatingAdmissionPolicy',
   'ValidatingAdmissionPolicyBinding',
+  'ValidatingWebhookConfiguration',
 ];
 
 /** The path of the collection that the object belongs to. */
