@@ -13,7 +13,7 @@ import type {
 } from '../cluster/port.ts';
 import { WORKLOAD_KINDS } from '../cluster/port.ts';
 import type { ConsumerProof, ConsumerRef, Unproved } from '../operations/events.ts';
-import { type Stores, secretsRead, storesByKey, syncOf, usesOf } from './external-secrets.ts';
+import { regionsReading, type Stores, secretsRead, storesByKey, syncOf, usesOf } from './external-secrets.ts';
 import { has } from './marker.ts';
 import { mayUse, objectsOf, refersTo, type SecretIdentity, type Use, useOf } from './matching.ts';
 import type { ForceSync } from './plan.ts';
@@ -113,6 +113,21 @@ export function namespacesUsing(secret: SecretIdentity, outline: Outline): Reado
   const found = [...[...uses.values()].map(({ spc }) => spc), ...unreadable.values(), ...external.values()];
   const named = [...workloads, ...cronJobs].filter((one) => isNamed(secret, one, cluster.region));
   return new Set([...found, ...named].map(({ namespace }) => namespace));
+}
+
+/** The Regions from which the cluster's pods get the secret: its own, and those that a class or a store names instead. */
+export function regionsReadBy(secret: SecretIdentity, outline: Outline): ReadonlySet<string> {
+  const { cluster, classes, externalSecrets, externalStores } = outline;
+  const stores = storesByKey(externalStores);
+  return new Set([
+    cluster.region,
+    ...classes.flatMap((spc) => {
+      const parsed = objectsOf(spc, cluster.region);
+      const objects = parsed.kind === 'malformed' ? [] : parsed.objects;
+      return objects.flatMap((object) => (useOf(object, secret) === undefined ? [] : object.region));
+    }),
+    ...externalSecrets.flatMap((one) => regionsReading(one, stores, secret, cluster.region)),
+  ]);
 }
 
 /** Every reference to a secret that a cluster's manifests hold by name or ARN. */

@@ -20,7 +20,15 @@ import {
 } from '../secrets/port.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
 import { carryOut, patchRefused, type Refusal, refusalIn } from './carry-out.ts';
-import { type Consumers, consumersOf, namespacesUsing, type Snapshot, type Times } from './consumers.ts';
+import {
+  type Consumers,
+  consumersOf,
+  namespacesUsing,
+  type Outline,
+  regionsReadBy,
+  type Snapshot,
+  type Times,
+} from './consumers.ts';
 import { haltedBy, type Refusals, stillRefused, withRefusal } from './halt.ts';
 import { againOf, has, markerOf, rolledOf, toldOf } from './marker.ts';
 import { moveBackOf, movedByHand } from './move-back.ts';
@@ -111,7 +119,7 @@ export async function converge(look: Look, deps: ConvergeDeps, deadline: Deadlin
     options,
     ...rollBy(secret, options),
     unseen,
-    behind: regionsBehind(secret, deps.clusters),
+    behind: regionsBehind(secret, snapshots),
     rolled: new Set(look.rolled),
     nowMs: deps.clock.now(),
   });
@@ -126,17 +134,17 @@ export async function converge(look: Look, deps: ConvergeDeps, deadline: Deadlin
   return act(look, plan, { found, marker, options, secret, snapshots }, deps, deadline);
 }
 
-/** Clusters whose Region has a replica that does not have the current version yet. */
-export function regionsBehind(
-  { replicas }: SecretDescription,
-  clusters: readonly Pick<Cluster, 'name' | 'region'>[],
-): ReadonlyMap<string, string> {
+/** Clusters that read a replica which does not have the current version yet, and why. */
+export function regionsBehind(secret: SecretDescription, snapshots: readonly Outline[]): ReadonlyMap<string, string> {
+  const behind = [...(secret.replicas ?? [])].filter(([, status]) => status !== 'InSync');
+  if (behind.length === 0) return new Map();
   return new Map(
-    clusters.flatMap(({ name, region }): (readonly [string, string])[] => {
-      const status = replicas?.get(region);
-      if (status === undefined || status === 'InSync') return [];
+    snapshots.flatMap((snapshot): (readonly [string, string])[] => {
+      const regions = regionsReadBy(secret, snapshot);
+      const [region, status] = behind.find(([one]) => regions.has(one)) ?? [];
+      if (region === undefined) return [];
       const action = status === 'Failed' ? ': look at its status in Secrets Manager' : '';
-      return [[name, `the replica in ${region} is ${status}${action}`]];
+      return [[snapshot.cluster.name, `the replica in ${region} is ${status}${action}`]];
     }),
   );
 }

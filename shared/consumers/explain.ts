@@ -92,7 +92,7 @@ export async function explain(secretId: string, deps: ExplainDeps, deadline: Dea
   const nowMs = clock.now();
   const times = { nowMs, movedAtMs: secret.movedAtMs };
   const { consumers, syncs, pinned, faults } = allConsumers(secret, marker, snapshots, times);
-  const behind = regionsBehind(secret, clusters);
+  const behind = regionsBehind(secret, snapshots);
   const deadlines = rollBy(secret, options);
   const plan = planSync({ consumers, syncs, marker, options, ...deadlines, unseen, behind, nowMs });
   const stages = stagesOf(consumers, options.maxParallel);

@@ -32,6 +32,20 @@ export function usesOf(
   });
 }
 
+/** The Regions in which its sources read the secret. */
+export function regionsReading(
+  { namespace, sources }: ExternalSecret,
+  stores: Stores,
+  secret: SecretIdentity,
+  region: string,
+): readonly string[] {
+  return sources.flatMap((source) => {
+    const store = stores.get(storeKey(source.store.kind, namespace, source.store.name))?.aws;
+    const use = store === undefined ? undefined : useOf(source, store, secret, region);
+    return use === undefined ? [] : store?.region || region;
+  });
+}
+
 /** The names and ARNs that it asks for by key. What it looks up (`find`), nobody can name. */
 export function secretsRead({ namespace, sources }: ExternalSecret, stores: Stores): readonly string[] {
   return sources.flatMap((source) => {

@@ -123,7 +123,7 @@ function nextLook(
       options,
       ...rollBy(secret, options),
       unseen: [],
-      behind: regionsBehind(secret, deps.clusters),
+      behind: regionsBehind(secret, snapshots),
       nowMs,
     });
     const started = consumers.some(({ workload }) => workload !== undefined && isMarked(workload, marker));

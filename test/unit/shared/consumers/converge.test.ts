@@ -11,6 +11,8 @@ import { createFakeCluster, type FakeCluster } from '../cluster/fake-cluster.ts'
 import {
   containerOf,
   DATABASE,
+  externalSecretOf,
+  externalStoreOf,
   markedWith,
   mountOf,
   podOf,
@@ -277,6 +279,33 @@ describe('a look', () => {
     await look({}, [prod.cluster, far.cluster]);
     expect(far.marked).toEqual(['shop/orders']);
   });
+
+  test.each<[string, () => Partial<Pick<FakeCluster, 'classes' | 'externalSecrets' | 'externalStores'>>]>([
+    ['a class names', () => ({ classes: [spcOf([{ objectName: 'shop/database' }], {}, { region: 'us-east-1' })] })],
+    [
+      'a store names, whose records tell no version',
+      () => ({
+        classes: [],
+        externalSecrets: [externalSecretOf()],
+        externalStores: [externalStoreOf({}, { region: 'us-east-1' })],
+      }),
+    ],
+  ])(
+    '54: in another Region than the cluster’s, which %s, has nothing read before the replica has the version',
+    async (_name, reads) => {
+      const asked = () => prod.externalSecrets.filter(({ steering }) => steering.annotations.size > 0);
+      const touched = () => [...prod.marked, ...asked().map(({ name }) => name)];
+      Object.assign(prod, reads());
+      prod.workloads = [workloadOf({ secrets: [{ name: 'database-env', as: 'variable' }] })];
+      secret = secretWith({ replicas: new Map([['us-east-1', 'InProgress']]) });
+      await look({}, [prod.cluster]);
+      expect(touched()).toEqual([]);
+
+      secret = secretWith({ replicas: new Map([['us-east-1', 'InSync']]) });
+      await look({}, [prod.cluster]);
+      expect(touched()).toHaveLength(1);
+    },
+  );
 
   test('an error of ours in a cluster is neither convergence nor the end of the pass', async () => {
     putOnVersion(2);
