@@ -18,7 +18,8 @@ import {
   type StepForHost,
 } from './mariadb-rights.ts';
 import { permittedToLook, type Session } from './mariadb-session.ts';
-import { type Connection, quoteLiteral, quoteName } from './mysql-connection.ts';
+import { type Connection, quoteName } from './mysql-connection.ts';
+import { objectsDefinedBy } from './mysql-definers.ts';
 import { ServerRefusal } from './mysql-errors.ts';
 import { requirePassword } from './mysql-password.ts';
 import { lockUsers, requireEncrypted } from './mysql-session.ts';
@@ -219,20 +220,10 @@ async function carryOut(
 
 /** @throws RekeyError RIGHTS_DIFFER: with its DEFINER gone, an object no longer works */
 async function requireNoObjects(connection: Connection, pair: AdministeredPair, definer: string): Promise<void> {
-  const defined = (kind: string, schema: string, name: string, table: string) =>
-    `SELECT CONCAT('${kind} ', ${schema}, '.', ${name}) AS what FROM information_schema.${table}
-     WHERE BINARY DEFINER = ${quoteLiteral(definer)}`;
-  const objects = await connection.query<{ what: string }>(
-    `${[
-      defined('view', 'TABLE_SCHEMA', 'TABLE_NAME', 'VIEWS'),
-      defined('routine', 'ROUTINE_SCHEMA', 'ROUTINE_NAME', 'ROUTINES'),
-      defined('trigger', 'TRIGGER_SCHEMA', 'TRIGGER_NAME', 'TRIGGERS'),
-      defined('event', 'EVENT_SCHEMA', 'EVENT_NAME', 'EVENTS'),
-    ].join(' UNION ALL ')} LIMIT 10`,
-  );
+  const objects = await objectsDefinedBy(connection, definer);
   if (objects.length > 0)
     throw unequal(pair, [
-      `${definer} has to go, as ${pair.current} has no account for that host, and is the DEFINER of ${objects.map(({ what }) => what).join(', ')}`,
+      `${definer} has to go, as ${pair.current} has no account for that host, and is the DEFINER of ${objects.join(', ')}`,
     ]);
 }
 

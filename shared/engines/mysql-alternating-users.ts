@@ -3,6 +3,7 @@ import { RekeyError } from '../operations/errors.ts';
 import type { SecretValue } from '../secrets/secret-value.ts';
 import { type Account, observe, permittedToLook, type Snapshot, snapshotOf } from './mysql-catalog.ts';
 import type { Connection } from './mysql-connection.ts';
+import { objectsDefinedBy } from './mysql-definers.ts';
 import { ServerRefusal } from './mysql-errors.ts';
 import { requireAdministered, requirePair } from './mysql-names.ts';
 import { sessionsOf } from './mysql-open-sessions.ts';
@@ -25,9 +26,8 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
     requireAdministered(pair);
     return session({ ...pair.admin, database: '' }, deadline, async (connection) => {
       const users = [pair.current, pair.alternate];
-      const { sql, read } = snapshotOf(users);
-      const [rows] = await permittedToLook(connection, () => lockUsers(connection, users, [sql]));
-      return work(connection, read(rows));
+      const { statements, read } = snapshotOf(users);
+      return work(connection, read(await permittedToLook(connection, () => lockUsers(connection, users, statements))));
     });
   };
 
@@ -131,12 +131,23 @@ async function reconcile(
         pair,
         [...plan.create, ...plan.steps].map(({ why }) => why),
       );
+    for (const { drops } of plan.steps)
+      if (drops !== undefined) await requireNoObjects(connection, pair, `${drops.user}@${drops.host}`);
     const missing = await carryOut(connection, steps).catch((error: unknown) => {
       throw passwordRefused(error, pair.alternate);
     });
     if (missing.length > 0) throw missingError(pair, missing);
     snapshot = await observe(connection, [pair.current, pair.alternate]);
   }
+}
+
+/** @throws RekeyError RIGHTS_DIFFER: with its DEFINER gone, an object no longer works */
+async function requireNoObjects(connection: Connection, pair: AdministeredPair, definer: string): Promise<void> {
+  const objects = await objectsDefinedBy(connection, definer);
+  if (objects.length > 0)
+    throw unequal(pair, [
+      `${definer} has to go, as ${pair.current} has no account for that host, and is the DEFINER of ${objects.join(', ')}`,
+    ]);
 }
 
 /** @returns what to run where the administrator may not */

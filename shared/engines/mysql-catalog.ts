@@ -132,14 +132,20 @@ const rows = (table: string, fields: Readonly<Record<string, string>>, user = 'U
     .join(', ')})) FROM mysql.${table} JOIN holder ON holder.u = ${user} AND holder.h = ${host})`;
 
 /**
- * A right on a table or column that is gone is no right, and cannot be given to another: MySQL keeps it when the table
- * is dropped. Only who may see every table knows which ones are gone.
+ * A right on a table, column or routine that is gone is no right, and cannot be given to another: MySQL keeps it when
+ * the table, or the routine's database, is dropped. Only who may see all that is in the database knows what is gone.
  */
 const gone = (table: 'tables' | 'columns', alias: string): string => {
   const column = table === 'columns' ? ` AND found.COLUMN_NAME = ${alias}.Column_name` : '';
-  return `(EXISTS (SELECT 1 FROM sees_all) AND NOT EXISTS (SELECT 1 FROM information_schema.${table} AS found
+  return `(EXISTS (SELECT 1 FROM sees WHERE ${alias}.Db = name OR ${alias}.Db LIKE pattern) AND NOT EXISTS (
+    SELECT 1 FROM information_schema.${table} AS found
     WHERE found.TABLE_SCHEMA = ${alias}.Db AND found.TABLE_NAME = ${alias}.Table_name${column}))`;
 };
+
+const ROUTINE_GONE = `(Routine_type IN ('PROCEDURE', 'FUNCTION')
+  AND EXISTS (SELECT 1 FROM sees WHERE routines AND (procs_priv.Db = name OR procs_priv.Db LIKE pattern))
+  AND NOT EXISTS (SELECT 1 FROM information_schema.routines AS found WHERE found.ROUTINE_SCHEMA = procs_priv.Db
+    AND found.ROUTINE_NAME = procs_priv.Routine_name AND found.ROUTINE_TYPE = procs_priv.Routine_type))`;
 
 const TEXT = 'CHAR(255)) COLLATE utf8mb4_bin';
 
@@ -154,9 +160,12 @@ WITH RECURSIVE admin (u, h) AS (
   SELECT u, h FROM admin
   UNION DISTINCT
   SELECT CAST(User AS ${TEXT}, CAST(Host AS ${TEXT} FROM mysql.user WHERE User IN (${users.map(quoteLiteral).join(', ')})
-), sees_all AS (
-  SELECT 1 FROM mysql.user JOIN admin ON admin.u = User AND admin.h = Host
-  WHERE Select_priv = 'Y' AND JSON_EXTRACT(User_attributes, '$.Restrictions') IS NULL
+), sees (name, pattern, routines) AS (
+  SELECT NULL, '%', TRUE FROM mysql.user JOIN admin ON admin.u = User AND admin.h = Host
+  WHERE Select_priv = 'Y' AND JSON_SEARCH(JSON_EXTRACT(User_attributes, '$.Restrictions'), 'one', 'SELECT') IS NULL
+  UNION ALL
+  SELECT Db, IF(@@global.partial_revokes, '', Db), Execute_priv = 'Y'
+  FROM mysql.db JOIN admin ON admin.u = User AND admin.h = Host WHERE Select_priv = 'Y'
 )
 SELECT JSON_OBJECT(
   'readOnly', @@global.read_only OR @@global.innodb_read_only,
@@ -201,6 +210,7 @@ SELECT JSON_OBJECT(
     routine: 'Routine_name',
     type: 'Routine_type',
     privileges: 'Proc_priv',
+    gone: ROUTINE_GONE,
   })},
   'dynamic', ${rows('global_grants', { name: 'PRIV', delegable: "WITH_GRANT_OPTION = 'Y'" }, 'USER', 'HOST')},
   'proxies', ${rows('proxies_priv', {
@@ -218,10 +228,12 @@ interface Of {
 interface PrivilegesRow extends Of {
   readonly privileges: string;
 }
-interface TableRow extends PrivilegesRow {
+interface Perishable extends PrivilegesRow {
   readonly database: string;
-  readonly table: string;
   readonly gone: 0 | 1;
+}
+interface TableRow extends Perishable {
+  readonly table: string;
 }
 interface DelegableRow extends Of {
   readonly user: string;
@@ -245,9 +257,7 @@ interface SnapshotRow {
   readonly databases: readonly (PrivilegesRow & { readonly database: string })[] | null;
   readonly tables: readonly TableRow[] | null;
   readonly columns: readonly (TableRow & { readonly column: string })[] | null;
-  readonly routines:
-    | readonly (PrivilegesRow & { readonly database: string; readonly routine: string; readonly type: string })[]
-    | null;
+  readonly routines: readonly (Perishable & { readonly routine: string; readonly type: string })[] | null;
   readonly dynamic: readonly (Of & { readonly name: string; readonly delegable: 0 | 1 })[] | null;
   readonly proxies: readonly DelegableRow[] | null;
   readonly roles: readonly DelegableRow[] | null;
@@ -258,15 +268,17 @@ interface SnapshotRow {
  * A question about users in the words of SQL, and how to read the answer: it is asked along with other statements.
  */
 export interface Question {
-  readonly sql: string;
-  read(rows: readonly unknown[] | undefined): Snapshot;
+  readonly statements: readonly string[];
+  /** @param answers the rows of each */
+  read(answers: readonly (readonly unknown[])[]): Snapshot;
 }
 
 export function snapshotOf(users: readonly string[]): Question {
   return {
-    sql: snapshotSql(users),
-    read(answer) {
-      const [row] = answer ?? [];
+    // What a role may see and do that the administrator has, but not by default.
+    statements: ['SET ROLE ALL', snapshotSql(users)],
+    read(answers) {
+      const [row] = answers.at(-1) ?? [];
       if (row === undefined) throw new RekeyError('DATABASE_ERROR', 'the tables of users gave no answer');
       return snapshotFrom((row as { snapshot: SnapshotRow }).snapshot, users);
     },
@@ -275,8 +287,8 @@ export function snapshotOf(users: readonly string[]): Question {
 
 /** The whole of one round trip. */
 export async function observe(connection: Connection, users: readonly string[]): Promise<Snapshot> {
-  const { sql, read } = snapshotOf(users);
-  return read(await connection.query(sql));
+  const { statements, read } = snapshotOf(users);
+  return read(await connection.run(statements));
 }
 
 /**
@@ -342,8 +354,8 @@ function accountFrom(row: AccountRow, all: SnapshotRow): Account {
         database,
         list(privileges).map((privilege) => `${privilege} (${quoteName(column)})`),
       );
-  for (const { database, routine, type, privileges } of own(all.routines))
-    add(`${type} ${quoteName(database)}.${quoteName(routine)}`, database, list(privileges));
+  for (const { database, routine, type, privileges, gone } of own(all.routines))
+    if (!gone) add(`${type} ${quoteName(database)}.${quoteName(routine)}`, database, list(privileges));
 
   return {
     user,

@@ -106,9 +106,8 @@ export async function setAnyPassword(
  * @throws RekeyError USERNAME_INVALID, DATABASE_READ_ONLY, PRIVILEGE_MISSING
  */
 export async function lockedAccounts(connection: Connection, username: string): Promise<Snapshot> {
-  const { sql, read } = snapshotOf([username]);
-  const [rows] = await permittedToLook(connection, () => lockUsers(connection, [username], [sql]));
-  const snapshot = read(rows);
+  const { statements, read } = snapshotOf([username]);
+  const snapshot = read(await permittedToLook(connection, () => lockUsers(connection, [username], statements)));
   requireAccounts(snapshot, username);
   requireWritable(snapshot);
   return snapshot;

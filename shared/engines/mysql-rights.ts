@@ -13,9 +13,10 @@ import { quoteLiteral as literal, quoteName } from './mysql-connection.ts';
  * How two MySQL users come to be able to do the same.
  *
  * A user is one account or several, one for each host or pattern of hosts that it may come from. Each account of the
- * current user has its like among those of the alternate one, with the same rights, roles and settings; an account
- * that only the alternate user has is locked. For all of it the current user is right: what it lost, the alternate
- * one loses too, so that a REVOKE sticks (rotation.md M8).
+ * current user has its like among those of the alternate one, with the same rights, roles and settings, or locked as
+ * that is; an account that only the alternate user has goes, as the server would take it, locked or not, for clients
+ * that another one is meant for. For all of it the current user is right: what it lost, the alternate one loses too,
+ * so that a REVOKE sticks (rotation.md M8).
  *
  * Rights are given one by one, not inherited. That `app` is the DEFINER of a view or routine changes nothing: those
  * run with the rights of `app`, whoever calls them.
@@ -33,6 +34,8 @@ export interface Step {
   readonly allowed: boolean;
   /** What a superuser is to run when the administrator may not. */
   readonly remedy: string;
+  /** An account that goes, and what it is the DEFINER of would no longer work. */
+  readonly drops?: Account;
 }
 
 export interface Plan {
@@ -50,8 +53,8 @@ export function planRights(snapshot: Snapshot, current: string, alternate: strin
   const authority = authorityOf(snapshot);
   const plan = { create: [] as Plan['create'][number][], steps: [] as Step[], last: [] as string[] };
   const unsettled: string[] = [];
-  const models = openAccounts(snapshot, current);
-  const found = snapshot.accounts.filter(({ user }) => user === alternate);
+  const accountsOf = (name: string) => snapshot.accounts.filter(({ user }) => user === name);
+  const [models, found] = [accountsOf(current), accountsOf(alternate)];
   for (const model of models) {
     const name = accountName(alternate, model.host);
     const account = found.find(({ host }) => host === model.host);
@@ -63,7 +66,15 @@ export function planRights(snapshot: Snapshot, current: string, alternate: strin
         name,
         ...authority.alter(),
       });
-    else {
+    else if (model.locked && !account.locked)
+      plan.steps.push({
+        why: `${name} is not locked, as ${model.name} is`,
+        sql: `ALTER USER ${name} ACCOUNT LOCK`,
+        ...authority.alter(),
+      });
+    // Nobody gets in by it.
+    if (model.locked) continue;
+    if (account !== undefined) {
       if (account.locked) plan.last.push(`${name} is locked`);
       if (account.expired) plan.last.push(`the password of ${name} has expired`);
       if (account.plugin !== model.plugin) plan.last.push(`${name} does not authenticate with ${model.plugin}`);
@@ -76,12 +87,13 @@ export function planRights(snapshot: Snapshot, current: string, alternate: strin
       unsettled.push(`only one of ${model.name} and ${name} has a second factor of authentication`);
     if (model.roles.some((role) => role.name === name)) unsettled.push(`${model.name} has ${name} as a role`);
   }
-  for (const { name, host, locked } of found)
-    if (!locked && !models.some((model) => model.host === host))
+  for (const account of found)
+    if (!models.some(({ host }) => host === account.host))
       plan.steps.push({
-        why: `${name} can log in, and ${accountName(current, host)} cannot`,
-        sql: `ALTER USER ${name} ACCOUNT LOCK`,
+        why: `${account.name} exists, and ${current} has no account for that host`,
+        sql: `DROP USER ${account.name}`,
         ...authority.alter(),
+        drops: account,
       });
   return { ...plan, unsettled };
 }
@@ -92,10 +104,12 @@ export const openAccounts = (snapshot: Snapshot, of: string): readonly Account[]
 
 /** Locked, so that nobody gets in before its rights are done. */
 export function createAccount({ model, name }: Plan['create'][number], password: string): string {
-  const { plugin, settings: wanted } = model;
+  const { plugin, locked, settings: wanted } = model;
   const attribute = attributeOf(wanted);
+  // An account that stays locked needs no password, and its plugin may know none.
+  const method = locked ? 'IDENTIFIED' : `IDENTIFIED WITH ${literal(plugin)}`;
   return [
-    `CREATE USER ${name} IDENTIFIED WITH ${literal(plugin)} BY ${literal(password)}`,
+    `CREATE USER ${name} ${method} BY ${literal(password)}`,
     ...clauses(wanted, DEFAULT_SETTINGS).map(({ clause }) => clause),
     'ACCOUNT LOCK',
     ...(attribute === '{}' ? [] : [`ATTRIBUTE ${literal(attribute)}`]),
