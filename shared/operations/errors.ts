@@ -187,7 +187,8 @@ export const ERROR_CATALOGUE = {
   },
   AUTHENTICATION_UNSAFE: {
     retryable: false,
-    action: 'Let the server authenticate this user with scram-sha-256 (pg_hba.conf), and check that it is your server.',
+    action:
+      'Let the server ask this user for a proof of the password (PostgreSQL: scram-sha-256 in pg_hba.conf), and check that it is your server that answers: no pooler, and no anonymous or proxy account.',
   },
   DATABASE_ERROR: { retryable: false, action: "Look the SQLSTATE up in the server's log and manual." },
   CLUSTER_UNREACHABLE: {

@@ -98,16 +98,26 @@ export async function asAdministrator<T>(
   try {
     return await work(first.login);
   } catch (error) {
-    if (!(error instanceof RekeyError && error.code === 'LOGIN_REFUSED')) throw error;
+    if (!isRefusal(error)) throw error;
     for (const delayMs of ADMIN_ROTATION_DELAYS_MS) {
       if (rotation.deadline.remainingMs() < 2 * delayMs) break;
       await rotation.clock.sleep(delayMs);
       const next = await administratorOf(rotation);
-      if (next.versionId !== first.versionId) return work(next.login);
+      if (next.versionId === first.versionId) continue;
+      return await work(next.login).catch((again: unknown) => {
+        throw isRefusal(again) ? administratorRefused(rotation, again) : again;
+      });
     }
-    throw error;
+    throw administratorRefused(rotation, error);
   }
 }
+
+const isRefusal = (error: unknown): error is RekeyError =>
+  error instanceof RekeyError && error.code === 'LOGIN_REFUSED';
+
+/** With the secret that it is about, which is not the one that is rotated. */
+const administratorRefused = ({ current }: Rotation, { code, message, action }: RekeyError): RekeyError =>
+  new RekeyError(code, `${message.slice(`${code}: `.length)}: the login of ${current.masterArn}`, action);
 
 /**
  * The last way out when the server knows none of the passwords: it was restored from a snapshot, or someone changed

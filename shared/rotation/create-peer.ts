@@ -3,7 +3,7 @@ import { RekeyError } from '../operations/errors.ts';
 import { withLogin } from '../secrets/database-secret.ts';
 import { generatePassword } from '../secrets/password.ts';
 import { CURRENT, PENDING, STANDBY, versionWithStage } from '../secrets/port.ts';
-import { asAdministrator, requireAdministratorNamed } from './administrator.ts';
+import { administratorOf, asAdministrator } from './administrator.ts';
 import { administeredPair, alternateOf } from './alternating-users.ts';
 import { rotationOf } from './rotation.ts';
 import { readLogin, readStaged } from './secret-reader.ts';
@@ -35,9 +35,12 @@ export async function createPeer(
     throw new RekeyError('ROTATION_RUNNING', `${secretArn} is being rotated to version ${pending}`);
 
   const rotation = await rotationOf(secret, { versionId: currentVersion, stored }, deps, deadline);
-  requireAdministratorNamed(rotation);
   const { current, options, rules, store } = rotation;
   const username = alternateOf(current, rules);
+  const administrator = await administratorOf(rotation);
+  administeredPair(rotation, administrator.login);
+  // Whoever wrote this secret must know the password of the user whose rights the peer is about to get.
+  await requireCurrentLogin(rotation, async () => administrator.login);
 
   const versionId = standbyVersionId('peer', rotation);
   const before = await readStaged(rotation, STANDBY);
@@ -54,10 +57,10 @@ export async function createPeer(
     standby = await readLogin(theirs ?? value, STANDBY, rotation);
   }
   const { password } = standby;
-  await asAdministrator(rotation, async (admin) => {
-    // Whoever wrote this secret must know the password of the user whose rights the peer is about to get.
-    await requireCurrentLogin(rotation, async () => admin);
-    await userPair.createPeer(administeredPair(rotation, admin), password, deadline);
-  });
+  await asAdministrator(
+    rotation,
+    (admin) => userPair.createPeer(administeredPair(rotation, admin), password, deadline),
+    administrator,
+  );
   return { kind: before === standby ? 'alreadyCreated' : 'created', user: username };
 }

@@ -67,7 +67,8 @@ for (const { name, isInstalled, strategies, start } of KINDS)
 
       await expect(application.run('setSecret', token)).rejects.toMatchObject({
         code: 'LOGIN_REFUSED',
-        message: expect.stringContaining(server.admin.username),
+        // Whose login it is, and of which secret: not of the one that is rotated.
+        message: expect.stringMatching(new RegExp(`${server.admin.username}.* of ${application.adminArn}$`)),
       });
 
       expect((await refusals()) - before).toBe(1);

@@ -222,10 +222,14 @@ describe('making the second user of a pair', () => {
   });
 
   test('may be repeated after a crash between the store and the database', async () => {
-    database.failure = new RekeyError('DATABASE_UNREACHABLE', 'gone');
-    await expect(createPeer(arn, rig.deps, soon())).rejects.toMatchObject({ code: 'DATABASE_UNREACHABLE' });
+    const { userPair, ...engine } = database.engine;
+    const gone = () => Promise.reject(new RekeyError('DATABASE_UNREACHABLE', 'gone'));
+    const deps = {
+      ...rig.deps,
+      engine: { ...engine, ...(userPair && { userPair: { ...userPair, createPeer: gone } }) },
+    };
+    await expect(createPeer(arn, deps, soon())).rejects.toMatchObject({ code: 'DATABASE_UNREACHABLE' });
     const stored = await stage('REKEYSTANDBY');
-    database.failure = undefined;
     expect(await createPeer(arn, rig.deps, soon())).toEqual({ kind: 'alreadyCreated', user: 'app_clone' });
     expect(await stage('REKEYSTANDBY')).toEqual(stored);
     expect(logsIn(stored)).toBe(true);
@@ -239,7 +243,15 @@ describe('making the second user of a pair', () => {
 
   test('is refused to whoever does not know the password of the current user', async () => {
     database.addUser('app', { password: 'another', rights: ['read'] });
-    await expect(createPeer(arn, rig.deps, soon())).rejects.toMatchObject({ code: 'LOGIN_REFUSED' });
+    const before = snapshotOf(rig.secrets, arn);
+    const waits: number[] = [];
+    const clock = { ...rig.deps.clock, sleep: async (milliseconds: number) => void waits.push(milliseconds) };
+    await expect(createPeer(arn, { ...rig.deps, clock }, soon())).rejects.toMatchObject({
+      code: 'LOGIN_REFUSED',
+      message: expect.stringContaining('the current login "app"'),
+    });
     expect(database.users.has('app_clone')).toBe(false);
+    expect(snapshotOf(rig.secrets, arn)).toEqual(before);
+    expect(waits).toEqual([]);
   });
 });
