@@ -56,10 +56,11 @@ export type Verdict =
   | { readonly kind: 'unproved'; readonly why: string; readonly unrecorded?: boolean };
 
 /**
- * How far the node's clock (containers) may be behind the API server's (records) at a pod's first mount. Kubernetes
- * starts containers only after it, so this cannot hide a later mount, which comes a minute after at the earliest.
+ * How far the node's clock (containers) may be from those that stamp records: the API server's and the operator's. At
+ * a pod's first mount this is allowed for, as Kubernetes starts containers only after it, and a later mount comes a
+ * minute after at the earliest; whatever came later has to be so much older than the container.
  */
-const FIRST_MOUNT_SKEW_MS = 5_000;
+const SKEW_MS = 5_000;
 
 /** Times of containers are cut to whole seconds. */
 const SECONDS_MS = 1_000;
@@ -166,10 +167,11 @@ function doubtOfExternal(
 ): Doubt | undefined {
   if (synced === undefined) return unproved(`${since}, before ExternalSecret ${name} was read again`);
   const fromTemplate = has(pod.annotations, marker) && startedAtMs >= synced.askedAtMs - SECONDS_MS;
-  // Both are cut to whole seconds: within one, nobody can tell which came first.
-  if (fromTemplate || startedAtMs > synced.refreshedAtMs) return undefined;
+  if (fromTemplate || startedAtMs > synced.refreshedAtMs + SKEW_MS) return undefined;
   if (doubtfulUntilMs !== undefined && startedAtMs < doubtfulUntilMs)
-    return unproved(`${since}, before ExternalSecret ${name} was read again at ${iso(synced.refreshedAtMs)}`);
+    return unproved(
+      `${since}, ${orderOf(startedAtMs, synced.refreshedAtMs)} ExternalSecret ${name} was read again at ${iso(synced.refreshedAtMs)}`,
+    );
   return unprovable(`${since}, and nothing tells what ExternalSecret ${name} had read by then: restart it to be sure`);
 }
 
@@ -226,14 +228,17 @@ function doubtOfContainer(
   if (state.kind === 'waiting') return starting(`has not started container ${name} (${state.reason})`);
   const remounted = mount.changedAtMs - mount.firstMountedAtMs > SAME_WRITE_MS;
   const isLater = remounted
-    ? // Both are cut to whole seconds: within one, nobody can tell which came first.
-      state.startedAtMs > mount.changedAtMs
-    : state.startedAtMs >= mount.firstMountedAtMs - FIRST_MOUNT_SKEW_MS;
+    ? state.startedAtMs > mount.changedAtMs + SKEW_MS
+    : state.startedAtMs >= mount.firstMountedAtMs - SKEW_MS;
   if (isLater) return undefined;
   return unproved(
-    `started container ${name} at ${iso(state.startedAtMs)}, before the version was mounted at ${iso(mount.changedAtMs)}`,
+    `started container ${name} at ${iso(state.startedAtMs)}, ${orderOf(state.startedAtMs, mount.changedAtMs)} the version was mounted at ${iso(mount.changedAtMs)}`,
   );
 }
+
+/** Of what is not later for certain. */
+const orderOf = (startedAtMs: number, recordedAtMs: number) =>
+  startedAtMs > recordedAtMs ? `less than ${SKEW_MS / 1_000} seconds after` : 'before';
 
 /** That a pod fails rather than just takes its time. */
 export interface Failure {

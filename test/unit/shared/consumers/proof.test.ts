@@ -37,7 +37,7 @@ describe('a pod is proved', () => {
   });
 
   test('when its container was started again after the driver had mounted the version anew', () => {
-    const pod = podOf({ containers: [startedAt(601_000)] });
+    const pod = podOf({ containers: [startedAt(606_000)] });
     expect(judge(pod, [mountOf(pod, 2, { changedAtMs: T0 + 600_000 })]).kind).toBe('proved');
   });
 
@@ -131,10 +131,10 @@ describe('a pod is not proved', () => {
       /started container app at 2026-11-23T10:00:01Z, before/,
     ],
     [
-      'when its container started within the very second in which the driver mounted anew, for times have no fractions',
-      podOf({ containers: [startedAt(600_000)] }),
+      'when its container started within five seconds of the driver’s mounting anew, for these are two clocks',
+      podOf({ containers: [startedAt(605_000)] }),
       [mountOf(podOf(), 2, remounted)],
-      /before the version was mounted/,
+      /less than 5 seconds after the version was mounted/,
     ],
     [
       'when its init container is, which does not run again',
