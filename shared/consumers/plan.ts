@@ -216,16 +216,35 @@ function evictedBy(workload: Workload): Evict['kind'] | undefined {
   return workload.kind === 'Rollout' && workload.rollout.stopped === undefined ? 'may-evict' : undefined;
 }
 
-/** One pod of before, once all that were replaced are proved and none is missing. */
+/** One that holds its StatefulSet up; or one pod of before, once all that were replaced are proved and none is missing. */
 function evictionOf({ consumer, state }: Standing, marker: Marker): readonly Evict[] {
   const { ref, workload, mode, pods } = consumer;
   if (state.kind !== 'marked' || mode !== 'restart' || workload === undefined) return [];
+  const stuck = stuckPodOf(consumer, marker);
+  if (stuck !== undefined) return [{ kind: 'evict', cluster: ref.cluster, pod: stuck, consumer: ref }];
   const kind = evictedBy(workload);
   if (kind === undefined || !workload.rollout.observed || !isHealthy(consumer)) return [];
   const isNew = (pod: Pod) => has(pod.annotations, marker);
   if (pods.some(({ pod, verdict }) => pod.terminating || (isNew(pod) && verdict.kind !== 'proved'))) return [];
   const old = pods.find(({ pod, verdict }) => !isNew(pod) && verdict.kind === 'unproved');
   return old === undefined ? [] : [{ kind, cluster: ref.cluster, pod: old.pod, consumer: ref }];
+}
+
+/**
+ * A pod of before that fails. A StatefulSet waits for it to be ready before it replaces any, though its newest template
+ * may mend it: somebody has to delete it (Kubernetes, "StatefulSets", Forced rollback). One that was made since the mark
+ * and fails again is left to people.
+ */
+function stuckPodOf({ workload, pods }: Consumer, marker: Marker): Pod | undefined {
+  if (workload?.kind !== 'StatefulSet' || workload.markedAtMs === undefined) return undefined;
+  const { markedAtMs, rollout } = workload;
+  if (!rollout.observed || rollout.stopped !== undefined) return undefined;
+  return pods.find(
+    ({ pod }) =>
+      !(pod.terminating || has(pod.annotations, marker)) &&
+      pod.createdAtMs <= markedAtMs &&
+      (failureOf(pod) ?? crashOf(pod)) !== undefined,
+  )?.pod;
 }
 
 type Due = { readonly consumer: Consumer; readonly workload: Workload; readonly again: boolean };
@@ -285,6 +304,9 @@ function stateOf(consumer: Consumer, marker: Marker, rolled: ReadonlySet<string>
     }
     const { stopped } = workload.rollout;
     if (asksForEvictions(workload)) return { kind: 'marked', why: `${why}; its old pods are evicted one by one` };
+    const stuck = stuckPodOf(consumer, marker);
+    if (stuck !== undefined)
+      return { kind: 'marked', why: `${why}; pod ${stuck.name} is evicted, for its StatefulSet would wait for it` };
     if (stopped !== undefined)
       return { kind: 'marked', why: `${why}; its old pods stay because ${stopped}`, cause: 'stopped' };
     if (!startedOnAnother(consumer, workload, marker, nowMs)) return { kind: 'marked', why };

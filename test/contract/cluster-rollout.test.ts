@@ -215,6 +215,42 @@ function describeRollout(where: string, start: () => Promise<Estate>): void {
       });
     });
 
+    test('87: moved back while a StatefulSet’s new pod fails, which that would wait for: it goes back by itself', async () => {
+      await runs(mounts('StatefulSet', 'ledger'));
+      secret.move();
+      const { annotation, versionId } = markerOf(secret, secret.current);
+      nodes.nodes.behave(({ metadata: { annotations = {} } }) =>
+        annotations[annotation] === versionId ? { kind: 'crash' } : undefined,
+      );
+      await passes.begin();
+      await passes.hears('Sync Halted');
+
+      secret.moveBack();
+      await passes.begin();
+      const { consumers } = await passes.converge();
+
+      expect(consumers).toMatchObject([{ name: 'ledger', pods: [{}, {}] }]);
+      expect(await marked()).toEqual(['ledger']);
+    });
+
+    test('a workload that somebody deletes between look and patch is gone, and no other one waits for it', async () => {
+      await runs(mounts('Deployment', 'gone'), mounts('Deployment', 'orders'));
+      secret.move();
+      let deleted = false;
+      proxy.inject(({ method, name }) => {
+        if (method !== 'PATCH' || name !== 'gone' || deleted) return undefined;
+        deleted = true;
+        return { kind: 'run', action: () => estate.delete(mounts('Deployment', 'gone')) };
+      });
+
+      await passes.begin();
+      const { consumers } = await passes.converge();
+
+      expect(deleted).toBe(true);
+      expect(consumers).toMatchObject([{ name: 'orders', pods: [{}, {}] }]);
+      expect(passes.of('Sync Halted')).toEqual([]);
+    });
+
     test('91: a paused Deployment is marked, halts with its name, and is proved once somebody resumes it', async () => {
       await runs(mounts('Deployment', 'orders'));
       await estate.apply(mounts('Deployment', 'orders', { spec: { paused: true } }));

@@ -290,6 +290,35 @@ describe('failing', () => {
   });
 });
 
+describe('a StatefulSet, which waits for a pod that fails before it replaces any,', () => {
+  const stuck = (over: Partial<Pod> = {}, workload: Partial<Workload> = {}, rollout: Partial<Rollout> = {}): Seen => ({
+    marked: 2,
+    workload: { kind: 'StatefulSet', replicas: 2, markedAtMs: T0 + 60_000, ...workload },
+    rollout: { updated: 0, ...rollout },
+    pods: [[1], [3, { annotations: markedWith(3), containers: CRASHING, ready: false, ...over }]],
+  });
+
+  test('has that pod of before evicted, and no other one', () => {
+    expect(plan({ a: stuck() })).toMatchObject({
+      verdict: 'waiting',
+      evicted: ['a-1'],
+      unproved: { a: expect.stringContaining('pod a-1 is evicted, for its StatefulSet would wait for it') },
+    });
+  });
+
+  test.each<[string, Seen]>([
+    ['that fails again after it was made anew', stuck({ createdAtMs: T0 + 61_000 })],
+    ['that takes its time', stuck({ containers: [containerOf()] })],
+    ['that is on its way out', stuck({ terminating: true })],
+    ['of the version, which halts', stuck({ annotations: markedWith(2) })],
+    ['of a Deployment, which replaces it by itself', stuck({}, { kind: 'Deployment' })],
+    ['that stays because of a partition', stuck({}, {}, { stopped: 'its partition is 1' })],
+    ['before its controller has seen the new template', stuck({}, {}, { observed: false })],
+  ])('but none %s', (_which, seen) => {
+    expect(plan({ a: seen }).evicted).toEqual([]);
+  });
+});
+
 describe('a pod that was made for the version and came up with another one', () => {
   const stale = (...templates: Map<string, string>[]): Seen => ({
     workload: { templateAnnotations: new Map(templates.flatMap((one) => [...one])) },
