@@ -173,7 +173,7 @@ async function mayExist(
   try {
     await connection.query(`SELECT ${quoteName(column)} FROM ${quoteName(database)}.${quoteName(name)} LIMIT 0`);
   } catch (error) {
-    if (!(error instanceof ServerRefusal)) throw error;
+    if (!(error instanceof ServerRefusal) || error.transient) throw error;
     return ![UNKNOWN_DATABASE, UNKNOWN_COLUMN, UNKNOWN_TABLE].includes(error.errno); // it may be there and not ours to see
   }
   return true;

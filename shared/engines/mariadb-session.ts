@@ -1,9 +1,11 @@
+import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 import { requireNames } from './mariadb-names.ts';
 import { CLIENT_METHODS } from './mariadb-password.ts';
 import { type Connection, withConnection } from './mysql-connection.ts';
 import { refusalAsRekeyError, ServerRefusal } from './mysql-errors.ts';
+import { repeated } from './mysql-session.ts';
 import type { Credentials } from './port.ts';
 import type { Trust } from './tls.ts';
 
@@ -14,10 +16,12 @@ export type Session = <T>(
   work: (connection: Connection) => Promise<T>,
 ) => Promise<T>;
 
-export function createSession(trust: Trust): Session {
+export function createSession(trust: Trust, clock: Clock): Session {
   return async (credentials, deadline, work) => {
     try {
-      return await connect(credentials, trust, deadline, work);
+      return await connect(credentials, trust, deadline, (connection) =>
+        repeated(() => work(connection), clock, deadline),
+      );
     } catch (error) {
       if (!(error instanceof ServerRefusal)) throw error;
       throw refusalAsRekeyError(error, `the database at ${credentials.host}, asked by ${credentials.username},`);

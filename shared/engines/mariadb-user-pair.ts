@@ -55,6 +55,9 @@ function differencesOf(one: View, two: View): readonly string[] {
   return [
     ...only(one.user, one.abilities, two.abilities),
     ...only(two.user, two.abilities, one.abilities),
+    ...(one.host === two.host
+      ? []
+      : [`${one.user} and ${two.user} may log in from other hosts: ${one.host} and ${two.host}`]),
     ...[one, two].flatMap(({ user, takesOver }) =>
       takesOver.map((right) => `${user} could change the password of any user: ${right}`),
     ),
@@ -63,6 +66,7 @@ function differencesOf(one: View, two: View): readonly string[] {
 
 interface View {
   readonly user: string;
+  readonly host: string;
   /** What it may do and how it may log in, in the server's words, without its own name in them. */
   readonly abilities: ReadonlySet<string>;
   /** Rights that let it change other users, be it by a role. */
@@ -88,6 +92,7 @@ async function view(connection: Connection, user: string): Promise<View> {
   const all = [...rights, ...ofRoles.flat().map((row) => firstOf(row).replace(/ TO `(?:[^`]|``)*`/s, ''))];
   return {
     user,
+    host: self.host,
     abilities: new Set([...rights, optionsIn(firstOf(account[0]), names)]),
     takesOver: [...new Set(all)].filter(mayChangeUsers),
   };

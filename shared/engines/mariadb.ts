@@ -30,8 +30,8 @@ export interface MariadbOptions extends Trust {
 export type MariadbEngine = DatabaseEngine & Required<Pick<DatabaseEngine, 'alternatingUsers' | 'userPair'>>;
 
 /** MariaDB 10.4 and later, which knows no second password. How two users are kept equal: mariadb-rights.ts. */
-export function createMariadbEngine({ clock: _, ...trust }: MariadbOptions): MariadbEngine {
-  const session = createSession(trust);
+export function createMariadbEngine({ clock, ...trust }: MariadbOptions): MariadbEngine {
+  const session = createSession(trust, clock);
   const alternating = alternatingUsers(session);
   return {
     name: 'mariadb',

@@ -19,28 +19,32 @@ export type Session = <T>(
   work: (connection: Connection) => Promise<T>,
 ) => Promise<T>;
 
-/** The work is done again when a deadlock or a lock of someone else undid a statement of it: so it looks before it acts. */
 export function createSession(trust: Trust, clock: Clock): Session {
   return async (credentials, deadline, work) => {
     requireNames(credentials);
     try {
-      return await withConnection(credentials, trust, deadline, async (connection) => {
-        for (let attempt = 1; ; attempt += 1) {
-          try {
-            return await work(connection);
-          } catch (error) {
-            const pause = 50 * 2 ** attempt;
-            const mayRepeat = error instanceof ServerRefusal && error.transient && attempt < ATTEMPTS;
-            if (!mayRepeat || deadline.remainingMs() < pause) throw error;
-            await clock.sleep(pause);
-          }
-        }
-      });
+      return await withConnection(credentials, trust, deadline, (connection) =>
+        repeated(() => work(connection), clock, deadline),
+      );
     } catch (error) {
       if (!(error instanceof ServerRefusal)) throw error;
       throw refusalAsRekeyError(error, `the database at ${credentials.host}, asked by ${credentials.username},`);
     }
   };
+}
+
+/** The work is done again when a deadlock or a lock of someone else undid a statement of it: so it looks before it acts. */
+export async function repeated<T>(work: () => Promise<T>, clock: Clock, deadline: Deadline): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      const pause = 50 * 2 ** attempt;
+      const mayRepeat = error instanceof ServerRefusal && error.transient && attempt < ATTEMPTS;
+      if (!mayRepeat || deadline.remainingMs() < pause) throw error;
+      await clock.sleep(pause);
+    }
+  }
 }
 
 /**

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { AdministeredPair } from '../../../shared/engines/port.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
+import { eventually } from '../../sandbox/eventually.ts';
 import { MARIADB_VERSIONS, mariadbIsInstalled } from '../../sandbox/mariadb.ts';
 import { ACCEPTED, account, type Bench, newName, secret, soon, startBench, WRONG } from './bench.ts';
 
@@ -508,6 +509,33 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('rights on MariaDB %s',
     } finally {
       await bench.run('REVOKE SELECT ON orders.* FROM PUBLIC');
     }
+  });
+
+  test('M10: a lock that lasts too long for one try is waited for by another', async () => {
+    const pair = await bench.newPair();
+    await bench.run(`GRANT SELECT ON app.* TO ${pair.current}`);
+    const waiting = async () =>
+      await bench.texts(
+        `SELECT QUERY_ID FROM information_schema.PROCESSLIST
+         WHERE USER = '${bench.admin.username}' AND STATE LIKE 'Waiting for%lock'`,
+      );
+    const [before = ''] = await bench.texts('SELECT @@global.lock_wait_timeout');
+    const holder = await bench.server.connect(bench.server.superuser);
+    await holder.query('SET GLOBAL lock_wait_timeout = 1; LOCK TABLES mysql.roles_mapping WRITE');
+    const preparing = bench.prepare(pair);
+
+    try {
+      const seen = new Set<string>();
+      await eventually('a wait for the lock that was too long, and another one', async () => {
+        for (const query of await waiting()) seen.add(query);
+        return seen.size > 1;
+      });
+    } finally {
+      await holder.query(`UNLOCK TABLES; SET GLOBAL lock_wait_timeout = ${before}`).finally(() => holder.end());
+    }
+
+    await preparing;
+    await expectEqual(pair);
   });
 
   test('M10: grants and rotations of many users at once all come to an end', async () => {

@@ -154,6 +154,15 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('a user pair on MariaDB
     expect(await compare(pair)).toEqual([]);
   });
 
+  test('peers from other hosts are not the same', async () => {
+    const pair = await bench.newPair('%');
+    await bench.run(`CREATE USER ${account(pair.alternate, 'localhost')} IDENTIFIED BY 'two'`);
+
+    expect(await compare(pair)).toEqual([
+      `${pair.current} and ${pair.alternate} may log in from other hosts: % and localhost`,
+    ]);
+  });
+
   test.each([
     'GRANT CREATE USER ON *.* TO ?',
     'GRANT SELECT, UPDATE ON *.* TO ?',
