@@ -441,13 +441,14 @@ export class PodRun {
   /** Something that may take long, unless the pod is stopped before. @throws Stopped */
   async #during<T>(work: Promise<T>): Promise<T> {
     const { signal } = this.#cancel;
-    this.#checkStopped();
     let abort = () => {};
     const stopped = new Promise<never>((_resolve, reject) => {
       abort = () => reject(new Stopped());
       signal.addEventListener('abort', abort, { once: true });
+      if (signal.aborted) abort();
     });
-    return await Promise.race([work, stopped]).finally(() => signal.removeEventListener('abort', abort));
+    // Both are waited for, or the failure of the other would be nobody's.
+    return await Promise.race([stopped, work]).finally(() => signal.removeEventListener('abort', abort));
   }
 }
 
