@@ -171,9 +171,9 @@ const FIXES: Readonly<Record<Cause, string>> = {
 };
 
 /** What a person can do for it to be rolled and proved. */
-function fixOf({ ref, workload, mode, unprovable, leftAlone, source }: Consumer, cause: Cause | undefined) {
+function fixOf({ workload, mode, unprovable, leftAlone, source }: Consumer, cause: Cause | undefined) {
   if (cause !== undefined) return FIXES[cause];
-  if (workload === undefined) return `Start it anew when the secret has moved: Rekey does not restart a ${ref.kind}.`;
+  if (workload === undefined) return 'Start its pods anew when the secret has moved: Rekey does not.';
   if (workload.deleting) return 'Remove the finalizers that keep it, if it should be gone by now.';
   if (mode === 'off') return 'Restart it when the secret has moved, or set rekey.dev/mode to restart.';
   if (source.kind === 'stale') return 'Put right what keeps the Secret from being fresh; Rekey rolls it then.';

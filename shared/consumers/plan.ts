@@ -1,4 +1,4 @@
-import type { ExternalSecret, Marker, Pod, Workload } from '../cluster/port.ts';
+import { type ExternalSecret, type Marker, type Pod, WORKLOAD_KINDS, type Workload } from '../cluster/port.ts';
 import type { Cause, ConsumerProof, ConsumerRef, Unproved } from '../operations/events.ts';
 import type { SecretOptions, Window } from '../secrets/tags.ts';
 import { type Consumer, EVICT, type JudgedPod, ON_DELETE } from './consumers.ts';
@@ -283,7 +283,7 @@ function stateOf(consumer: Consumer, marker: Marker, rolled: ReadonlySet<string>
   if (source.kind === 'stale') return { kind: 'left-alone', why: source.why };
   const why = doubt ?? unprovable;
   if (why === undefined) return { kind: 'proved' };
-  if (workload === undefined) return { kind: 'left-alone', why: `${why}; Rekey does not restart a ${ref.kind}` };
+  if (workload === undefined) return { kind: 'left-alone', why: `${why}; ${untouched(ref.kind)}` };
   if (mode === 'off') return { kind: 'left-alone', why: `${why}; rekey.dev/mode is off` };
   if (leftAlone !== undefined) return { kind: 'left-alone', why: `${why}; ${leftAlone}` };
   // Its pods have what can be proved. To roll it again and again would not bring the rest.
@@ -332,6 +332,13 @@ function stateOf(consumer: Consumer, marker: Marker, rolled: ReadonlySet<string>
   // A workload that is just being deployed, or loses its last old pod, gets the version without Rekey.
   if (!hasStalePods(consumer)) return { kind: 'busy', why };
   return { kind: 'due', workload, why: `${why}; it is not rolled yet` };
+}
+
+/** Why nobody restarts pods of which no workload is known to use the secret. */
+function untouched(kind: string): string {
+  return WORKLOAD_KINDS.some((known) => known === kind)
+    ? `the template of its ${kind} shows no use of the secret, so Rekey does not roll that`
+    : `Rekey does not restart a ${kind}`;
 }
 
 /** Pods that start before their Region has the version would mount the one before it. */

@@ -547,6 +547,36 @@ onRealKubernetes('bad input on a real control plane', () =>
         ]);
       });
 
+      test('a selector by matchExpressions, beside a pod of nobody and a ReplicaSet of nobody with the same labels', async () => {
+        const labels = { app: 'web', tier: 'front' };
+        const template = { metadata: { labels }, spec: mounting('csi') };
+        const matchExpressions = [
+          { key: 'app', operator: 'In', values: ['web', 'www'] },
+          { key: 'tier', operator: 'Exists' },
+        ];
+        const replicas = { replicas: 1, selector: { matchLabels: { app: 'web', alone: 'yes' } } };
+        const alone = { ...template, metadata: { labels: { ...labels, alone: 'yes' } } };
+        await applied(
+          csi(),
+          web('web', 'csi', { spec: { selector: { matchExpressions }, template } }),
+          { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'shell', namespace: ns, labels }, spec: mounting('csi') },
+          {
+            apiVersion: 'apps/v1',
+            kind: 'ReplicaSet',
+            metadata: { name: 'alone', namespace: ns },
+            spec: { ...replicas, template: alone },
+          },
+        );
+        secret.move();
+        await passes.begin();
+        await passes.until('it is rolled', async () => (await markerOn(web())) === secret.current);
+
+        const unproved = await giveUp();
+
+        expect(unproved.map(({ kind, name }) => `${kind} ${name}`).sort()).toEqual(['Pod shell', 'ReplicaSet alone']);
+        for (const { why } of unproved) expect(why).toMatch(/Rekey does not restart a (Pod|ReplicaSet)$/);
+      });
+
       test('of a namespace that is being deleted, and a workload that is: they keep no other one waiting', async () => {
         const going = `${ns}-going`;
         const finalizers = ['example.com/held'];
