@@ -77,8 +77,9 @@ const only = (user: string, abilities: ReadonlySet<string>, others: ReadonlySet<
   [...abilities].filter((ability) => !others.has(ability)).map((ability) => `${user} alone has: ${ability}`);
 
 async function view(connection: Connection, user: string): Promise<View> {
-  const [own = [], grants = [], account = [], roles = []] = await connection.run([
+  const [own = [], version = [], grants = [], account = [], roles = []] = await connection.run([
     'SELECT CURRENT_USER() AS account',
+    'SELECT VERSION() AS version',
     'SHOW GRANTS FOR CURRENT_USER',
     'SHOW CREATE USER',
     'SELECT ROLE_NAME AS role FROM information_schema.APPLICABLE_ROLES WHERE GRANTEE = CURRENT_USER()',
@@ -94,7 +95,7 @@ async function view(connection: Connection, user: string): Promise<View> {
     user,
     host: self.host,
     abilities: new Set([...rights, optionsIn(firstOf(account[0]), names)]),
-    takesOver: [...new Set(all)].filter(mayChangeUsers),
+    takesOver: [...new Set(all)].filter((right) => mayTakeOver(right, Number.parseInt(firstOf(version[0]), 10))),
   };
 }
 
@@ -136,14 +137,16 @@ export function optionsIn(createUser: string, names: readonly string[]): string 
 
 const withoutTexts = (text: string): string => text.replaceAll(/'(?:[^'\\]|''|\\.)*'/gs, '');
 
-/** Whether it may write the table that holds users, or change them by statement. */
-function mayChangeUsers(right: string): boolean {
+/** Whether it may write the table that holds users, change them by statement, or make a routine that runs as one. */
+function mayTakeOver(right: string, majorVersion: number): boolean {
   const [, privileges = '', pattern] = /^GRANT (.*?) ON (?:\*|`((?:[^`]|``)*)`)\./s.exec(right) ?? [];
   if (privileges === '') return false;
   const names = privileges.replaceAll(/ \([^)]*\)/g, '').split(', '); // of a right on columns, without them
   const everywhere = pattern === undefined;
   if (!everywhere && !matches(pattern.replaceAll('``', '`'), 'mysql')) return false;
-  return names.some((name) => DANGEROUS.includes(name) || (everywhere && name === 'CREATE USER'));
+  // https://mariadb.com/docs/server/reference/sql-statements/account-management-sql-statements/grant: SUPER was SET USER too
+  const overUsers = ['CREATE USER', 'SET USER', ...(majorVersion < 11 ? ['SUPER'] : [])];
+  return names.some((name) => DANGEROUS.includes(name) || (everywhere && overUsers.includes(name)));
 }
 
 const DANGEROUS = ['ALL PRIVILEGES', 'INSERT', 'UPDATE', 'DELETE'];

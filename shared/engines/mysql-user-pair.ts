@@ -119,7 +119,7 @@ function* apart(first: Self, second: Self): Iterable<string> {
     yield `${both} have other settings: default roles, REQUIRE, limits, or the rules of their passwords`;
 }
 
-/** What is power over any user: to change users, or the table that they are in. */
+/** What is power over any user: to change or be another one, or to write the table that they are in. */
 function powersIn(grants: readonly string[], username: string): readonly string[] {
   const tables = grants.map((grant) => OF_A_DATABASE.exec(grant)).filter((found) => found !== null);
   const taken = tables.filter(([, verb, , , database]) => verb === 'REVOKE' && unquoted(database) === 'mysql');
@@ -128,13 +128,19 @@ function powersIn(grants: readonly string[], username: string): readonly string[
     if (verb === 'REVOKE') return [];
     const found = listOf(privileges).filter((privilege) => {
       if (privilege === 'ALL PRIVILEGES') return on === '*.*' || isLike('mysql', unquoted(database));
-      if (privilege === 'CREATE USER') return true;
+      if (OVER_USERS.includes(privilege)) return true;
       if (privilege !== 'INSERT' && privilege !== 'UPDATE') return false;
       return on === '*.*' ? !isTaken(privilege) : on === '`mysql`.`user`' || isLike('mysql', unquoted(database));
     });
     return found.length === 0 ? [] : [`${username} could take any other user over: ${found.join(', ')} on ${on}`];
   });
 }
+
+/**
+ * To change any user, to have any other one as a role, or to make a routine that runs as another one. They are for all
+ * databases alone. https://dev.mysql.com/doc/refman/9.7/en/privileges-provided.html
+ */
+const OVER_USERS = ['CREATE USER', 'ROLE_ADMIN', 'SET_ANY_DEFINER', 'SET_USER_ID', 'SUPER'];
 
 /** A partial revoke is shown as a row that begins with REVOKE. */
 const OF_A_DATABASE = /^(GRANT|REVOKE) (.*) ON (\*\.\*|`((?:[^`]|``)*)`\.\*|`mysql`\.`user`) (?:TO|FROM) /s;

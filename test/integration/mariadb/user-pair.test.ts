@@ -19,7 +19,7 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('a user pair on MariaDB
       'GRANT mighty TO inheriting',
       `GRANT inheriting TO ${account(bench.admin.username)} WITH ADMIN OPTION`,
       `GRANT mighty TO ${account(bench.admin.username)} WITH ADMIN OPTION`,
-      `GRANT SELECT, INSERT, UPDATE ON *.* TO ${account(bench.admin.username)} WITH GRANT OPTION`,
+      `GRANT SELECT, INSERT, UPDATE, SET USER, SUPER ON *.* TO ${account(bench.admin.username)} WITH GRANT OPTION`,
     );
   });
   afterAll(() => bench?.server.stop());
@@ -165,6 +165,8 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('a user pair on MariaDB
 
   test.each([
     'GRANT CREATE USER ON *.* TO ?',
+    'GRANT SET USER ON *.* TO ?',
+    ...(version === '10.11' ? ['GRANT SUPER ON *.* TO ?'] : []),
     'GRANT SELECT, UPDATE ON *.* TO ?',
     'GRANT UPDATE ON mysql.* TO ?',
     'GRANT INSERT ON mysql.global_priv TO ?',
@@ -181,6 +183,24 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('a user pair on MariaDB
       expect.stringContaining(`${pair.alternate} could change the password of any user`),
     ]);
   });
+
+  test.each(version === '10.11' ? ['SET USER', 'SUPER'] : ['SET USER'])(
+    'what %s is good for: whoever has it can take the other over indeed',
+    async (privilege) => {
+      const pair = await prepared('GRANT CREATE ROUTINE, EXECUTE ON orders.* TO ?', `GRANT ${privilege} ON *.* TO ?`);
+
+      await as(
+        pair.current,
+        'one',
+        `CREATE DEFINER = ${account(bench.admin.username)} PROCEDURE orders.take_over()
+           ALTER USER ${pair.alternate} IDENTIFIED BY 'evil'`,
+        'CALL orders.take_over()',
+        'DROP PROCEDURE orders.take_over',
+      );
+
+      expect(await bench.accepted(pair.alternate, 'two', 'evil')).toEqual(['evil']);
+    },
+  );
 
   test.each(['GRANT UPDATE ON `my\\_ql`.* TO ?', 'GRANT SELECT ON mysql.* TO ?', 'GRANT UPDATE ON app.* TO ?'])(
     'peers of whom neither could are one: %s',

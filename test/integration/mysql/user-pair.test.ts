@@ -16,6 +16,7 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a user pair on MySQL %s', 
       'CREATE TABLE app.ledger (id INT)',
       'CREATE ROLE mighty',
       'GRANT CREATE USER ON *.* TO mighty',
+      `GRANT SUPER ON *.* TO ${account(bench.admin.username)} WITH GRANT OPTION`,
     );
   });
   afterAll(() => bench?.server.stop());
@@ -163,6 +164,9 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a user pair on MySQL %s', 
 
   test.each([
     'GRANT CREATE USER ON *.* TO ?',
+    'GRANT ROLE_ADMIN ON *.* TO ?',
+    'GRANT SET_ANY_DEFINER ON *.* TO ?',
+    'GRANT SUPER ON *.* TO ?',
     'GRANT SELECT, UPDATE ON *.* TO ?',
     'GRANT UPDATE ON mysql.* TO ?',
     'GRANT INSERT ON mysql.user TO ?',
@@ -177,6 +181,27 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a user pair on MySQL %s', 
       expect.stringContaining(`${pair.current} could take any other user over`),
       expect.stringContaining(`${pair.alternate} could take any other user over`),
     ]);
+  });
+
+  test.each<[string, string, ...string[]]>([
+    ['ROLE_ADMIN', 'GRANT + TO ?', 'SET ROLE +', `ALTER USER - IDENTIFIED BY 'evil'`],
+    [
+      'SET_ANY_DEFINER',
+      `CREATE DEFINER = + PROCEDURE orders.take_over() ALTER USER - IDENTIFIED BY 'evil'`,
+      'CALL orders.take_over()',
+    ],
+  ])('what %s is good for: whoever has it can take the other over indeed', async (privilege, ...attack) => {
+    const pair = await prepared('GRANT CREATE ROUTINE, EXECUTE ON orders.* TO ?', `GRANT ${privilege} ON *.* TO ?`);
+    const statements = attack.map((statement) =>
+      statement
+        .replace('+', account(bench.admin.username))
+        .replace('?', account(pair.current))
+        .replace('-', account(pair.alternate)),
+    );
+
+    await as(pair.current, 'one', ...statements);
+
+    expect(await bench.accepted(pair.alternate, 'two', 'evil')).toEqual(['evil']);
   });
 
   test.each(['GRANT UPDATE ON `my\\_ql`.* TO ?', 'GRANT SELECT ON mysql.* TO ?', 'GRANT UPDATE ON app.* TO ?'])(
