@@ -100,6 +100,7 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
           planRights(snapshot, pair.alternate, () => ''),
         );
         const needs = [...steps.map((step) => step.needs), SEE_SESSIONS];
+        await requireDroppable(connection, pair, steps);
         return [
           ...new Set(
             needs.filter((need) => !isMet(snapshot.admin, need)).map((need) => remedyFor(snapshot.admin, need)),
@@ -149,8 +150,7 @@ async function reconcile(
     const steps = await effective(connection, plan);
     if (steps.length === 0) return snapshot;
     if (round > ROUNDS) throw unequal(pair, differencesIn(steps));
-    for (const { drops } of steps)
-      if (drops !== undefined) await requireNoObjects(connection, pair, accountText(drops));
+    await requireDroppable(connection, pair, steps);
     refuseMissing(pair, await carryOut(connection, snapshot, pair.alternate, steps));
     snapshot = await observe(connection, pair.current, pair.alternate);
   }
@@ -219,12 +219,16 @@ async function carryOut(
 }
 
 /** @throws RekeyError RIGHTS_DIFFER: with its DEFINER gone, an object no longer works */
-async function requireNoObjects(connection: Connection, pair: AdministeredPair, definer: string): Promise<void> {
-  const objects = await objectsDefinedBy(connection, definer);
-  if (objects.length > 0)
-    throw unequal(pair, [
-      `${definer} has to go, as ${pair.current} has no account for that host, and is the DEFINER of ${objects.join(', ')}`,
-    ]);
+async function requireDroppable(connection: Connection, pair: AdministeredPair, steps: readonly Step[]): Promise<void> {
+  for (const { drops } of steps) {
+    if (drops === undefined) continue;
+    const definer = accountText(drops);
+    const objects = await objectsDefinedBy(connection, definer);
+    if (objects.length > 0)
+      throw unequal(pair, [
+        `${definer} has to go, as ${pair.current} has no account for that host, and is the DEFINER of ${objects.join(', ')}`,
+      ]);
+  }
 }
 
 /** As the server writes a DEFINER. */

@@ -8,7 +8,15 @@ import { ServerRefusal } from './mysql-errors.ts';
 import { requireAdministered, requirePair } from './mysql-names.ts';
 import { sessionsOf } from './mysql-open-sessions.ts';
 import { isInUse, passwordRefused, requirePassword, requireWritable } from './mysql-password.ts';
-import { authorityOf, createAccount, enableAccounts, openAccounts, type Plan, planRights } from './mysql-rights.ts';
+import {
+  authorityOf,
+  createAccount,
+  enableAccounts,
+  openAccounts,
+  type Plan,
+  planRights,
+  type Step,
+} from './mysql-rights.ts';
 import { lockUsers, requireEncrypted, type Session } from './mysql-session.ts';
 import type { AdministeredPair, AlternatingUsersEngine, UserPair } from './port.ts';
 
@@ -65,7 +73,9 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
         const look = () => observe(connection, [pair.current, pair.alternate]);
         const snapshot = await permittedToLook(connection, look);
         requireCurrent(snapshot, pair);
-        const { create, steps } = planRights(snapshot, pair.current, pair.alternate);
+        const { create, steps, unsettled } = planRights(snapshot, pair.current, pair.alternate);
+        refuseUnsettled(unsettled, pair);
+        await requireDroppable(connection, pair, steps);
         const needed = [...create, ...steps, authorityOf(snapshot).alter()];
         return [...new Set(needed.filter(({ allowed }) => !allowed).map(({ remedy }) => remedy))];
       });
@@ -131,8 +141,7 @@ async function reconcile(
         pair,
         [...plan.create, ...plan.steps].map(({ why }) => why),
       );
-    for (const { drops } of plan.steps)
-      if (drops !== undefined) await requireNoObjects(connection, pair, `${drops.user}@${drops.host}`);
+    await requireDroppable(connection, pair, plan.steps);
     const missing = await carryOut(connection, steps).catch((error: unknown) => {
       throw passwordRefused(error, pair.alternate);
     });
@@ -142,12 +151,16 @@ async function reconcile(
 }
 
 /** @throws RekeyError RIGHTS_DIFFER: with its DEFINER gone, an object no longer works */
-async function requireNoObjects(connection: Connection, pair: AdministeredPair, definer: string): Promise<void> {
-  const objects = await objectsDefinedBy(connection, definer);
-  if (objects.length > 0)
-    throw unequal(pair, [
-      `${definer} has to go, as ${pair.current} has no account for that host, and is the DEFINER of ${objects.join(', ')}`,
-    ]);
+async function requireDroppable(connection: Connection, pair: AdministeredPair, steps: readonly Step[]): Promise<void> {
+  for (const { drops } of steps) {
+    if (drops === undefined) continue;
+    const definer = `${drops.user}@${drops.host}`;
+    const objects = await objectsDefinedBy(connection, definer);
+    if (objects.length > 0)
+      throw unequal(pair, [
+        `${definer} has to go, as ${pair.current} has no account for that host, and is the DEFINER of ${objects.join(', ')}`,
+      ]);
+  }
 }
 
 /** @returns what to run where the administrator may not */

@@ -103,7 +103,10 @@ export interface AlternatingUsersEngine {
    */
   differences(pair: UserPair, observer: Credentials, deadline: Deadline): Promise<readonly string[]>;
 
-  /** What the administrator lacks to prepare the alternate user, one statement to run each. Changes nothing. */
+  /**
+   * What the administrator lacks to prepare the alternate user, one statement to run each. Changes nothing.
+   * @throws RekeyError RIGHTS_DIFFER when no statement could make the two users equal
+   */
   missingForAlternate(pair: AdministeredPair, deadline: Deadline): Promise<readonly string[]>;
 
   /**

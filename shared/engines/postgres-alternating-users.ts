@@ -53,13 +53,20 @@ export function alternatingUsers(sessions: Sessions): AlternatingUsersEngine {
 
     async missingForAlternate(pair, deadline) {
       // The truest preflight is the thing itself, undone: a managed server may permit more, or less, than the rules say.
-      return asAdmin(pair, deadline, async (transaction) => {
-        const reconciled = await reconcile(transaction, pair, await observeLocked(transaction, pair));
-        if (reconciled.kind === 'not-permitted') return reconciled.missing;
-        const { snapshot } = reconciled;
-        const undone = scramVerifier(new SecretValue('undone'));
-        return carryOut(transaction, snapshot, [giveLogin(snapshot, snapshot.alternate, undone.expose())]);
-      });
+      const rehearseIn = (database: string) =>
+        asAdmin({ ...pair, database }, deadline, async (transaction) => {
+          const seen = await observeLocked(transaction, pair);
+          const reconciled = await reconcile(transaction, pair, seen);
+          if (reconciled.kind === 'not-permitted') return { ...seen, missing: reconciled.missing };
+          const snapshot = requireEqual(pair, reconciled, 'here');
+          const undone = scramVerifier(new SecretValue('undone'));
+          const login = giveLogin(snapshot, snapshot.alternate, undone.expose());
+          return { ...seen, missing: await carryOut(transaction, snapshot, [login]) };
+        });
+      const { missing, elsewhere } = await rehearseIn(pair.database);
+      const all = new Set(missing);
+      for (const { database } of elsewhere) for (const each of (await rehearseIn(database)).missing) all.add(each);
+      return [...all];
     },
 
     async disableAlternate(pair, stillWanted, deadline) {

@@ -181,6 +181,23 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
       expect(await differences(users.back)).toEqual([]);
     });
 
+    test('in another database, where the administrator may not give it, is named beforehand', async () => {
+      const users = await newUsers();
+      const other = `forbidden_${users.app}`;
+      await server.run(`CREATE DATABASE ${other}`);
+      await prepare(users);
+      const { username, password } = server.superuser;
+      await as(username, `CREATE TABLE theirs (); GRANT SELECT ON theirs TO ${users.clone}`, password, other);
+
+      const missing = await missingFor(users.back);
+
+      expect(missing).toEqual([expect.stringMatching(/GRANT .*theirs/), expect.stringMatching(/REVOKE .*theirs/)]);
+      await expect(prepare(users.back)).rejects.toMatchObject({
+        code: 'PRIVILEGE_MISSING',
+        action: expect.stringContaining(missing.join(' ')),
+      });
+    });
+
     test('between set and test keeps no one from being promoted: the rights on it are there', async () => {
       const users = await newUsers();
       await server.run(`GRANT CREATE ON DATABASE postgres TO ${users.app}`);
@@ -593,10 +610,11 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
       await server.run(`CREATE SCHEMA ${users.app}`);
       const statement = `ALTER ROLE "${users.app}" SET search_path TO "${users.app}", public;`;
 
-      await expect(prepare(users)).rejects.toMatchObject({
-        code: 'RIGHTS_DIFFER',
-        message: expect.stringContaining(statement),
-      });
+      for (const attempt of [missingFor(users), prepare(users)])
+        await expect(attempt).rejects.toMatchObject({
+          code: 'RIGHTS_DIFFER',
+          message: expect.stringContaining(statement),
+        });
 
       await asAdmin(statement);
       await prepare(users);

@@ -81,6 +81,9 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('rotation on MariaDB %s
       code: 'RIGHTS_DIFFER',
       message: expect.stringContaining(`view app.of_${clone}`),
     });
+    expect((await preflightOf(application)).checks).toContainEqual(
+      expect.objectContaining({ what: 'rights', verdict: 'failed', code: 'RIGHTS_DIFFER' }),
+    );
 
     await server.run(`DROP VIEW app.of_${clone}`);
     expect(await application.rotate()).toEqual(['alreadyCreated', 'set', 'tested', 'promoted']);

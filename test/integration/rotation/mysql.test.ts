@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { systemClock } from '../../../shared/operations/clock.ts';
+import { deadlineIn } from '../../../shared/operations/deadline.ts';
+import { preflight } from '../../../shared/rotation/preflight.ts';
 import type { StrategyName } from '../../../shared/rotation/strategy.ts';
 import { STRATEGIES } from '../../../shared/rotation/strategy.ts';
 import { CURRENT, PENDING, PREVIOUS } from '../../../shared/secrets/port.ts';
@@ -30,6 +33,12 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('rotation on MySQL %s', (ve
   const DONE = ['created', 'set', 'tested', 'promoted'];
   /** After a refusal: Secrets Manager tries the same version again. */
   const GONE_ON = ['alreadyCreated', 'set', 'tested', 'promoted'];
+
+  /** What a preflight says of rights. */
+  const rightsIn = async ({ rig, arn }: Application) =>
+    (await preflight(arn, { ...rig.deps, ...server.rekey }, deadlineIn(30_000, systemClock))).checks.find(
+      ({ what }) => what === 'rights',
+    );
 
   /** The rotation fails with this, AWSCURRENT is where and what it was, and works. */
   async function expectRefused(application: Application, error: Record<string, unknown>): Promise<void> {
@@ -114,6 +123,7 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('rotation on MySQL %s', (ve
       await server.run(`CREATE USER ${username}_clone ACCOUNT LOCK; GRANT ${username}_clone TO ${username}`);
 
       await expectRefused(application, { code: 'RIGHTS_DIFFER', message: expect.stringContaining('as a role') });
+      expect(await rightsIn(application)).toMatchObject({ verdict: 'failed', code: 'RIGHTS_DIFFER' });
 
       await server.run(`REVOKE ${username}_clone FROM ${username}`);
       expect(await application.rotate()).toEqual(GONE_ON);
