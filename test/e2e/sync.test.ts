@@ -203,6 +203,39 @@ describeOnEachApi('sync', (start) => {
     expect(await team.marker('web')).toBe(versionId);
   });
 
+  test('tells who asks for a plan what it would do, and does and tells nothing', async () => {
+    const secret = await createPlainSecret(environment, 'planned');
+    const team = new Team(environment.api, 'planned').mounts(secret.name);
+    await team
+      .runs('worker')
+      .runs('web', { annotations: { 'rekey.dev/wave': '0' } })
+      .ready();
+    environment.aws.disturbEvents((event) => (event.source === 'aws.secretsmanager' ? [] : [0]));
+    const versionId = await secret.put();
+    await environment.aws.idle();
+    const before = await team.written();
+    const planFor = (plan: string) => environment.aws.functions.invoke(environment.nameOf(SYNC), { plan });
+
+    const { ok, payload } = await planFor(secret.name);
+
+    expect(ok).toBe(true);
+    const due = { kind: 'Deployment', namespace: 'planned', state: 'due', rolled: true, pods: 2, letters: ['B'] };
+    expect(payload).toMatchObject({
+      secretArn: secret.arn,
+      versionId,
+      verdict: 'waiting',
+      clusters: [{ seen: true }],
+      consumers: expect.arrayContaining(['web', 'worker'].map((name) => expect.objectContaining({ ...due, name }))),
+      stages: [[{ name: 'web' }], [{ name: 'worker' }]],
+    });
+    expect(await team.written()).toEqual(before);
+    expect(await announcements.of(secret.arn, versionId)).toEqual([]);
+    expect(await planFor('planned/unknown')).toMatchObject({
+      ok: false,
+      payload: { errorMessage: expect.stringContaining('SECRET_NOT_FOUND') },
+    });
+  });
+
   test('puts a message that is no event into the dead-letter queue, and touches nothing for it', async () => {
     const queue = queueOf(environment);
     // The pass that told of the last convergence writes down that it did, afterwards.
