@@ -3,9 +3,9 @@ import { CURRENT, PREVIOUS } from '../../../shared/secrets/port.ts';
 import type { RealServer } from '../../integration/rotation/real-server.ts';
 import { AwsError } from '../../sandbox/aws/service.ts';
 import { eventually } from '../../sandbox/eventually.ts';
-import type { Functions } from './functions.ts';
+import type { DeployedApplication, Functions } from './functions.ts';
 import type { Course } from './run.ts';
-import { watch } from './watch.ts';
+import { type Watch, watch } from './watch.ts';
 
 /**
  * Where a process touches the outside. An answer of the database is lost together with the process that waits for it,
@@ -30,48 +30,162 @@ export interface PlannedKill {
 /** How many points there were of each kind. */
 export type Touches = Readonly<Record<Point, number>>;
 
+/** What there was to be killed at, and whether a process died. */
+export interface Killed {
+  readonly touches: Touches;
+  readonly killed: boolean;
+}
+
+/** Every version of a secret is looked through at every call: after so many moves back, another secret is quicker. */
+const MOVES_BACK = 25;
+
 /**
- * A rotation of a new user and what comes after it, by the built bundles on a real server, whose process is killed
- * with SIGKILL at one point, or at none; Secrets Manager and the queue then deliver again.
- * @returns what there was to be killed at, and whether a process died
- * @throws Error when a promise of docs/reliability.md is broken
+ * A rotation and the retirement after it, each time of a new user, by the built bundles on a real server, whose process is
+ * killed with SIGKILL at one point, or at none; Secrets Manager and the queue then deliver again.
  */
-export async function runKilled(
+export function killedRotations(
   server: RealServer,
   functions: Functions,
   strategy: StrategyName,
-  course: Course,
-  planned?: PlannedKill,
-): Promise<{ readonly touches: Touches; readonly killed: boolean }> {
-  const { aws, proxy, made } = functions;
-  const application = await functions.createApplication(
-    strategy,
-    course === 'move back' ? { 'rekey:on-failure': 'move-back' } : {},
-  );
-  const { staged, version } = application;
-  const promises = await watch(server, application);
-  const first = version(CURRENT);
-  const before = { administrator: application.administrator(), versions: application.versions() };
+): Course<PlannedKill, Killed> {
+  return {
+    async run(planned) {
+      const application = await functions.createApplication(strategy);
+      const { staged, version } = application;
+      const promises = await watch(server, application);
+      const first = version(CURRENT);
+      const before = { administrator: application.administrator(), versions: application.versions() };
+      const killer = aim(functions, promises, planned);
+      try {
+        const versionId = await application.rotate();
+        await killer.judge('the rotation');
+        if (version(CURRENT) !== versionId) throw new Error('I4: all steps came twice, and AWSCURRENT did not move');
+        if (version(PREVIOUS) !== first) throw new Error('AWSPREVIOUS is not the version that was current');
+        const previous = staged(PREVIOUS);
+        if (previous === undefined) throw new Error('AWSPREVIOUS has no login');
+        if ((await server.canRead(previous)) !== (strategy !== 'single-user'))
+          throw new Error(`AWSPREVIOUS ${strategy === 'single-user' ? 'still logs in' : 'was cut off too early'}`);
+        if (strategy !== 'single-user') {
+          await retirePrevious(server, application, killer.settled);
+          await killer.judge('the retirement');
+        }
+        if (application.administrator() !== before.administrator)
+          throw new Error("I9: the administrator's secret was written");
+        const made = application.versions() - before.versions;
+        if (made !== (strategy === 'user-pair' ? 2 : 1)) throw new Error(`I10: ${made} versions were stored`);
+        return killer.outcome();
+      } finally {
+        killer.rest();
+        await server.dropUsers(application.username);
+      }
+    },
+    async close() {},
+  };
+}
+
+/**
+ * The move back after a rotation whose new pods fail, likewise. What failed is then retired, and the next rotation finds
+ * nothing in its way: nobody is killed in either, and that one is the next that is moved back from.
+ */
+export function killedMovesBack(
+  server: RealServer,
+  functions: Functions,
+  strategy: StrategyName,
+): Course<PlannedKill, Killed> {
+  let rotated: { readonly application: DeployedApplication; readonly promises: Watch } | undefined;
+  let runs = 0;
+  const close = async () => {
+    const last = rotated;
+    rotated = undefined;
+    if (last) await server.dropUsers(last.application.username);
+  };
+  async function begin() {
+    const application = await functions.createApplication(strategy, { 'rekey:on-failure': 'move-back' });
+    const promises = await watch(server, application);
+    await rotate(application, promises);
+    return { application, promises };
+  }
+  async function rotate(application: DeployedApplication, promises: Watch): Promise<void> {
+    const versionId = await application.rotate();
+    if (application.version(CURRENT) !== versionId) throw new Error('I4: the rotation did not move AWSCURRENT');
+    await promises.check('the rotation');
+  }
+  return {
+    async run(planned) {
+      if (runs % MOVES_BACK === 0) await close();
+      runs += 1;
+      rotated ??= await begin();
+      const { application, promises } = rotated;
+      const { staged, version } = application;
+      const [failed, first] = [version(CURRENT) ?? '', version(PREVIOUS)];
+      const before = { administrator: application.administrator(), versions: application.versions() };
+      const killer = aim(functions, promises, planned);
+      try {
+        await eventually('the move back', async () => {
+          const ended = await application.moveBack(failed, first);
+          await killer.settled();
+          return ended;
+        });
+        await killer.judge('the move back');
+        if (version(CURRENT) !== first || version(PREVIOUS) !== failed)
+          throw new Error('the message was done with, and AWSCURRENT was not moved back');
+        const previous = staged(PREVIOUS);
+        if (!previous || !(await server.canRead(previous))) throw new Error('AWSPREVIOUS was cut off too early');
+        if (application.administrator() !== before.administrator)
+          throw new Error("I9: the administrator's secret was written");
+        if (application.versions() !== before.versions) throw new Error('I10: a version was stored');
+        killer.rest();
+
+        await retirePrevious(server, application);
+        await promises.check('the retirement');
+        await rotate(application, promises);
+        return killer.outcome();
+      } catch (error) {
+        await close();
+        throw error;
+      } finally {
+        killer.rest();
+      }
+    },
+    close,
+  };
+}
+
+/** The message comes again until then: the server may see a session of a dead process for a moment. */
+async function retirePrevious(
+  server: RealServer,
+  application: DeployedApplication,
+  settled = async () => {},
+): Promise<void> {
+  const [versionId, previousVersionId] = [application.version(CURRENT) ?? '', application.version(PREVIOUS)];
+  const previous = application.staged(PREVIOUS);
+  await eventually('the retirement', async () => {
+    const ended = await application.retire(versionId, previousVersionId);
+    await settled();
+    return ended && previous !== undefined && !(await server.canRead(previous));
+  });
+}
+
+/** Counts what the functions do, and kills the one that comes to the point that was planned. */
+function aim({ aws, proxy, made, kill }: Functions, promises: Watch, planned: PlannedKill | undefined) {
   const touches: Record<Point, number> = {
     'before a call to AWS': 0,
     'after a call to AWS took effect': 0,
     'at an answer of the database': 0,
   };
-  let counts = course === 'rotate and retire';
   let killed = false;
   let broken: unknown;
-  const judge = (after: string) =>
+  const check = (after: string) =>
     promises.check(after).catch((error: unknown) => {
       broken ??= error;
     });
   const isDue = (point: Point) => {
-    if (!counts) return false;
     touches[point] += 1;
     return planned?.point === point && planned.at === touches[point];
   };
   const strike = async (where: string) => {
-    killed = functions.kill();
-    await judge(`the kill at ${where}`);
+    killed = kill();
+    await check(`the kill at ${where}`);
   };
 
   aws.inject((call) => {
@@ -89,53 +203,33 @@ export async function runKilled(
     if (afterIt) return { kind: 'run', when: 'after', action: () => strike(`the end of ${operation}`) };
     if (operation !== 'UpdateSecretVersionStage') return undefined;
     // I2
-    return { kind: 'run', when: 'after', action: () => judge('a label moved') };
+    return { kind: 'run', when: 'after', action: () => check('a label moved') };
   });
+  /** Whoever is killed at a later part of an answer leaves what it leaves at the first: it asked for nothing between. */
+  const asked = new Set<number>();
   let struck = Promise.resolve();
-  proxy.onChunk(({ from }) => {
-    if (from !== 'server' || !isDue('at an answer of the database')) return 'pass';
-    struck = strike('an answer of the database');
-    return 'drop';
+  proxy.onChunk(({ connection, from }) => {
+    if (from === 'client') asked.add(connection);
+    else if (asked.delete(connection) && isDue('at an answer of the database')) {
+      struck = strike('an answer of the database');
+      return 'drop';
+    }
+    return 'pass';
   });
 
-  try {
-    const versionId = await application.rotate();
-    await struck;
-    await judge('the rotation');
-    if (broken) throw broken;
-    if (version(CURRENT) !== versionId) throw new Error('I4: all steps came twice, and AWSCURRENT did not move');
-    if (version(PREVIOUS) !== first) throw new Error('AWSPREVIOUS is not the version that was current');
-    const previous = staged(PREVIOUS);
-    if (previous === undefined) throw new Error('AWSPREVIOUS has no login');
-    if ((await server.canRead(previous)) !== (strategy !== 'single-user'))
-      throw new Error(`AWSPREVIOUS ${strategy === 'single-user' ? 'still logs in' : 'was cut off too early'}`);
-    if (course === 'move back') {
-      counts = true;
-      await eventually('the move back', async () => {
-        const ended = await application.moveBack(versionId, first);
-        await struck;
-        return ended && version(CURRENT) === first;
-      });
-      await judge('the move back');
-    } else if (strategy !== 'single-user') {
-      // The message comes again until then: the server may see a session of a dead process for a moment.
-      await eventually('the retirement', async () => {
-        const ended = await application.retire(versionId, first);
-        await struck;
-        return ended && !(await server.canRead(previous));
-      });
-      await judge('the retirement');
-    }
-    if (broken) throw broken;
-    if (application.administrator() !== before.administrator)
-      throw new Error("I9: the administrator's secret was written");
-    const made = application.versions() - before.versions;
-    if (made !== (strategy === 'user-pair' && course === 'rotate and retire' ? 2 : 1))
-      throw new Error(`I10: ${made} versions were stored`);
-    return { touches, killed };
-  } finally {
-    aws.inject(undefined);
-    proxy.onChunk(undefined);
-    await server.dropUsers(application.username);
-  }
+  return {
+    /** Whoever was killed is dead, and what it left was judged. */
+    settled: () => struck,
+    /** @throws what broke a promise so far */
+    async judge(after: string): Promise<void> {
+      await struck;
+      await check(after);
+      if (broken) throw broken;
+    },
+    outcome: (): Killed => ({ touches, killed }),
+    rest(): void {
+      aws.inject(undefined);
+      proxy.onChunk(undefined);
+    },
+  };
 }

@@ -7,6 +7,5 @@ describeServer({
   engine: 'mariadb',
   isInstalled: mariadbIsInstalled('11.8'),
   strategies: ['single-user', 'alternating-users', 'user-pair'],
-  movedBack: 'user-pair',
   start: () => startRealMariadb({ version: '11.8' }),
 });

@@ -8,6 +8,5 @@ describeServer({
   engine: 'mysql',
   isInstalled: mysqlIsInstalled('9.7'),
   strategies: STRATEGIES,
-  movedBack: 'dual-password',
   start: () => startRealMysql({ version: '9.7' }),
 });

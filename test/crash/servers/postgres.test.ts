@@ -7,6 +7,5 @@ describeServer({
   engine: 'postgres',
   isInstalled: postgresIsInstalled(18),
   strategies: ['single-user', 'alternating-users', 'user-pair'],
-  movedBack: 'alternating-users',
   start: () => startRealPostgres(18),
 });

@@ -14,8 +14,15 @@ import { type Fault, faultsOf } from '../faults.ts';
 import { type Call, type Conductor, Death, faultyPorts, startProcess } from '../faulty-ports.ts';
 import { type Watched, watch } from './watch.ts';
 
-/** What is struck: a rotation and the retirement after it, or the move back after a rotation whose new pods fail. */
-export type Course = 'rotate and retire' | 'move back';
+/** What is struck, again and again on one server, each time by something else. */
+export interface Course<Planned, Possible> {
+  /**
+   * @returns what could have struck instead
+   * @throws Error when a promise of docs/reliability.md is broken
+   */
+  run(planned?: Planned): Promise<Possible>;
+  close(): Promise<void>;
+}
 
 export interface PlannedFault {
   /** The number of the call that it strikes. */
@@ -28,6 +35,8 @@ const LAMBDA_MS = 30_000;
 const LEFT_MS = 1_800;
 /** A late statement is carried out when this many more calls have ended. */
 const LATE_CALLS = 2;
+/** Every version of a secret is looked through at every call: after so many, another secret is quicker. */
+const MOVES_BACK = 25;
 /** How often all steps may have to run once nothing fails any more. */
 const MAX_CLEAN_DELIVERIES = 2;
 
@@ -40,40 +49,91 @@ const PASSWORDS =
 const ELSEWHERE: readonly Fault['kind'][] = ['stale', 'half'];
 
 /**
- * A rotation and what comes after it, of a new user on a real server, delivered as Secrets Manager and the queue do
- * until they end; with one fault on the way, or none.
- * @returns every fault that the calls of this run could have met
- * @throws Error when a promise of docs/reliability.md is broken
+ * A rotation and the retirement after it, each time of a new user on a real server, delivered as Secrets Manager and the
+ * queue do until they end; with one fault on the way, or none.
  */
-export async function run(
-  server: RealServer,
-  strategy: StrategyName,
-  course: Course,
-  planned?: PlannedFault,
-): Promise<readonly PlannedFault[]> {
-  const tags = { 'rekey:on-failure': 'move-back' };
-  const application = await createApplication(server, strategy, 'app', course === 'move back' ? { tags } : {});
-  try {
-    return await follow(server, strategy, course, application, planned);
-  } finally {
-    await server.dropUsers(application.username);
-  }
+export function rotations(server: RealServer, strategy: StrategyName): Course<PlannedFault, readonly PlannedFault[]> {
+  return {
+    async run(planned) {
+      const secret = await attend(server, await createApplication(server, strategy), strategy);
+      try {
+        const possible = secret.expose(planned);
+        await secret.rotate();
+        await secret.retire();
+        secret.checkSinks();
+        return possible;
+      } finally {
+        await secret.drop();
+      }
+    },
+    async close() {},
+  };
 }
 
-async function follow(
-  server: RealServer,
-  strategy: StrategyName,
-  course: Course,
-  application: Application,
-  planned: PlannedFault | undefined,
-): Promise<readonly PlannedFault[]> {
+/**
+ * The move back after a rotation whose new pods fail, likewise. What failed is then retired, and the next rotation finds
+ * nothing in its way: neither is struck, and that one is the next that is moved back from.
+ */
+export function movesBack(server: RealServer, strategy: StrategyName): Course<PlannedFault, readonly PlannedFault[]> {
+  let rotated: Attended | undefined;
+  let runs = 0;
+  const close = async () => {
+    const last = rotated;
+    rotated = undefined;
+    await last?.drop();
+  };
+  async function begin(): Promise<Attended> {
+    const tags = { 'rekey:on-failure': 'move-back' };
+    const secret = await attend(server, await createApplication(server, strategy, 'app', { tags }), strategy);
+    await secret.rotate();
+    return secret;
+  }
+  return {
+    async run(planned) {
+      if (runs % MOVES_BACK === 0) await close();
+      runs += 1;
+      rotated ??= await begin();
+      const secret = rotated;
+      try {
+        const possible = secret.expose(planned);
+        await secret.moveBack();
+        secret.shelter();
+        await secret.retire();
+        await secret.rotate();
+        secret.checkSinks();
+        return possible;
+      } catch (error) {
+        await close();
+        throw error;
+      }
+    },
+    close,
+  };
+}
+
+/** A secret that Secrets Manager and the queue see to. Each of them goes on until it is done. */
+interface Attended {
+  /** From the next call on they are counted, and judged, and this strikes. @returns what can, added call by call */
+  expose(planned: PlannedFault | undefined): readonly PlannedFault[];
+  /** Nothing strikes any more, and calls are not judged: where they are struck, they are. */
+  shelter(): void;
+  rotate(): Promise<void>;
+  retire(): Promise<void>;
+  /** As sync asks when the new pods of AWSCURRENT fail. */
+  moveBack(): Promise<void>;
+  /** I7 */
+  checkSinks(): void;
+  drop(): Promise<void>;
+}
+
+async function attend(server: RealServer, application: Application, strategy: StrategyName): Promise<Attended> {
   const { rig, arn, works } = application;
-  const possible: PlannedFault[] = [];
+  let planned: PlannedFault | undefined;
+  let possible: PlannedFault[] = [];
   const thrown: unknown[] = [];
   let late: { readonly due: number; readonly run: () => Promise<unknown> }[] = [];
   let calls = 0;
-  /** Calls of the rest are neither struck nor judged: the other course does that. */
-  let counts = course === 'rotate and retire';
+  let counts = false;
   let lostMs = 0;
   const clock = {
     now: () => systemClock.now() + lostMs,
@@ -142,8 +202,7 @@ async function follow(
   const versionUnder = async (stage: string) => (await rig.secrets.store.readStage(arn, stage))?.versionId;
   const stagesOf = (id: string) => rig.secrets.secret(arn).versions.get(id)?.stages.size ?? 0;
 
-  /** @returns the version that it makes current */
-  async function rotate(): Promise<string> {
+  async function rotate(): Promise<void> {
     let versionId = application.beginRotation();
     await untilDone(async () => {
       // The same token until its label is gone: then the next rotation is another one.
@@ -155,19 +214,18 @@ async function follow(
       return 'rotated';
     });
     if ((await versionUnder(CURRENT)) !== versionId) throw new Error('all steps ran, and AWSCURRENT did not move');
-    await promises.check('the rotation', true);
+    await promises.check('the rotation', counts);
     if ((await works(PREVIOUS)) !== (strategy !== 'single-user'))
       throw new Error(
         `AWSPREVIOUS ${strategy === 'single-user' ? 'still logs in' : 'was cut off before it was retired'}`,
       );
-    return versionId;
   }
 
-  async function retirePrevious(versionId: string, previousVersionId: string | undefined): Promise<void> {
+  async function retirePrevious(): Promise<void> {
     const request = {
       secretArn: arn,
-      versionId,
-      previousVersionId,
+      versionId: (await versionUnder(CURRENT)) ?? '',
+      previousVersionId: await versionUnder(PREVIOUS),
       consumersProved: true,
       pinnedUses: false,
       convergedAtMs: 0,
@@ -189,7 +247,9 @@ async function follow(
       throw new Error('AWSPREVIOUS logs in, and was said to be retired');
   }
 
-  async function moveItBack(versionId: string, previousVersionId = ''): Promise<void> {
+  async function moveItBack(): Promise<void> {
+    const [versionId = '', previousVersionId = ''] = [await versionUnder(CURRENT), await versionUnder(PREVIOUS)];
+    const before = values();
     const request = { secretArn: arn, secretName: 'app/db', versionId, previousVersionId, failed: [] };
     const outcome = await untilDone<MoveBackOutcome>(() =>
       invoke(() => moveBack(request, ports, deadlineIn(LAMBDA_MS, clock))),
@@ -198,34 +258,52 @@ async function follow(
     await promises.check('the move back');
     if (outcome.kind !== 'movedBack' && !planned)
       throw new Error(`nothing struck, and moving back came to ${outcome.kind}`);
-    if (outcome.kind === 'movedBack' && (await versionUnder(CURRENT)) !== previousVersionId)
-      throw new Error('AWSCURRENT was said to be moved back, and is not');
+    const isMoved = (await versionUnder(CURRENT)) === previousVersionId;
+    if (outcome.kind === 'movedBack' && !isMoved) throw new Error('AWSCURRENT was said to be moved back, and is not');
+    if (!(await works(PREVIOUS))) throw new Error('AWSPREVIOUS was cut off before it was retired');
+    if (values() !== before) throw new Error('I9, I10: a value was written');
+    // By the try that moved it, or if that one died, by the next.
+    const due = isMoved ? 'Secret Moved Back' : 'Action Needed';
+    if (!rig.events.some(({ type, detail }) => type === due && detail.versionId === versionId))
+      throw new Error(`I11: moving back came to ${outcome.kind}, and nobody was told "${due}"`);
   }
+
+  /** Of the application's secret and of the administrator's. */
+  const values = () =>
+    JSON.stringify([arn, application.adminArn].map((each) => [...rig.secrets.secret(each).versions].map(valueIn)));
 
   async function catchUp(): Promise<void> {
     for (const each of late) await each.run().catch(() => {});
+    late = [];
   }
 
-  const versionId = await rotate();
-  const previousVersionId = await versionUnder(PREVIOUS);
-  if (course === 'rotate and retire') await retirePrevious(versionId, previousVersionId);
-  else {
-    counts = true;
-    await moveItBack(versionId, previousVersionId);
-    counts = false;
-    // Whatever happened, the next rotation finds nothing that stops it.
-    await rotate();
-  }
-
-  // I7
-  const said = JSON.stringify([
-    rig.events,
-    thrown.map((error) => error instanceof Error && { ...error, message: error.message, cause: error.cause }),
-  ]);
-  if ([...application.passwords(), server.admin.password].some((password) => said.includes(password)))
-    throw new Error('a password is in an event or an error');
-  return possible;
+  return {
+    expose(chosen) {
+      [planned, possible, calls, counts] = [chosen, [], 0, true];
+      return possible;
+    },
+    shelter() {
+      [planned, counts] = [undefined, false];
+    },
+    rotate,
+    retire: retirePrevious,
+    moveBack: moveItBack,
+    checkSinks() {
+      const said = JSON.stringify([
+        rig.events,
+        thrown.map((error) => error instanceof Error && { ...error, message: error.message, cause: error.cause }),
+      ]);
+      if ([...application.passwords(), server.admin.password].some((password) => said.includes(password)))
+        throw new Error('a password is in an event or an error');
+    },
+    drop: () => server.dropUsers(application.username),
+  };
 }
+
+const valueIn = ([versionId, { value }]: readonly [string, { readonly value: string | undefined }]) => [
+  versionId,
+  value,
+];
 
 /** The logins of a secret in memory. */
 export function watchedIn({ rig, arn, username }: Application, strategy: StrategyName): Watched {

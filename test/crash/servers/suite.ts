@@ -8,8 +8,8 @@ import { ALL, recordCount, SEED } from '../counts.ts';
 import { describeFault } from '../faults.ts';
 import { startCuts } from './cuts.ts';
 import { type Functions, startFunctions } from './functions.ts';
-import { POINTS, runKilled } from './kills.ts';
-import { run } from './run.ts';
+import { killedMovesBack, killedRotations, POINTS } from './kills.ts';
+import { movesBack, type PlannedFault, rotations } from './run.ts';
 
 /** How many cases of each kind `npm test` draws by lot. */
 const DRAWN = { faults: 8, kills: 3, cuts: 8 };
@@ -21,23 +21,14 @@ export interface Candidate {
   readonly engine: EngineName;
   readonly isInstalled: boolean;
   readonly strategies: readonly StrategyName[];
-  /** Whose move back is struck too, of those that promise to keep the old login: one for each adapter. */
-  readonly movedBack?: StrategyName;
   start(): Promise<RealServer & { readonly caFile: string }>;
   /** Left out for a server on which the same adapter says the same: one cut after the other takes its time. */
   readonly cuts?: false;
 }
 
 /** Every strategy of a real server against whatever can go wrong at any point. */
-export function describeServer(candidate: Candidate): void {
-  const { name, engine, isInstalled, strategies, movedBack, start, cuts } = candidate;
-  const courses = [
-    ...strategies.map((strategy) => ({ what: strategy, strategy, course: 'rotate and retire' as const })),
-    ...(movedBack === undefined
-      ? []
-      : [{ what: `${movedBack}, moved back`, strategy: movedBack, course: 'move back' as const }]),
-  ];
-  describeOnServer(isInstalled, `on ${name}, rotation and retirement keep every promise`, () => {
+export function describeServer({ name, engine, isInstalled, strategies, start, cuts }: Candidate): void {
+  describeOnServer(isInstalled, `on ${name}, rotation, retirement and the move back keep every promise`, () => {
     let server: Awaited<ReturnType<Candidate['start']>>;
     let functions: Functions;
     beforeAll(async () => {
@@ -49,34 +40,61 @@ export function describeServer(candidate: Candidate): void {
       await server?.stop();
     });
 
+    const courses = strategies.flatMap((strategy) => [
+      {
+        what: strategy as string,
+        struck: () => rotations(server, strategy),
+        killed: () => killedRotations(server, functions, strategy),
+      },
+      // With a single user there is nothing to move back to: its password is replaced.
+      ...(strategy === 'single-user'
+        ? []
+        : [
+            {
+              what: `${strategy}, moved back`,
+              struck: () => movesBack(server, strategy),
+              killed: () => killedMovesBack(server, functions, strategy),
+            },
+          ]),
+    ]);
+
     test.each(courses)(
       '42, 43, 47, 76: with $what, whatever fault strikes at any call',
-      async ({ what, strategy, course }) => {
-        const cases = await run(server, strategy, course);
-        await tryEach(`${name}, ${what}`, cases, DRAWN.faults, {
-          describe: ({ at, fault }) => `${describeFault(fault)} at call ${at}`,
-          run: (planned) => run(server, strategy, course, planned),
-        });
+      async ({ what, struck }) => {
+        const course = struck();
+        try {
+          await tryEach(`${name}, ${what}`, await course.run(), DRAWN.faults, {
+            describe: ({ at, fault }: PlannedFault) => `${describeFault(fault)} at call ${at}`,
+            run: course.run,
+          });
+        } finally {
+          await course.close();
+        }
       },
       LIMIT_MS,
     );
 
     test.each(courses)(
       '77, 78: with $what, wherever the process is killed',
-      async ({ what, strategy, course }) => {
-        const { touches } = await runKilled(server, functions, strategy, course);
-        const kills = POINTS.flatMap((point) =>
-          Array.from({ length: touches[point] }, (_, k) => ({ point, at: k + 1 })),
-        );
-        await tryEach(`${name}, ${what}, killed`, kills, DRAWN.kills, {
-          describe: ({ point, at }) => `killed ${point}, the ${at}th`,
-          async run(kill) {
-            const { killed } = await runKilled(server, functions, strategy, course, kill);
-            // How the server's answers are cut into packets is not the same every time.
-            if (!killed && kill.point !== 'at an answer of the database')
-              throw new Error('nothing was there to be killed');
-          },
-        });
+      async ({ what, killed }) => {
+        const course = killed();
+        try {
+          const { touches } = await course.run();
+          const kills = POINTS.flatMap((point) =>
+            Array.from({ length: touches[point] }, (_, k) => ({ point, at: k + 1 })),
+          );
+          await tryEach(`${name}, ${what}, killed`, kills, DRAWN.kills, {
+            describe: ({ point, at }) => `killed ${point}, the ${at}th`,
+            async run(kill) {
+              const { killed } = await course.run(kill);
+              // How often the server answers is not the same every time.
+              if (!killed && kill.point !== 'at an answer of the database')
+                throw new Error('nothing was there to be killed');
+            },
+          });
+        } finally {
+          await course.close();
+        }
       },
       LIMIT_MS,
     );
