@@ -175,6 +175,36 @@ const USES: Readonly<Record<string, Use>> = {
     evidence: ['external-secret', 'template'],
     has: inVariable,
   },
+  'an ExternalSecret that finds it by a tag, in a ClusterSecretStore': {
+    objects: (ns) => [
+      { ...secretStore(ns), kind: 'ClusterSecretStore', metadata: { name: ns } },
+      externalSecret(ns, 'external', {
+        secretStoreRef: { kind: 'ClusterSecretStore', name: ns },
+        dataFrom: [{ find: { tags: { team: ns } }, rewrite: [{ regexp: { source: '^.*$', target: 'SECRET' } }] }],
+      }),
+      workload('Deployment', ns, 'web', pod(ALL_FROM_SECRET)),
+    ],
+    evidence: ['external-secret', 'template'],
+    has: inVariable,
+  },
+  'an ExternalSecret with a template, and for its entry a store of its own': {
+    objects: (ns, secret) => {
+      const elsewhere = secretStore(ns, { prefix: 'elsewhere/' });
+      const remoteRef = { key: secret };
+      return [
+        secretStore(ns),
+        { ...elsewhere, metadata: { ...elsewhere.metadata, name: 'elsewhere' } },
+        externalSecret(ns, 'external', {
+          secretStoreRef: { name: 'elsewhere' },
+          target: { template: { data: { SECRET: '{{ .LOGIN }}' } } },
+          data: [{ secretKey: 'LOGIN', remoteRef, sourceRef: { storeRef: { kind: 'SecretStore', name: 'aws' } } }],
+        }),
+        workload('Deployment', ns, 'web', pod(FROM_SECRET)),
+      ];
+    },
+    evidence: ['external-secret', 'template'],
+    has: inVariable,
+  },
   'an ExternalSecret that reads a parameter that points at it': {
     objects: (ns, secret) => [
       secretStore(ns, { service: 'ParameterStore' }),
@@ -260,6 +290,7 @@ onRealKubernetes('every use on a real control plane', () =>
       made += 1;
       const ns = `use-${made}`;
       const secret = estate.account.create(`${ns}/secret`);
+      secret.tags = new Map([['team', ns]]);
       const passes = new Passes([estate.cluster], secret);
       const apps = (all: Iterable<RunningContainer>) =>
         [...all].filter(({ name, pod: { namespace } }) => name === 'app' && namespace === ns);
@@ -274,7 +305,7 @@ onRealKubernetes('every use on a real control plane', () =>
       beforeAll(async () => {
         for (const [use, { objects }] of Object.entries(USES)) outcomes.set(use, roll(objects));
         await Promise.allSettled(outcomes.values());
-      });
+      }, 300_000);
 
       async function roll(objects: Use['objects']) {
         const { secret, passes, apps } = await open(objects);

@@ -26,6 +26,7 @@ export const pathOf = (object: ObjectInput): string => `${collectionOf(object)}/
 const CLUSTER_WIDE = [
   'Namespace',
   'ClusterExternalSecret',
+  'ClusterSecretStore',
   'ValidatingAdmissionPolicy',
   'ValidatingAdmissionPolicyBinding',
   'ValidatingWebhookConfiguration',
