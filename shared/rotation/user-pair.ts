@@ -57,7 +57,10 @@ export function userPair(engine: UserPairEngine): Strategy {
         const login = await rotation.engine.login(standby, rotation.deadline, witnessOf(rotation));
         if (login.kind === 'accepted') {
           await rotation.engine.rehearse?.({ acting: standby, username: standby.username }, rotation.deadline);
-          return compare(rotation, standby);
+          // A rotation makes nothing equal here: there is nobody to act but the two themselves.
+          const differences = await compare(rotation, standby);
+          if (differences.length > 0) throw rightsDiffer(rotation, standby, differences);
+          return [];
         }
         refused = loginRefused(`the other login of the pair, "${standby.username}"`, login);
       }

@@ -177,6 +177,7 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('rotation on MySQL %s', (ve
         code: 'RIGHTS_DIFFER',
         message: expect.stringContaining(`${username}_clone lacks: GRANT SELECT ON \`other\`.\`t\``),
       });
+      expect(await rightsIn(application)).toMatchObject({ verdict: 'failed', code: 'RIGHTS_DIFFER' });
 
       await server.run(`GRANT SELECT ON other.t TO ${username}_clone`);
       expect(await application.rotate()).toEqual(['alreadyCreated', 'set', 'tested', 'promoted']);

@@ -76,9 +76,10 @@ describe('a rotation of a pair of users', () => {
     expect(users).toEqual(['app_b', 'app_a', 'app_b', 'app_a', 'app_b']);
   });
 
-  test('leaves a user that can do less as it is', async () => {
+  test('leaves a user that can do less as it is, and a lone testSecret says so before', async () => {
     database.users.get('app_b')?.rights.clear();
     const token = rig.secrets.beginRotation(arn);
+    await expect(run('testSecret', token)).rejects.toMatchObject({ code: 'RIGHTS_DIFFER' });
     await run('createSecret', token);
 
     await expect(run('setSecret', token)).rejects.toMatchObject({ code: 'RIGHTS_DIFFER' });
