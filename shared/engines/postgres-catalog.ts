@@ -42,6 +42,8 @@ export interface Belongings {
   readonly elsewhere: readonly { readonly database: string; readonly shared: boolean }[];
   /** Row-level policies that name the heir and not the holder, e.g. `policy p on public.t`. */
   readonly heirPolicies: readonly string[];
+  /** Row-level policies on what the two may use that go by the name of the user, and not by the names of both. */
+  readonly policiesByUser: readonly string[];
   /** Foreign servers that the current user has a mapping for and the alternate has not. */
   readonly unmappedServers: readonly string[];
 }
@@ -51,6 +53,7 @@ export const NO_BELONGINGS: Belongings = {
   heirOwns: [],
   elsewhere: [],
   heirPolicies: [],
+  policiesByUser: [],
   unmappedServers: [],
 };
 
@@ -176,6 +179,13 @@ export const SETTING = `
 /** acldefault() calls sequences by another letter than pg_default_acl does. */
 export const BUILT_IN = `acldefault(CASE letter WHEN 'S' THEN 's' ELSE letter END::"char", owner)`;
 
+/** What a row of pg_policy compares, as text. */
+export const POLICY_TEXT = `concat(pg_get_expr(polqual, polrelid), ' ', pg_get_expr(polwithcheck, polrelid))`;
+
+/** Whether that has the name of who asks in it. */
+export const readsUser = (text: string): string =>
+  `${text} ~ '(?<![''"])\\m(CURRENT_USER|CURRENT_ROLE|SESSION_USER|USER)\\M'`;
+
 /** The two users, and which of them inherits from the other. */
 const pairAndKin = (current: string, alternate: string): string => `
   pair AS MATERIALIZED (
@@ -258,7 +268,9 @@ SELECT json_build_object(
 ) AS snapshot, EXISTS (SELECT FROM belonging) OR EXISTS (SELECT FROM pair JOIN pg_shdepend ON refobjid = current
   AND refclassid = 'pg_authid'::regclass AND classid = 'pg_user_mapping'::regclass)
   -- Nothing is recorded of the superuser that initdb made: it is pinned.
-  OR EXISTS (SELECT FROM pair WHERE current = 10) AS "mayHaveBelongings"`;
+  OR EXISTS (SELECT FROM pair WHERE current = 10)
+  -- Those for everybody depend on nobody.
+  OR EXISTS (SELECT FROM pg_policy) AS "mayHaveBelongings"`;
 
 /** Where the heir has any: see {@link Belongings}. The parameters are those of {@link snapshotSql}. */
 export const belongingsSql = (current: string, alternate: string): string => `
@@ -294,6 +306,17 @@ WITH ${OBJECT}, ${pairAndKin(current, alternate)}, ${BELONGING},
     FROM belonging b
     WHERE here AND deptype = 'o' AND coalesce((pg_identify_object(classid, objid, objsubid)).schema, '') !~ '^pg_(toast_)?temp'
     ORDER BY 2 LIMIT 20),
+  -- Either user inherits what the other one may do, but not its name; pg_has_role() asks for what is inherited.
+  policy_by_user AS (
+    SELECT format('policy %I on %s', polname, polrelid::regclass) AS policy
+    FROM pg_policy JOIN pg_class t ON t.oid = polrelid AND relrowsecurity, pair JOIN pg_roles u ON u.oid = current,
+      LATERAL (SELECT regexp_replace(${POLICY_TEXT}, 'pg_has_role\\((CURRENT_USER|CURRENT_ROLE|SESSION_USER|USER),', '', 'g') AS text) AS p
+    WHERE ${readsUser('p.text')}
+      AND NOT (strpos(p.text, quote_literal(${current})) > 0 AND strpos(p.text, quote_literal(${alternate})) > 0)
+      AND EXISTS (SELECT FROM unnest(polroles) AS r WHERE r = 0 OR pg_has_role(current, r, 'USAGE'))
+      AND (has_any_column_privilege(current, polrelid, 'SELECT, INSERT, UPDATE')
+        OR has_table_privilege(current, polrelid, 'DELETE'))
+      AND NOT (rolbypassrls OR rolsuper OR NOT relforcerowsecurity AND pg_has_role(current, relowner, 'USAGE'))),
   -- Rights on objects of another database cannot be read from here, but that there are some is known.
   elsewhere AS (
     SELECT datname AS database, bool_and(b.deptype = 'o' AND EXISTS (
@@ -306,6 +329,7 @@ SELECT json_build_object(
   'elsewhere', (SELECT coalesce(json_agg(e), '[]') FROM elsewhere e),
   'heirPolicies', (SELECT coalesce(json_agg(format('policy %I on %s', polname, polrelid::regclass)), '[]')
     FROM pg_policy, kin WHERE heir = ANY (polroles) AND NOT holder = ANY (polroles)),
+  'policiesByUser', (SELECT coalesce(json_agg(policy), '[]') FROM policy_by_user),
   'unmappedServers', (SELECT coalesce(json_agg(srvname), '[]') FROM pg_user_mappings, pair WHERE umuser = current
     AND NOT EXISTS (SELECT FROM pg_user_mappings o WHERE o.srvid = pg_user_mappings.srvid AND o.umuser = alternate))
 ) AS belongings`;

@@ -7,8 +7,10 @@ import {
   type Membership,
   membership,
   OBJECT,
+  POLICY_TEXT,
   ROLE,
   type Role,
+  readsUser,
   SETTING,
   type Setting,
   type Snapshot,
@@ -169,7 +171,7 @@ WITH ${ROLE}, ${OBJECT}, ${kind(version)}, ${SETTING}, ${pairAndFamily(current, 
       format('ALTER POLICY %I ON %s TO %s', polname, polrelid::regclass,
         (SELECT string_agg(coalesce(quote_ident(name), 'PUBLIC'), ', ')
           FROM unnest(polroles) AS p LEFT JOIN role ON role.oid = p)) AS statement,
-      concat(pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)) ~ '(?<![''"])\\m(CURRENT_USER|CURRENT_ROLE|SESSION_USER|USER)\\M'
+      ${readsUser(POLICY_TEXT)}
         AS "readsUser"
     FROM pg_policy)
 SELECT json_build_object(

@@ -378,6 +378,8 @@ function* unsettled(family: Family): Iterable<string> {
 
   for (const policy of family.heirPolicies)
     yield `${policy} in database ${database} names ${heir.name} and not ${holder.name}: name ${holder.name}, it holds for both`;
+  for (const policy of family.policiesByUser)
+    yield `${policy} in database ${database} goes by the name of the user, and ${alternate.name} would see other rows: ask pg_has_role(current_user, …, 'USAGE') instead, which is true for both, name both, or use user-pair`;
   for (const server of family.unmappedServers)
     yield `${alternate.name} has no user mapping for the foreign server ${server}: CREATE USER MAPPING FOR ${name(alternate.name)} SERVER ${name(server)} OPTIONS (…);`;
 

@@ -766,6 +766,65 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
       ]);
     });
 
+    describe('a row-level policy that goes by the name of the user,', () => {
+      const withPolicy = async (users: Users, using: string): Promise<void> =>
+        server.run(`CREATE TABLE mine_${users.app} (who) AS VALUES ('${users.app}');
+          ALTER TABLE mine_${users.app} ENABLE ROW LEVEL SECURITY; GRANT SELECT ON mine_${users.app} TO ${users.app};
+          CREATE POLICY mine ON mine_${users.app} USING (${using})`);
+
+      test.each(['who = current_user', "who = lower('A') OR who = session_user"])(
+        'as the clone would see other rows, is named: %s',
+        async (using) => {
+          const users = await newUsers();
+          await withPolicy(users, using);
+          const named = expect.stringContaining(
+            `policy mine on public.mine_${users.app} in database postgres goes by the name of the user`,
+          );
+
+          await expect(prepare(users)).rejects.toMatchObject({ code: 'RIGHTS_DIFFER', message: named });
+
+          expect(await as(users.app, `SELECT who FROM mine_${users.app}`)).toHaveLength(1);
+        },
+      );
+
+      test('came later: the clone is promoted no more', async () => {
+        const users = await newUsers();
+        await prepare(users);
+        await withPolicy(users, 'who = current_user');
+
+        expect(await as(users.clone, `SELECT who FROM mine_${users.app}`)).toEqual([]);
+        expect(await differences(users)).toEqual([expect.stringContaining('goes by the name of the user')]);
+      });
+
+      test.each<[string, string]>([
+        ['for what is inherited', "pg_has_role(current_user, who::name, 'USAGE')"],
+        ['for both by name', "current_user IN ('?', '?_clone')"],
+        ['for something else', "who <> '' AND current_setting('search_path') <> 'CURRENT_USER'"],
+      ])('asks %s, lets both see the same', async (_, using) => {
+        const users = await newUsers();
+        await withPolicy(users, using.replaceAll('?', users.app));
+
+        await prepare(users);
+
+        expect(await differences(users)).toEqual([]);
+        for (const user of [users.app, users.clone])
+          expect(await as(user, `SELECT who FROM mine_${users.app}`)).toHaveLength(1);
+      });
+
+      test('is on a table that neither may use, or is switched off, hinders nothing', async () => {
+        const users = await newUsers();
+        await withPolicy(users, 'who = current_user');
+        await server.run(`REVOKE ALL ON mine_${users.app} FROM ${users.app}`);
+        await prepare(users);
+        expect(await differences(users)).toEqual([]);
+
+        await server.run(`GRANT SELECT ON mine_${users.app} TO ${users.app};
+          ALTER TABLE mine_${users.app} DISABLE ROW LEVEL SECURITY`);
+
+        expect(await differences(users)).toEqual([]);
+      });
+    });
+
     test('a user mapping of the current user alone is named', async () => {
       const users = await newUsers();
       await server.run(`CREATE FOREIGN DATA WRAPPER w_${users.app}; CREATE SERVER s_${users.app} FOREIGN DATA WRAPPER w_${users.app};
