@@ -57,7 +57,7 @@ onRealKubernetes('the demo on a real control plane', () =>
       const mounted = new Map(
         cells.flatMap(([, , pod = '', , version]) => (version === current ? [pod] : [])).map((pod) => [pod, current]),
       );
-      const pods = cells.flatMap(([kind, name = '', , , , startedAt = '']) =>
+      const pods = cells.flatMap(([kind, name = '', , , , , startedAt = '']) =>
         kind === 'Pod' ? [{ name, startedAt }] : [],
       );
       const users = pods.filter(({ name }) => !name.startsWith('docs-'));
