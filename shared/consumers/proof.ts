@@ -79,20 +79,29 @@ export function judgePod(pod: Pod, mounts: readonly Mount[], claim: Claim): Verd
   if (doubt !== undefined) return { ...doubt, why: `pod ${pod.name} ${doubt.why}` };
   if (claim.unprovable.length > 0)
     return { kind: 'unprovable', why: `pod ${pod.name} ${claim.unprovable.join(', and ')}` };
-  const startedAtMs = Math.max(
-    0,
-    ...pod.containers.map(({ state }) => (state.kind === 'started' ? state.startedAtMs : 0)),
-  );
   return {
     kind: 'proved',
     proof: {
       pod: pod.name,
       node: pod.node,
       mountedVersion: claim.marker.versionId,
-      startedAt: new Date(startedAtMs).toISOString(),
+      startedAt: new Date(startOf(pod, claim)).toISOString(),
       evidence: evidenceOf(pod, mounts, claim),
     },
   };
+}
+
+/** The first start of a container that has the secret; of any, where nothing tells which of them do. */
+function startOf({ containers }: Pod, claim: Claim): number {
+  const having = containers.filter(
+    ({ mounts, secrets }) =>
+      mounts.some((one) => claim.ids.has(one.secretProviderClass)) ||
+      secrets.some(({ name }) => claim.secrets.has(name)),
+  );
+  const starts = (having.length > 0 ? having : containers).flatMap(({ state }) =>
+    state.kind === 'started' ? state.startedAtMs : [],
+  );
+  return starts.length > 0 ? Math.min(...starts) : 0;
 }
 
 function evidenceOf(pod: Pod, mounts: readonly Mount[], claim: Claim): readonly Evidence[] {

@@ -26,7 +26,7 @@ export interface PodProof {
   readonly node: string;
   /** The version that it runs on. */
   readonly mountedVersion: string;
-  /** ISO 8601, of the container that started last. */
+  /** ISO 8601: the first start of a container that has the secret; the others that have it started later. */
   readonly startedAt: string;
   /** What shows it, one for each way in which the pod gets the secret. */
   readonly evidence: readonly Evidence[];

@@ -41,6 +41,17 @@ describe('a pod is proved', () => {
     expect(judge(pod, [mountOf(pod, 2, { changedAtMs: T0 + 600_000 })]).kind).toBe('proved');
   });
 
+  test('since the first start of a container that has the secret, whatever was started before and after', () => {
+    const without = (name: string, startedAtMs: number) =>
+      containerOf({ name, mounts: [], state: { kind: 'started', startedAtMs: T0 + startedAtMs } });
+    const containers = [without('init', 500), startedAt(60_000), startedAt(2_000), without('proxy', 900_000)];
+    expect(judge(podOf({ containers }))).toMatchObject({ proof: { startedAt: '2026-11-23T10:00:02.000Z' } });
+    const named = { ids: new Map<string, string[]>() };
+    expect(judge(podOf({ containers: [startedAt(60_000), without('proxy', 9_000)] }), [], named)).toMatchObject({
+      proof: { startedAt: '2026-11-23T10:00:09.000Z' },
+    });
+  });
+
   test("when the node's clock is a little behind the API server's at the first mount", () => {
     expect(judge(podOf({ containers: [startedAt(-2_000)] })).kind).toBe('proved');
   });
