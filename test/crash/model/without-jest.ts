@@ -10,7 +10,7 @@ import { createExploration, scenariosOf } from './explore.ts';
 /** Of two while it moves back: what comes after that was played already, and there are as many pairs again. */
 const DRAWN_BACK = 5_000;
 /** Of three, for each scenario. */
-const DRAWN_TRIPLES = 1_000;
+const DRAWN_TRIPLES = 500;
 
 // Whoever breaks a promise is told by the case: nobody reads where an error was made, and finding that out takes time.
 Error.stackTraceLimit = 0;

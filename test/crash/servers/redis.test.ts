@@ -10,5 +10,5 @@ for (const id of REDIS_SERVERS.filter((each) => redisName(each) !== 'Redis 7'))
     isInstalled: redisIsInstalled(id),
     strategies: ['single-user', 'dual-password'],
     start: () => startRealRedis(id),
-    ...(redisName(id) === 'Valkey 9' && { cuts: false }),
+    ...(redisName(id) === 'Valkey 9' && { faultsOnly: true }),
   });
