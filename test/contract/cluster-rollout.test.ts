@@ -8,6 +8,7 @@ import { deadlineIn } from '../../shared/operations/deadline.ts';
 import { RekeyError } from '../../shared/operations/errors.ts';
 import { type Estate, startEstate, startSandboxEstate } from '../integration/sync/estate.ts';
 import {
+  csiVolume,
   mounting,
   namespaced,
   pod,
@@ -349,6 +350,30 @@ function describeRollout(where: string, start: () => Promise<Estate>): void {
 
       expect(consumers.map(({ name }) => name)).toEqual(['storefront']);
       expect(passes.of('Sync Halted')).toEqual([]);
+    });
+
+    test('several secrets of one workload come with one restart, by which each of them is proved', async () => {
+      const other = estate.account.create(`${ns}/other`);
+      const names = ['database', 'other'];
+      const volumeMounts = names.map((name) => ({ name, mountPath: `/mnt/${name}` }));
+      const volumes = names.map((name) => ({ ...csiVolume(name), name }));
+      const orders = workload('Deployment', ns, 'orders', pod({ volumeMounts }, { volumes }));
+      await runs(secretProviderClass(ns, 'other', other.name), orders);
+      secret.move();
+      other.move();
+
+      for (const [one, sibling] of [
+        [secret, other],
+        [other, secret],
+      ] as const) {
+        passes = new Passes([cluster], one, sibling);
+        await passes.begin();
+        const pods = [{ mountedVersion: one.current }, { mountedVersion: one.current }];
+        expect((await passes.converge()).consumers).toMatchObject([{ name: 'orders', pods }]);
+      }
+
+      const { body } = await estate.api.get(`/apis/apps/v1/namespaces/${ns}/replicasets?labelSelector=app=orders`);
+      expect(body.items).toHaveLength(2);
     });
 
     test('91: a Deployment with no replicas has nothing to prove and is left as it is', async () => {

@@ -4,7 +4,9 @@ import { syncBatch } from '../../../functions/sync/batch.ts';
 import type { Cluster } from '../../../shared/cluster/port.ts';
 import { systemClock as clock } from '../../../shared/operations/clock.ts';
 import { deadlineIn } from '../../../shared/operations/deadline.ts';
+import { RekeyError } from '../../../shared/operations/errors.ts';
 import type { RekeyEvent } from '../../../shared/operations/events.ts';
+import type { SecretDescription } from '../../../shared/secrets/port.ts';
 import { eventually } from '../../sandbox/eventually.ts';
 import { labelUpdated } from '../../unit/functions/sync/messages.ts';
 import { silentLog } from '../../unit/shared/consumers/observations.ts';
@@ -26,11 +28,14 @@ export class Passes {
   readonly queue: string[] = [];
   readonly #clusters: readonly Cluster[];
   readonly #secret: MovingSecret;
+  readonly #others: readonly MovingSecret[];
   #laterMs = 0;
 
-  constructor(clusters: readonly Cluster[], secret: MovingSecret) {
+  /** @param others that Secrets Manager knows, of workloads which use several */
+  constructor(clusters: readonly Cluster[], secret: MovingSecret, ...others: readonly MovingSecret[]) {
     this.#clusters = clusters;
     this.#secret = secret;
+    this.#others = others;
   }
 
   /** Secrets Manager tells that AWSCURRENT has moved, and the first pass follows. */
@@ -38,10 +43,16 @@ export class Passes {
     await this.deliver(labelUpdated(this.#secret.description, { time: new Date(clock.now()).toISOString() }));
   }
 
+  #describe(secretId: string): SecretDescription {
+    const found = [this.#secret, ...this.#others].find(({ arn, name }) => [arn, name].includes(secretId));
+    if (found === undefined) throw new RekeyError('SECRET_NOT_FOUND', `there is no ${secretId}`);
+    return found.description;
+  }
+
   /** One delivery of one message. */
   async deliver(body: string): Promise<void> {
     const deps = {
-      secrets: { describe: async () => this.#secret.description },
+      secrets: { describe: async (secretId: string) => this.#describe(secretId) },
       clusters: this.#clusters,
       announcer: { announce: async (event: RekeyEvent) => this.events.push(event) > 0 },
       rotationFunctions: [],
