@@ -19,11 +19,12 @@ import {
 } from './mariadb-rights.ts';
 import { permittedToLook, type Session } from './mariadb-session.ts';
 import { type Connection, quoteName } from './mysql-connection.ts';
-import { objectsDefinedBy } from './mysql-definers.ts';
+import { requireDroppable } from './mysql-definers.ts';
 import { ServerRefusal } from './mysql-errors.ts';
 import { requirePassword } from './mysql-password.ts';
 import { lockUsers, requireEncrypted } from './mysql-session.ts';
 import type { AdministeredPair, AlternatingUsersEngine, Credentials, UserPair } from './port.ts';
+import { unequalRights } from './unequal-rights.ts';
 
 /** One revocation may take more with it than it names: then what is left is seen in the next round. */
 const ROUNDS = 3;
@@ -149,7 +150,7 @@ async function reconcile(
     );
     const steps = await effective(connection, plan);
     if (steps.length === 0) return snapshot;
-    if (round > ROUNDS) throw unequal(pair, differencesIn(steps));
+    if (round > ROUNDS) throw unequalRights(pair, differencesIn(steps));
     await requireDroppable(connection, pair, steps);
     refuseMissing(pair, await carryOut(connection, snapshot, pair.alternate, steps));
     snapshot = await observe(connection, pair.current, pair.alternate);
@@ -218,22 +219,6 @@ async function carryOut(
   return [...missing];
 }
 
-/** @throws RekeyError RIGHTS_DIFFER: with its DEFINER gone, an object no longer works */
-async function requireDroppable(connection: Connection, pair: AdministeredPair, steps: readonly Step[]): Promise<void> {
-  for (const { drops } of steps) {
-    if (drops === undefined) continue;
-    const definer = accountText(drops);
-    const objects = await objectsDefinedBy(connection, definer);
-    if (objects.length > 0)
-      throw unequal(pair, [
-        `${definer} has to go, as ${pair.current} has no account for that host, and is the DEFINER of ${objects.join(', ')}`,
-      ]);
-  }
-}
-
-/** As the server writes a DEFINER. */
-const accountText = ({ user, host }: { readonly user: string; readonly host: string }): string => `${user}@${host}`;
-
 async function alterUsers(
   connection: Connection,
   { admin }: Snapshot,
@@ -270,6 +255,3 @@ function refuseMissing({ admin, current, alternate }: AdministeredPair, missing:
       `As a superuser run: ${missing.join(' ')}`,
     );
 }
-
-const unequal = ({ current, alternate }: AdministeredPair, why: readonly string[]) =>
-  new RekeyError('RIGHTS_DIFFER', `${alternate} cannot do what ${current} can: ${why.join('; ')}`);

@@ -3,22 +3,15 @@ import { RekeyError } from '../operations/errors.ts';
 import type { SecretValue } from '../secrets/secret-value.ts';
 import { type Account, observe, permittedToLook, type Snapshot, snapshotOf } from './mysql-catalog.ts';
 import type { Connection } from './mysql-connection.ts';
-import { objectsDefinedBy } from './mysql-definers.ts';
+import { requireDroppable } from './mysql-definers.ts';
 import { ServerRefusal } from './mysql-errors.ts';
 import { requireAdministered, requirePair } from './mysql-names.ts';
 import { sessionsOf } from './mysql-open-sessions.ts';
 import { isInUse, passwordRefused, requirePassword, requireWritable } from './mysql-password.ts';
-import {
-  authorityOf,
-  createAccount,
-  enableAccounts,
-  openAccounts,
-  type Plan,
-  planRights,
-  type Step,
-} from './mysql-rights.ts';
+import { authorityOf, createAccount, enableAccounts, openAccounts, type Plan, planRights } from './mysql-rights.ts';
 import { lockUsers, requireEncrypted, type Session } from './mysql-session.ts';
 import type { AdministeredPair, AlternatingUsersEngine, UserPair } from './port.ts';
+import { unequalRights } from './unequal-rights.ts';
 
 /** A statement may undo what another one did: see the rounds below. */
 const ROUNDS = 3;
@@ -137,7 +130,7 @@ async function reconcile(
     ];
     if (steps.length === 0) return snapshot;
     if (round > ROUNDS)
-      throw unequal(
+      throw unequalRights(
         pair,
         [...plan.create, ...plan.steps].map(({ why }) => why),
       );
@@ -147,19 +140,6 @@ async function reconcile(
     });
     if (missing.length > 0) throw missingError(pair, missing);
     snapshot = await observe(connection, [pair.current, pair.alternate]);
-  }
-}
-
-/** @throws RekeyError RIGHTS_DIFFER: with its DEFINER gone, an object no longer works */
-async function requireDroppable(connection: Connection, pair: AdministeredPair, steps: readonly Step[]): Promise<void> {
-  for (const { drops } of steps) {
-    if (drops === undefined) continue;
-    const definer = `${drops.user}@${drops.host}`;
-    const objects = await objectsDefinedBy(connection, definer);
-    if (objects.length > 0)
-      throw unequal(pair, [
-        `${definer} has to go, as ${pair.current} has no account for that host, and is the DEFINER of ${objects.join(', ')}`,
-      ]);
   }
 }
 
@@ -224,11 +204,8 @@ function requireCurrent(snapshot: Snapshot, { current }: UserPair): readonly Acc
 }
 
 function refuseUnsettled(unsettled: readonly string[], pair: UserPair): void {
-  if (unsettled.length > 0) throw unequal(pair, unsettled);
+  if (unsettled.length > 0) throw unequalRights(pair, unsettled);
 }
-
-const unequal = ({ current, alternate }: UserPair, why: readonly string[]) =>
-  new RekeyError('RIGHTS_DIFFER', `${alternate} cannot do what ${current} can: ${why.join('; ')}`);
 
 /** @throws RekeyError PRIVILEGE_MISSING */
 function refuseMissing(error: unknown, pair: AdministeredPair, remedy: string): void {

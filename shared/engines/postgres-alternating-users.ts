@@ -11,6 +11,7 @@ import { differencesIn, observe, observeLocked, type Reconciled, reconcile } fro
 import { giveLogin, type PairSnapshot } from './postgres-rights.ts';
 import type { Sessions, Transaction } from './postgres-session.ts';
 import { scramVerifier } from './scram.ts';
+import { unequalRights } from './unequal-rights.ts';
 
 /** How the two users are kept equal: postgres-rights.ts. */
 export function alternatingUsers(sessions: Sessions): AlternatingUsersEngine {
@@ -104,8 +105,7 @@ function requireEqual(pair: AdministeredPair, reconciled: Reconciled, where: 'he
   if (reconciled.kind === 'not-permitted') throw notPermitted(pair, reconciled.missing);
   const { snapshot } = reconciled;
   const left = differencesIn(where === 'here' ? { ...snapshot, elsewhere: [] } : snapshot, pair);
-  if (left.length > 0)
-    throw new RekeyError('RIGHTS_DIFFER', `${pair.alternate} cannot do what ${pair.current} can: ${left.join('; ')}`);
+  if (left.length > 0) throw unequalRights(pair, left);
   return snapshot;
 }
 
