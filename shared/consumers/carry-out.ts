@@ -50,9 +50,9 @@ export async function carryOut(
       const result = await carryOutOne(action, cluster, deps.clock.now(), deadline);
       deps.log.info(result, fields);
       if (result === 'forced' || result === 'evicted') done += 1;
-      if (action.kind !== 'force-sync' && (result === 'evicted' || result === 'allowed'))
-        unhindered.push(action.consumer);
-      if (action.kind !== 'force-sync' && result === 'refused')
+      if (action.kind === 'force-sync') continue;
+      if (result === 'evicted' || result === 'allowed') unhindered.push(action.consumer);
+      if (result === 'refused')
         refused.push({
           consumer: action.consumer,
           refusal: {

@@ -13,7 +13,7 @@ import type {
 } from '../cluster/port.ts';
 import { WORKLOAD_KINDS } from '../cluster/port.ts';
 import type { ConsumerProof, ConsumerRef, Unproved } from '../operations/events.ts';
-import { regionsReading, type Stores, secretsRead, storesByKey, syncOf, usesOf } from './external-secrets.ts';
+import { readsOf, type Stores, secretsRead, storesByKey, syncOf } from './external-secrets.ts';
 import { has } from './marker.ts';
 import { mayUse, objectsOf, refersTo, type SecretIdentity, type Use, useOf } from './matching.ts';
 import type { ForceSync } from './plan.ts';
@@ -126,7 +126,7 @@ export function regionsReadBy(secret: SecretIdentity, outline: Outline): Readonl
       const objects = parsed.kind === 'malformed' ? [] : parsed.objects;
       return objects.flatMap((object) => (useOf(object, secret) === undefined ? [] : object.region));
     }),
-    ...externalSecrets.flatMap((one) => regionsReading(one, stores, secret, cluster.region)),
+    ...externalSecrets.flatMap((one) => readsOf(one, stores, secret, cluster.region).map(({ region }) => region)),
   ]);
 }
 
@@ -327,7 +327,7 @@ export function findUses(
   for (const one of externalSecrets) {
     if (one.target === undefined) continue;
     const key = `${one.namespace}/${one.target}`;
-    for (const use of usesOf(one, stores, secret, cluster.region)) {
+    for (const { use } of readsOf(one, stores, secret, cluster.region)) {
       if (use.kind === 'unrecorded') external.set(key, one);
       else pinnedExternal.set(key, { name: one.name, to: use.to });
     }

@@ -18,31 +18,19 @@ export function storeKey(kind: ExternalStore['kind'], namespace: string, name: s
   return kind === 'ClusterSecretStore' ? `${kind}/${name}` : `${kind}/${namespace}/${name}`;
 }
 
-/** How the sources of an ExternalSecret use the secret. */
-export function usesOf(
+/** How the sources of an ExternalSecret use the secret, and in which Region they read it. */
+export function readsOf(
   { namespace, sources }: ExternalSecret,
   stores: Stores,
   secret: SecretIdentity,
   region: string,
-): readonly ExternalUse[] {
+): readonly { readonly use: ExternalUse; readonly region: string }[] {
   return sources.flatMap((source) => {
     const store = stores.get(storeKey(source.store.kind, namespace, source.store.name))?.aws;
-    const use = store === undefined ? undefined : useOf(source, store, secret, region);
-    return use ?? [];
-  });
-}
-
-/** The Regions in which its sources read the secret. */
-export function regionsReading(
-  { namespace, sources }: ExternalSecret,
-  stores: Stores,
-  secret: SecretIdentity,
-  region: string,
-): readonly string[] {
-  return sources.flatMap((source) => {
-    const store = stores.get(storeKey(source.store.kind, namespace, source.store.name))?.aws;
-    const use = store === undefined ? undefined : useOf(source, store, secret, region);
-    return use === undefined ? [] : store?.region || region;
+    if (store === undefined) return [];
+    const where = store.region || region;
+    const use = useOf(source, store, secret, where);
+    return use === undefined ? [] : { use, region: where };
   });
 }
 
@@ -59,12 +47,11 @@ export function secretsRead({ namespace, sources }: ExternalSecret, stores: Stor
 
 type Aws = NonNullable<ExternalStore['aws']>;
 
-function useOf(source: ExternalSource, store: Aws, secret: SecretIdentity, region: string): ExternalUse | undefined {
+function useOf(source: ExternalSource, store: Aws, secret: SecretIdentity, where: string): ExternalUse | undefined {
   // A role of another account reads that account's secrets, which may have the same names.
   const [, account] = /^arn:[^:]*:iam::(\d{12}):/.exec(store.role) ?? [];
   const isArn = source.kind === 'key' && source.key.startsWith('arn:');
   if (!isArn && account !== undefined && account !== parseSecretArn(secret.arn)?.accountId) return undefined;
-  const where = store.region || region;
   if (source.kind === 'find')
     return store.service === 'SecretsManager' && isFound(source, where, secret) ? { kind: 'unrecorded' } : undefined;
 

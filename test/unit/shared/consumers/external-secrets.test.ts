@@ -1,11 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
 import type { ExternalSecret, ExternalSource, ExternalStore } from '../../../../shared/cluster/port.ts';
 import {
+  readsOf,
   secretsRead,
   storesByKey,
   syncOf,
   syncRequest,
-  usesOf,
 } from '../../../../shared/consumers/external-secrets.ts';
 import { versionOf } from '../../functions/sync/messages.ts';
 import { externalSecretOf, externalStoreOf, MARKER, SECRET, T0 } from './observations.ts';
@@ -21,12 +21,12 @@ const pinnedTo = (to: string) => [{ kind: 'pinned', to }];
 function uses(source: Partial<ExternalSource>, store: Partial<Aws> = {}, secret: object = {}) {
   const whole = { kind: 'key', store: AWS, key: 'shop/database', version: '', ...source } as ExternalSource;
   const stores = [externalStoreOf({}, store), externalStoreOf({ ...ALL, namespace: '' }, store)];
-  return usesOf(
+  return readsOf(
     externalSecretOf({ sources: [whole] }),
     storesByKey(stores),
     { ...SECRET, tags: new Map([['team', 'shop']]), ...secret },
     'eu-west-1',
-  );
+  ).map(({ use }) => use);
 }
 
 describe('an ExternalSecret that reads the secret', () => {
@@ -95,7 +95,7 @@ describe('an ExternalSecret that reads the secret', () => {
 
   test('in a store that is not of AWS has nothing to do with it', () => {
     const stores = storesByKey([{ kind: 'SecretStore', namespace: 'shop', name: 'aws', aws: undefined }]);
-    expect(usesOf(externalSecretOf(), stores, SECRET, 'eu-west-1')).toEqual([]);
+    expect(readsOf(externalSecretOf(), stores, SECRET, 'eu-west-1')).toEqual([]);
   });
 
   test('names what it asks for by key, with the prefix, and cannot name what it looks up', () => {
