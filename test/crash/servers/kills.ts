@@ -3,8 +3,8 @@ import { CURRENT, PREVIOUS } from '../../../shared/secrets/port.ts';
 import type { RealServer } from '../../integration/rotation/real-server.ts';
 import { AwsError } from '../../sandbox/aws/service.ts';
 import { eventually } from '../../sandbox/eventually.ts';
+import { type Course, sharing } from './course.ts';
 import type { DeployedApplication, Functions } from './functions.ts';
-import type { Course } from './run.ts';
 import { type Watch, watch } from './watch.ts';
 
 /**
@@ -35,9 +35,6 @@ export interface Killed {
   readonly touches: Touches;
   readonly killed: boolean;
 }
-
-/** Every version of a secret is looked through at every call: after so many moves back, another secret is quicker. */
-const MOVES_BACK = 25;
 
 /**
  * A rotation and the retirement after it, each time of a new user, by the built bundles on a real server, whose process is
@@ -92,30 +89,19 @@ export function killedMovesBack(
   functions: Functions,
   strategy: StrategyName,
 ): Course<PlannedKill, Killed> {
-  let rotated: { readonly application: DeployedApplication; readonly promises: Watch } | undefined;
-  let runs = 0;
-  const close = async () => {
-    const last = rotated;
-    rotated = undefined;
-    if (last) await server.dropUsers(last.application.username);
-  };
-  async function begin() {
-    const application = await functions.createApplication(strategy, { 'rekey:on-failure': 'move-back' });
-    const promises = await watch(server, application);
-    await rotate(application, promises);
-    return { application, promises };
-  }
   async function rotate(application: DeployedApplication, promises: Watch): Promise<void> {
     const versionId = await application.rotate();
     if (application.version(CURRENT) !== versionId) throw new Error('I4: the rotation did not move AWSCURRENT');
     await promises.check('the rotation');
   }
-  return {
-    async run(planned) {
-      if (runs % MOVES_BACK === 0) await close();
-      runs += 1;
-      rotated ??= await begin();
-      const { application, promises } = rotated;
+  return sharing({
+    async begin() {
+      const application = await functions.createApplication(strategy, { 'rekey:on-failure': 'move-back' });
+      const promises = await watch(server, application);
+      await rotate(application, promises);
+      return { application, promises };
+    },
+    async run({ application, promises }, planned: PlannedKill | undefined) {
       const { staged, version } = application;
       const [failed, first] = [version(CURRENT) ?? '', version(PREVIOUS)];
       const before = { administrator: application.administrator(), versions: application.versions() };
@@ -134,21 +120,16 @@ export function killedMovesBack(
         if (application.administrator() !== before.administrator)
           throw new Error("I9: the administrator's secret was written");
         if (application.versions() !== before.versions) throw new Error('I10: a version was stored');
-        killer.rest();
-
-        await retirePrevious(server, application);
-        await promises.check('the retirement');
-        await rotate(application, promises);
-        return killer.outcome();
-      } catch (error) {
-        await close();
-        throw error;
       } finally {
         killer.rest();
       }
+      await retirePrevious(server, application);
+      await promises.check('the retirement');
+      await rotate(application, promises);
+      return killer.outcome();
     },
-    close,
-  };
+    drop: ({ application }) => server.dropUsers(application.username),
+  });
 }
 
 /** The message comes again until then: the server may see a session of a dead process for a moment. */

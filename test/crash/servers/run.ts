@@ -12,17 +12,8 @@ import { type Application, createApplication } from '../../integration/rotation/
 import type { RealServer } from '../../integration/rotation/real-server.ts';
 import { type Fault, faultsOf } from '../faults.ts';
 import { type Call, type Conductor, Death, faultyPorts, startProcess } from '../faulty-ports.ts';
+import { type Course, sharing } from './course.ts';
 import { type Watched, watch } from './watch.ts';
-
-/** What is struck, again and again on one server, each time by something else. */
-export interface Course<Planned, Possible> {
-  /**
-   * @returns what could have struck instead
-   * @throws Error when a promise of docs/reliability.md is broken
-   */
-  run(planned?: Planned): Promise<Possible>;
-  close(): Promise<void>;
-}
 
 export interface PlannedFault {
   /** The number of the call that it strikes. */
@@ -35,8 +26,6 @@ const LAMBDA_MS = 30_000;
 const LEFT_MS = 1_800;
 /** A late statement is carried out when this many more calls have ended. */
 const LATE_CALLS = 2;
-/** Every version of a secret is looked through at every call: after so many, another secret is quicker. */
-const MOVES_BACK = 25;
 /** How often all steps may have to run once nothing fails any more. */
 const MAX_CLEAN_DELIVERIES = 2;
 
@@ -75,40 +64,24 @@ export function rotations(server: RealServer, strategy: StrategyName): Course<Pl
  * nothing in its way: neither is struck, and that one is the next that is moved back from.
  */
 export function movesBack(server: RealServer, strategy: StrategyName): Course<PlannedFault, readonly PlannedFault[]> {
-  let rotated: Attended | undefined;
-  let runs = 0;
-  const close = async () => {
-    const last = rotated;
-    rotated = undefined;
-    await last?.drop();
-  };
-  async function begin(): Promise<Attended> {
-    const tags = { 'rekey:on-failure': 'move-back' };
-    const secret = await attend(server, await createApplication(server, strategy, 'app', { tags }), strategy);
-    await secret.rotate();
-    return secret;
-  }
-  return {
-    async run(planned) {
-      if (runs % MOVES_BACK === 0) await close();
-      runs += 1;
-      rotated ??= await begin();
-      const secret = rotated;
-      try {
-        const possible = secret.expose(planned);
-        await secret.moveBack();
-        secret.shelter();
-        await secret.retire();
-        await secret.rotate();
-        secret.checkSinks();
-        return possible;
-      } catch (error) {
-        await close();
-        throw error;
-      }
+  return sharing({
+    async begin() {
+      const tags = { 'rekey:on-failure': 'move-back' };
+      const secret = await attend(server, await createApplication(server, strategy, 'app', { tags }), strategy);
+      await secret.rotate();
+      return secret;
     },
-    close,
-  };
+    async run(secret, planned: PlannedFault | undefined) {
+      const possible = secret.expose(planned);
+      await secret.moveBack();
+      secret.shelter();
+      await secret.retire();
+      await secret.rotate();
+      secret.checkSinks();
+      return possible;
+    },
+    drop: (secret) => secret.drop(),
+  });
 }
 
 /** A secret that Secrets Manager and the queue see to. Each of them goes on until it is done. */
