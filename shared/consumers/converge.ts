@@ -20,21 +20,15 @@ import {
 } from '../secrets/port.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
 import { carryOut, patchRefused, type Refusal, refusalIn } from './carry-out.ts';
-import {
-  type Consumers,
-  consumersOf,
-  namespacesUsing,
-  type Outline,
-  regionsReadBy,
-  type Snapshot,
-  type Times,
-} from './consumers.ts';
+import { type Consumers, consumersOf } from './consumers.ts';
 import { haltedBy, type Refusals, stillRefused, withRefusal } from './halt.ts';
+import { namespacesUsing, regionsReadBy } from './manifests.ts';
 import { againOf, has, markerOf, rolledOf, toldOf } from './marker.ts';
 import { moveBackOf, movedByHand } from './move-back.ts';
 import { NOTHING_DONE, notesOf, writeNotes } from './notes.ts';
-import { observe } from './observe.ts';
+import { type Outline, observe, type Snapshot } from './observe.ts';
 import { idOf, idOfMark, isMarked, type Mark, opensAt, type Plan, planSync } from './plan.ts';
+import type { Times } from './pod-uses.ts';
 import { describeLive, SIBLING_WAIT_MS, type Siblings, siblingsAmong } from './siblings.ts';
 
 /** "Look at this secret": all that one pass hands to the next. */

@@ -5,11 +5,12 @@ import type { Cause, ConsumerRef, Unproved } from '../operations/events.ts';
 import type { Log } from '../operations/log.ts';
 import { CURRENT, versionWithStage } from '../secrets/port.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
-import type { Consumer, Mode, Snapshot } from './consumers.ts';
-import { namespacesUsing } from './consumers.ts';
+import { type Mode, SECRETS } from './annotations.ts';
+import type { Consumer } from './consumers.ts';
 import { allConsumers, type ConvergeDeps, LOOK_MS, regionsBehind, rollBy } from './converge.ts';
+import { namespacesUsing } from './manifests.ts';
 import { markerOf } from './marker.ts';
-import { observe } from './observe.ts';
+import { observe, type Snapshot } from './observe.ts';
 import { idOf, opensAt, planSync, type Standing, stagesOf } from './plan.ts';
 import { describeLive } from './siblings.ts';
 
@@ -141,7 +142,7 @@ function explained({ consumer, state }: Standing, rolled: boolean, snapshots: re
 function usesOf({ ref, workload, pods }: Consumer, snapshots: readonly Snapshot[]): readonly string[] {
   const of = workload ?? pods[0]?.pod;
   const snapshot = snapshots.find(({ cluster }) => cluster.name === ref.cluster);
-  const named = workload?.annotations.get('rekey.dev/secrets');
+  const named = workload?.annotations.get(SECRETS);
   const isSubPath = (spc: string) =>
     pods.some(({ pod }) =>
       pod.containers.some(({ mounts }) => mounts.some((one) => one.secretProviderClass === spc && one.subPath)),
@@ -154,7 +155,7 @@ function usesOf({ ref, workload, pods }: Consumer, snapshots: readonly Snapshot[
       const by = snapshot?.externalSecrets.find((one) => one.namespace === ref.namespace && one.target === name);
       return `has Secret ${name} as ${as}${by === undefined ? '' : `, which ExternalSecret ${by.name} writes`}`;
     }),
-    ...(named === undefined ? [] : [`says so in rekey.dev/secrets: ${named}`]),
+    ...(named === undefined ? [] : [`says so in ${SECRETS}: ${named}`]),
   ];
 }
 

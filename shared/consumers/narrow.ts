@@ -1,7 +1,10 @@
 import type { CronJob, Pod, References, Workload } from '../cluster/port.ts';
-import { findUses, idOf, namesIn, ownerOf, type Snapshot, secretsMounted } from './consumers.ts';
+import { namesIn } from './annotations.ts';
+import { ownerId, ownerOf } from './consumers.ts';
 import { secretsRead, storeKey, storesByKey } from './external-secrets.ts';
+import { findUses, secretsMounted } from './manifests.ts';
 import { referencesTo, type SecretIdentity } from './matching.ts';
+import type { Snapshot } from './observe.ts';
 
 /** Key of what may have to do with any secret. No reference is empty. */
 const ANY = '';
@@ -52,8 +55,8 @@ export function narrowing(snapshot: Snapshot): (secret: SecretIdentity) => Snaps
     const itsCronJobs = cronJobs(users);
     // What one pod has of the secret, its siblings are asked for too.
     const itsPods = pods([
-      ...workloads(users).map(({ kind, namespace, name }) => idOf(kind, namespace, name)),
-      ...itsCronJobs.map(({ namespace, name }) => idOf('CronJob', namespace, name)),
+      ...workloads(users).map(({ kind, namespace, name }) => ownerId(kind, namespace, name)),
+      ...itsCronJobs.map(({ namespace, name }) => ownerId('CronJob', namespace, name)),
       ...pods(keys).map(ownerOf),
     ]);
     return {

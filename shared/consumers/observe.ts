@@ -1,9 +1,33 @@
-import type { Cluster } from '../cluster/port.ts';
+import type {
+  Cluster,
+  CronJob,
+  ExternalSecret,
+  ExternalStore,
+  Mount,
+  Pod,
+  SecretProviderClass,
+  Workload,
+} from '../cluster/port.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { asRekeyError } from '../operations/errors.ts';
 import type { Unproved } from '../operations/events.ts';
 import type { Log } from '../operations/log.ts';
-import type { Outline, Snapshot } from './consumers.ts';
+
+/** What one look at one cluster saw. */
+export interface Snapshot {
+  readonly cluster: { readonly name: string; readonly region: string };
+  readonly classes: readonly SecretProviderClass[];
+  readonly workloads: readonly Workload[];
+  readonly cronJobs: readonly CronJob[];
+  readonly externalSecrets: readonly ExternalSecret[];
+  readonly externalStores: readonly ExternalStore[];
+  /** Of every namespace of {@link observe}'s `namespacesOf`, at least. */
+  readonly pods: readonly Pod[];
+  readonly mounts: readonly Mount[];
+}
+
+/** What is known before any pod is looked at: enough to say in which namespaces to look. */
+export type Outline = Omit<Snapshot, 'pods' | 'mounts'>;
 
 export interface Observation {
   readonly snapshots: readonly Snapshot[];

@@ -1,7 +1,8 @@
 import { type ExternalSecret, type Marker, type Pod, WORKLOAD_KINDS, type Workload } from '../cluster/port.ts';
 import type { Cause, ConsumerProof, ConsumerRef, Unproved } from '../operations/events.ts';
 import type { SecretOptions, Window } from '../secrets/tags.ts';
-import { type Consumer, EVICT, type JudgedPod, ON_DELETE } from './consumers.ts';
+import { asksForEvictions } from './annotations.ts';
+import type { Consumer, JudgedPod } from './consumers.ts';
 import { againOf, has, rolledOf } from './marker.ts';
 import { crashOf, type Failure, failureOf } from './proof.ts';
 
@@ -205,10 +206,6 @@ function isEvidence({ consumer, state }: Standing): boolean {
 function isRolling({ consumer: { mode, workload }, state }: Standing): boolean {
   if (state.kind !== 'marked' || mode !== 'restart' || workload === undefined) return false;
   return workload.rollout.stopped === undefined || asksForEvictions(workload);
-}
-
-function asksForEvictions({ rollout, annotations }: Workload): boolean {
-  return rollout.onDelete && annotations.get(ON_DELETE) === EVICT;
 }
 
 function evictedBy(workload: Workload): Evict['kind'] | undefined {

@@ -1,9 +1,10 @@
 import type { Marker } from '../cluster/port.ts';
 import { RekeyError } from '../operations/errors.ts';
 import { CURRENT, PENDING, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
-import { type Snapshot, secretsNamed } from './consumers.ts';
+import { secretsNamed } from './manifests.ts';
 import { markerOf } from './marker.ts';
 import { refersTo } from './matching.ts';
+import type { Snapshot } from './observe.ts';
 import type { Mark } from './plan.ts';
 
 /** The other secrets of a workload: new pods get their current versions as well. */

@@ -6,11 +6,11 @@ import type { Log } from '../operations/log.ts';
 import { CURRENT, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
 import { parseSecretArn } from '../secrets/secret-arn.ts';
 import { parseTags } from '../secrets/tags.ts';
-import { type Snapshot, secretsNamed } from './consumers.ts';
 import { allConsumers, isTold, type Look, regionsBehind, rollBy, SWEEP_SECONDS } from './converge.ts';
+import { secretsNamed } from './manifests.ts';
 import { markerOf } from './marker.ts';
 import { narrowing } from './narrow.ts';
-import { observe } from './observe.ts';
+import { observe, type Snapshot } from './observe.ts';
 import { isMarked, planSync } from './plan.ts';
 
 export interface SweepDeps {

@@ -3,12 +3,12 @@ import type { SecretClaim } from './proof.ts';
 import type { Choice } from './uses.ts';
 
 /** A Kubernetes Secret that the CSI driver writes, and the ids of what it holds of the secret, by class. */
-export interface SyncedSecret {
+export interface WrittenSecret {
   readonly writers: readonly { readonly spc: SecretProviderClass; readonly ids: readonly string[] }[];
 }
 
 /** Whether each mount that it is written from has its version on record: without that, nothing tells what it holds. */
-export function isRecorded({ writers }: SyncedSecret): boolean {
+export function isRecorded({ writers }: WrittenSecret): boolean {
   return writers.every(({ ids }) => ids.length > 0);
 }
 
@@ -21,7 +21,7 @@ const WRITTEN_WITHIN_MS = 60_000;
  * @param live pods of the namespace, those on their way out too, with what was recorded for them
  */
 export function claimOnSynced(
-  { writers }: SyncedSecret,
+  { writers }: WrittenSecret,
   versionId: string,
   live: readonly { readonly pod: Pod; readonly mounts: readonly Mount[] }[],
   { first, restarts }: Choice,

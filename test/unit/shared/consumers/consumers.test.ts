@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { SecretProviderClass } from '../../../../shared/cluster/port.ts';
-import { consumersOf, namespacesUsing, secretsNamed } from '../../../../shared/consumers/consumers.ts';
+import { consumersOf } from '../../../../shared/consumers/consumers.ts';
+import { namespacesUsing, secretsNamed } from '../../../../shared/consumers/manifests.ts';
 import { versionOf } from '../../functions/sync/messages.ts';
 import {
   containerOf,

@@ -1,8 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import type { ExternalSecret, Pod, SecretProviderClass, SecretReference } from '../../../../shared/cluster/port.ts';
-import { consumersOf, type Snapshot, type Times } from '../../../../shared/consumers/consumers.ts';
+import { consumersOf } from '../../../../shared/consumers/consumers.ts';
 import { syncRequest } from '../../../../shared/consumers/external-secrets.ts';
+import type { Snapshot } from '../../../../shared/consumers/observe.ts';
 import { planSync } from '../../../../shared/consumers/plan.ts';
+import type { Times } from '../../../../shared/consumers/pod-uses.ts';
 import { DEFAULT_OPTIONS } from '../../../../shared/secrets/tags.ts';
 import { versionOf } from '../../functions/sync/messages.ts';
 import {

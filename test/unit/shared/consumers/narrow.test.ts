@@ -1,10 +1,11 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { SecretProviderClass } from '../../../../shared/cluster/port.ts';
-import { consumersOf, type Snapshot } from '../../../../shared/consumers/consumers.ts';
+import { consumersOf } from '../../../../shared/consumers/consumers.ts';
 import { markerOf } from '../../../../shared/consumers/marker.ts';
 import { referencesTo, type SecretIdentity } from '../../../../shared/consumers/matching.ts';
 import { narrowing } from '../../../../shared/consumers/narrow.ts';
+import type { Snapshot } from '../../../../shared/consumers/observe.ts';
 import { inRegion } from '../../../../shared/secrets/secret-arn.ts';
 import { versionOf } from '../../functions/sync/messages.ts';
 import {

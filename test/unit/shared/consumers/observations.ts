@@ -8,7 +8,7 @@ import type {
   SecretProviderClass,
   Workload,
 } from '../../../../shared/cluster/port.ts';
-import type { Snapshot } from '../../../../shared/consumers/consumers.ts';
+import type { Snapshot } from '../../../../shared/consumers/observe.ts';
 import type { Logger } from '../../../../shared/operations/logger.ts';
 import { versionOf } from '../../functions/sync/messages.ts';
 
