@@ -1,11 +1,13 @@
-import type { Cluster } from '../cluster/port.ts';
+import type { Cluster, Marker, Marks } from '../cluster/port.ts';
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { asRekeyError } from '../operations/errors.ts';
 import type { Cause, ConsumerRef } from '../operations/events.ts';
 import type { Log } from '../operations/log.ts';
 import { syncRequest } from './external-secrets.ts';
-import type { Action } from './plan.ts';
+import { againOf, rolledOf } from './marker.ts';
+import { type Action, idOfMark, type Mark, type Plan } from './plan.ts';
+import type { Siblings } from './siblings.ts';
 
 export interface CarriedOut {
   /** How many actions changed something. */
@@ -22,6 +24,9 @@ export interface Refusal {
   readonly why: string;
 }
 
+/** What a pass was not let do, by consumer ({@link idOfMark}). */
+export type Refusals = ReadonlyMap<string, Refusal>;
+
 /** @param message the cluster's */
 export function patchRefused(message: string): Refusal {
   return { cause: 'patch-refused', why: `, and may not be: ${message}` };
@@ -33,10 +38,16 @@ export function refusalIn(thrown: unknown): string | undefined {
   return code === 'CLUSTER_ACCESS_DENIED' || code === 'CLUSTER_REJECTED' ? message : undefined;
 }
 
+export interface CarryOutDeps {
+  readonly clusters: readonly Cluster[];
+  readonly clock: Pick<Clock, 'now'>;
+  readonly log: Log;
+}
+
 /** Carries out what a plan asks for besides marks. One that fails does not keep the others from it. Never throws. */
 export async function carryOut(
   actions: readonly Action[],
-  deps: { readonly clusters: readonly Cluster[]; readonly clock: Pick<Clock, 'now'>; readonly log: Log },
+  deps: CarryOutDeps,
   deadline: Deadline,
 ): Promise<CarriedOut> {
   let done = 0;
@@ -90,4 +101,61 @@ function namesOf(action: Action): { readonly namespace: string; readonly name: s
 
 function waitingFor(action: Action): readonly ConsumerRef[] {
   return action.kind === 'force-sync' ? action.consumers : [action.consumer];
+}
+
+/**
+ * A workload that the cluster refuses to have marked stays unproved and comes again, but gives its place to the next
+ * one that is due. Whatever else goes wrong keeps the place: the mark may be there, by us or by a pass beside this one. Never throws.
+ * @returns consumers ({@link idOfMark}) that are marked, and those that may not be
+ */
+export async function markAll(
+  { marks, substitutes }: Pick<Plan, 'marks' | 'substitutes'>,
+  marker: Marker,
+  siblingsOf: (mark: Mark) => Promise<Siblings>,
+  deps: Pick<CarryOutDeps, 'clusters' | 'log'>,
+  deadline: Deadline,
+): Promise<{ readonly marked: readonly string[]; readonly unmarked: Refusals }> {
+  const unmarked = new Map<string, Refusal>();
+  const waiting = [...substitutes];
+  const queue = [...marks];
+  const marked: string[] = [];
+  for (const mark of queue) {
+    const result = await markOne(mark, marker, await siblingsOf(mark), deps, deadline);
+    if (result === 'marked') marked.push(idOfMark(mark));
+    if (typeof result === 'string') continue;
+    unmarked.set(idOfMark(mark), patchRefused(result.refusal));
+    const next = mark.where === 'pod-template' ? waiting.shift() : undefined;
+    if (next !== undefined) queue.push(next);
+  }
+  return { marked, unmarked };
+}
+
+/** @returns `unclear`: it was seen to change, or nobody knows; `refusal`: why the cluster will not have it marked */
+async function markOne(
+  { cluster, workload, where, again }: Mark,
+  marker: Marker,
+  siblings: Siblings,
+  deps: Pick<CarryOutDeps, 'clusters' | 'log'>,
+  deadline: Deadline,
+): Promise<'marked' | 'unclear' | { readonly refusal: string }> {
+  const { kind, namespace, name } = workload;
+  const fields = { cluster, kind, namespace, name, marker: marker.annotation };
+  if (siblings.rotating !== undefined) {
+    deps.log.info('waits for another secret of it that is being rotated', { ...fields, secret: siblings.rotating });
+    return 'unclear';
+  }
+  try {
+    const markers = [marker, ...siblings.markers];
+    const marks: Marks =
+      where === 'object'
+        ? { onTemplate: [], onObject: [marker] }
+        : { onTemplate: [...markers, ...(again ? [againOf(marker)] : [])], onObject: markers.map(rolledOf) };
+    const result = await deps.clusters.find((one) => one.name === cluster)?.mark(workload, marks, deadline);
+    deps.log.info(result === 'moved' ? 'changed meanwhile: looking again' : 'marked', fields);
+    return result === 'marked' ? 'marked' : 'unclear';
+  } catch (thrown) {
+    deps.log.warn('could not mark', { ...fields, error: thrown });
+    const refusal = refusalIn(thrown);
+    return refusal === undefined ? 'unclear' : { refusal };
+  }
 }

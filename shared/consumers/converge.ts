@@ -1,4 +1,4 @@
-import type { Cluster, Marker, Marks } from '../cluster/port.ts';
+import type { Cluster, Marker } from '../cluster/port.ts';
 import type { Clock } from '../operations/clock.ts';
 import { atMost, type Deadline } from '../operations/deadline.ts';
 import { asRekeyError, RekeyError } from '../operations/errors.ts';
@@ -19,17 +19,17 @@ import {
   versionWithStage,
 } from '../secrets/port.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
-import { carryOut, patchRefused, type Refusal, refusalIn } from './carry-out.ts';
-import { type Consumers, consumersOf } from './consumers.ts';
-import { haltedBy, type Refusals, stillRefused, withRefusal } from './halt.ts';
-import { namespacesUsing, regionsReadBy } from './manifests.ts';
-import { againOf, has, markerOf, rolledOf, toldOf } from './marker.ts';
+import { carryOut, markAll, type Refusals } from './carry-out.ts';
+import type { Consumers } from './consumers.ts';
+import { haltedBy, stillRefused, withRefusal } from './halt.ts';
+import { namespacesUsing } from './manifests.ts';
+import { has, markerOf, toldOf } from './marker.ts';
 import { moveBackOf, movedByHand } from './move-back.ts';
 import { NOTHING_DONE, notesOf, writeNotes } from './notes.ts';
-import { type Outline, observe, type Snapshot } from './observe.ts';
-import { idOf, idOfMark, isMarked, type Mark, opensAt, type Plan, planSync } from './plan.ts';
-import type { Times } from './pod-uses.ts';
-import { describeLive, SIBLING_WAIT_MS, type Siblings, siblingsAmong } from './siblings.ts';
+import { LOOK_MS, observe, type Snapshot } from './observe.ts';
+import { idOf, isMarked, opensAt, type Plan, planSync } from './plan.ts';
+import { describeLive, SIBLING_WAIT_MS, siblingsAmong } from './siblings.ts';
+import { type SecretSituation, situationOf } from './situation.ts';
 
 /** "Look at this secret": all that one pass hands to the next. */
 export interface Look {
@@ -55,9 +55,6 @@ export interface Look {
 
 /** From one sweep to the next, and the longest time that SQS delays a message. */
 export const SWEEP_SECONDS = 900;
-
-/** The longest that one pass waits for a cluster before it goes on with the others. */
-export const LOOK_MS = 30_000;
 
 /**
  * `superseded`: another version is current, and its own event follows. `gone`: the secret is deleted. `left-to-sweep`:
@@ -97,26 +94,23 @@ export async function converge(look: Look, deps: ConvergeDeps, deadline: Deadlin
   if (options instanceof RekeyError) return refuse(look, options, deps);
 
   const marker = markerOf(secret, look.versionId);
-  const { snapshots, unseen } = await observe(
+  const observation = await observe(
     deps.clusters,
     (outline) => namespacesUsing(secret, outline),
     atMost(Math.min(LOOK_MS, deadline.remainingMs() / 2), deadline, deps.clock),
     deps.log,
   );
-  const times = { nowMs: deps.clock.now(), movedAtMs: look.sinceMs };
-  const found = allConsumers(secret, marker, snapshots, times);
-  for (const { where, why } of found.faults) deps.log.warn('left out', { where, why });
-  const plan = planSync({
-    consumers: found.consumers,
-    syncs: found.syncs,
-    marker,
+  const situation = situationOf({
+    secret,
     options,
-    ...rollBy(secret, options),
-    unseen,
-    behind: regionsBehind(secret, snapshots),
+    marker,
+    ...observation,
     rolled: new Set(look.rolled),
     nowMs: deps.clock.now(),
+    movedAtMs: look.sinceMs,
   });
+  for (const { where, why } of situation.faults) deps.log.warn('left out', { where, why });
+  const plan = planSync(situation);
   deps.log.info('looked', {
     verdict: plan.verdict,
     proved: plan.proved.length,
@@ -125,22 +119,184 @@ export async function converge(look: Look, deps: ConvergeDeps, deadline: Deadlin
       ({ cluster, workload: { kind, namespace, name } }) => `${cluster}: ${kind} ${namespace}/${name}`,
     ),
   });
-  return act(look, plan, { found, marker, options, secret, snapshots }, deps, deadline);
+
+  const pass: Pass = {
+    look,
+    secret,
+    options,
+    snapshots: observation.snapshots,
+    situation,
+    plan,
+    ageMs: deps.clock.now() - look.lookingSinceMs,
+    told: new Set(look.told),
+  };
+  switch (plan.verdict) {
+    case 'converged':
+      return await announceConverged(pass, deps, deadline);
+    case 'held':
+      return await hold(pass, deps);
+    case 'halted':
+    case 'waiting':
+      return await roll(pass, deps, deadline);
+  }
 }
 
-/** Clusters that read a replica which does not have the current version yet, and why. */
-export function regionsBehind(secret: SecretDescription, snapshots: readonly Outline[]): ReadonlyMap<string, string> {
-  const behind = [...(secret.replicas ?? [])].filter(([, status]) => status !== 'InSync');
-  if (behind.length === 0) return new Map();
-  return new Map(
-    snapshots.flatMap((snapshot): (readonly [string, string])[] => {
-      const regions = regionsReadBy(secret, snapshot);
-      const [region, status] = behind.find(([one]) => regions.has(one)) ?? [];
-      if (region === undefined) return [];
-      const action = status === 'Failed' ? ': look at its status in Secrets Manager' : '';
-      return [[snapshot.cluster.name, `the replica in ${region} is ${status}${action}`]];
-    }),
-  );
+/** What one pass saw, and what it means to do. */
+interface Pass {
+  readonly look: Look;
+  readonly secret: SecretDescription;
+  readonly options: SecretOptions;
+  readonly snapshots: readonly Snapshot[];
+  readonly situation: SecretSituation;
+  readonly plan: Plan;
+  /** Since somebody first looked. */
+  readonly ageMs: number;
+  /** What people have heard, before this pass and by it: as {@link Look.told}. */
+  readonly told: Set<string>;
+}
+
+/** @returns whether people have heard of it, now or before */
+async function tell({ told }: Pass, event: RekeyEvent, { announcer }: ConvergeDeps): Promise<boolean> {
+  const what = nameOf(event);
+  if (!told.has(what) && (await announcer.announce(event))) told.add(what);
+  return told.has(what);
+}
+
+/** What an outcome rests on (retire, and whoever is to act) must be heard, however late; the rest is best effort. */
+function untold({ look, told, ageMs }: Pass): Outcome {
+  return {
+    kind: 'look-again',
+    look: { ...look, told: [...told] },
+    afterSeconds: delaySeconds(ageMs, Number.POSITIVE_INFINITY),
+  };
+}
+
+const namesOf = ({ secretArn, secretName, versionId }: Look) => ({ secretArn, secretName, versionId });
+
+const UNTOUCHED_WORKS = 'No workload was touched by this: all of them keep what they have mounted.';
+
+function actionNeeded(look: Look, error: RekeyError, stillWorks = UNTOUCHED_WORKS): RekeyEvent {
+  const { code, message, retryable, action } = error;
+  return { type: 'Action Needed', detail: { ...namesOf(look), code, message, retryable, stillWorks, action } };
+}
+
+async function announceConverged(pass: Pass, deps: ConvergeDeps, deadline: Deadline): Promise<Outcome> {
+  const { look, secret, options, situation, plan } = pass;
+  const { marker, consumers, pinned } = situation;
+  // AWSCURRENT moves in every secret of the account; of those that no cluster uses, only such a tag wants to hear.
+  const used = consumers.length > 0 || pinned.length > 0;
+  if (!used && options.retire !== 'converged') return { kind: 'unused' };
+  if (look.passesLeft !== undefined && isTold(situation, marker)) return { kind: 'converged' };
+  const previousVersionId = versionWithStage(secret, PREVIOUS);
+  const event: RekeyEvent = {
+    type: 'Secret Converged',
+    detail: {
+      ...namesOf(look),
+      ...(previousVersionId !== undefined && { previousVersionId }),
+      since: iso(look.sinceMs),
+      consumers: plan.proved,
+      clusters: clustersIn(plan, deps.clusters),
+      pinned,
+    },
+  };
+  if (!(await tell(pass, event, deps))) return untold(pass);
+  // At once: what was seen of the workload is the precondition of writing to it.
+  const recorded = await recordTold(situation, marker, deps, deadline);
+  await writeNotes(notesOf(plan, situation, NOTHING_DONE, { secretName: look.secretName, marker }), deps, deadline);
+  return recorded === 'moved' ? untold(pass) : { kind: 'converged' };
+}
+
+async function hold(pass: Pass, deps: ConvergeDeps): Promise<Outcome> {
+  const late = windowTooLate(pass, deps.clock.now());
+  if (late !== undefined) await tell(pass, actionNeeded(pass.look, late), deps);
+  return { kind: 'held' };
+}
+
+async function roll(pass: Pass, deps: ConvergeDeps, deadline: Deadline): Promise<Outcome> {
+  const { look, secret, options, snapshots, situation, plan, ageMs, told } = pass;
+  const { marker } = situation;
+  const reverted = plan.unproved.filter(({ cause }) => cause === 'reverted');
+  if (reverted.length > 0) await tell(pass, actionNeeded(look, markerReverted(reverted)), deps);
+
+  const { done, unhindered, refused } = await carryOut(plan.actions, deps, deadline);
+  const mayWait = Math.abs(deps.clock.now() - look.sinceMs) < SIBLING_WAIT_MS;
+  const siblings = siblingsAmong({ secret, snapshots }, deps.secrets, mayWait);
+  const { marked, unmarked } = await markAll(plan, marker, siblings, deps, deadline);
+  const refusals: Refusals = new Map([
+    ...refused.map(({ consumer, refusal }) => [idOf(consumer), refusal] as const),
+    ...unmarked,
+  ]);
+  const acted = done + marked.length > 0;
+  if (acted) {
+    const steered = situation.consumers.filter(
+      ({ workload, mode, leftAlone }) => workload !== undefined && mode !== 'off' && leftAlone === undefined,
+    );
+    const consumers = steered.map(({ ref }) => ref);
+    await tell(pass, { type: 'Sync Started', detail: { ...namesOf(look), consumers } }, deps);
+  }
+  const notes = notesOf(plan, situation, { marked, refusals }, { secretName: look.secretName, marker });
+  await writeNotes(notes, deps, deadline);
+
+  const { refused: refusedBefore = [], ...looked } = look;
+  const refusedStill = stillRefused(plan, refusals, refusedBefore, [...marked, ...unhindered.map(idOf)]);
+  const rolled = new Set([...(look.rolled ?? []), ...marked]);
+  const next = (): Look => ({
+    ...looked,
+    told: [...told],
+    ...(rolled.size > 0 && { rolled: [...rolled] }),
+    ...(refusedStill.length > 0 && { refused: refusedStill }),
+  });
+  if (look.passesLeft !== undefined) return afterSweep(next(), look.passesLeft, acted, deps.clock.now());
+
+  await announceHalts(pass, haltedBy(plan, refusals, refusedBefore), refusedStill, deps);
+  if (ageMs < options.convergeWithinMs)
+    return { kind: 'look-again', look: next(), afterSeconds: delaySeconds(ageMs, options.convergeWithinMs) };
+  const event: RekeyEvent = {
+    type: 'Secret Not Converged',
+    detail: {
+      ...namesOf(look),
+      since: iso(look.sinceMs),
+      unproved: plan.unproved.map((one) => withRefusal(one, refusals)),
+      clusters: clustersIn(plan, deps.clusters),
+      action:
+        'The old credential is left alive. Put right what each entry names (or restart it); Rekey looks again by itself every few minutes.',
+    },
+  };
+  return (await tell(pass, event, deps)) ? { kind: 'given-up' } : untold(pass);
+}
+
+/**
+ * Tells of each consumer and cause once, and asks to move back where the secret's tag wants that.
+ * @param failed for whom the roll is halted
+ * @param refused consumers ({@link idOf}) that no pass was let touch so far
+ */
+async function announceHalts(
+  pass: Pass,
+  failed: readonly Unproved[],
+  refused: readonly string[],
+  deps: ConvergeDeps,
+): Promise<void> {
+  const { look, secret, options, situation, plan, told } = pass;
+  const isConverged = isTold(situation, situation.marker);
+  const moving = moveBackOf(plan, secret, options, isConverged, deps.rotationFunctions, deps.clock.now());
+  const moveBack = moving?.kind === 'asked' ? moving.moveBack : undefined;
+  const halts = [
+    ...failed.map((one) => `${HALTED}: ${idOf(one)} ${one.cause}`),
+    ...(moveBack === undefined ? [] : [HALTED_TO_MOVE_BACK]),
+  ];
+  const unheard = halts.filter((what) => !told.has(what));
+  // Who goes on and is halted again is told again.
+  const lasts = [...halts, ...refused.map((id) => `${HALTED}: ${id} `)];
+  for (const what of told) if (what.startsWith(HALTED) && !lasts.some((one) => what.startsWith(one))) told.delete(what);
+  if (unheard.length > 0) {
+    const asks = unheard.includes(HALTED_TO_MOVE_BACK);
+    const detail = { ...namesOf(look), failed, ...(asks && moveBack && { moveBack }) };
+    if (await deps.announcer.announce({ type: HALTED, detail })) for (const what of unheard) told.add(what);
+  }
+  if (moving?.kind === 'by-hand') {
+    const error = movedByHand(secret, look.versionId, moving.previousVersionId);
+    await tell(pass, actionNeeded(look, error, HALTED_STILL_WORKS), deps);
+  }
 }
 
 /** Whether it is a cluster that did not answer. Something in one may be of a kind of that name, as CloudNativePG's is. */
@@ -162,168 +318,6 @@ function clustersIn({ proved, unproved }: Plan, clusters: readonly Pick<Cluster,
   });
 }
 
-/** The consumers of all clusters. */
-export function allConsumers(
-  secret: SecretDescription,
-  marker: Marker,
-  snapshots: readonly Snapshot[],
-  times?: Times,
-): Consumers {
-  const each = snapshots.map((snapshot) => consumersOf(secret, marker, snapshot, times));
-  return {
-    consumers: each.flatMap(({ consumers }) => consumers),
-    syncs: each.flatMap(({ syncs }) => syncs),
-    pinned: each.flatMap(({ pinned }) => pinned),
-    faults: each.flatMap(({ faults }) => faults),
-  };
-}
-
-interface Findings {
-  readonly found: Consumers;
-  readonly marker: Marker;
-  readonly options: SecretOptions;
-  readonly secret: SecretDescription;
-  readonly snapshots: readonly Snapshot[];
-}
-
-/**
- * From when on a window keeps no roll back. A single user's old password is refused already; with two users it lives
- * until the next rotation (Secrets Manager User Guide, "Rotation strategies"), and a roll takes its time.
- */
-export function rollBy(
-  { rotationEnabled, nextRotationMs }: SecretDescription,
-  { strategy, convergeWithinMs }: SecretOptions,
-): { readonly rollByMs?: number } {
-  if (strategy === 'single-user') return { rollByMs: 0 };
-  if (rotationEnabled === false || nextRotationMs === undefined) return {};
-  return { rollByMs: nextRotationMs - convergeWithinMs };
-}
-
-async function act(
-  look: Look,
-  plan: Plan,
-  findings: Findings,
-  deps: ConvergeDeps,
-  deadline: Deadline,
-): Promise<Outcome> {
-  const { found, marker, options } = findings;
-  const told = new Set(look.told);
-  /** @returns whether people have heard of it, now or before */
-  const tell = async (event: RekeyEvent, what = nameOf(event)): Promise<boolean> => {
-    if (!told.has(what) && (await deps.announcer.announce(event))) told.add(what);
-    return told.has(what);
-  };
-  const ofSecret = { secretArn: look.secretArn, secretName: look.secretName, versionId: look.versionId };
-  const since = new Date(look.sinceMs).toISOString();
-
-  const ageMs = deps.clock.now() - look.lookingSinceMs;
-  // What an outcome rests on (retire, and whoever is to act) must be heard, however late; the rest is best effort.
-  const untold = (): Outcome => ({
-    kind: 'look-again',
-    look: { ...look, told: [...told] },
-    afterSeconds: delaySeconds(ageMs, Number.POSITIVE_INFINITY),
-  });
-
-  if (plan.verdict === 'converged') {
-    // AWSCURRENT moves in every secret of the account; of those that no cluster uses, only such a tag wants to hear.
-    const used = found.consumers.length > 0 || found.pinned.length > 0;
-    if (!used && options.retire !== 'converged') return { kind: 'unused' };
-    if (look.passesLeft !== undefined && isTold(found, marker)) return { kind: 'converged' };
-    const previousVersionId = versionWithStage(findings.secret, PREVIOUS);
-    const heard = await tell({
-      type: 'Secret Converged',
-      detail: {
-        ...ofSecret,
-        ...(previousVersionId !== undefined && { previousVersionId }),
-        since,
-        consumers: plan.proved,
-        clusters: clustersIn(plan, deps.clusters),
-        pinned: found.pinned,
-      },
-    });
-    if (!heard) return untold();
-    // At once: what was seen of the workload is the precondition of writing to it.
-    const recorded = await recordTold(found, marker, deps, deadline);
-    await writeNotes(notesOf(plan, found, NOTHING_DONE, { secretName: look.secretName, marker }), deps, deadline);
-    return recorded === 'moved' ? untold() : { kind: 'converged' };
-  }
-  if (plan.verdict === 'held') {
-    const late = windowTooLate(findings, deps.clock.now());
-    if (late !== undefined) await tell({ type: 'Action Needed', detail: { ...ofSecret, ...detailOf(late) } });
-    return { kind: 'held' };
-  }
-  const reverted = plan.unproved.filter(({ cause }) => cause === 'reverted');
-  if (reverted.length > 0)
-    await tell({ type: 'Action Needed', detail: { ...ofSecret, ...detailOf(markerReverted(reverted)) } });
-  const { done, unhindered, refused } = await carryOut(plan.actions, deps, deadline);
-  const { marked, unmarked } = await markAll(plan, findings, look, deps, deadline);
-  const refusals: Refusals = new Map([
-    ...refused.map(({ consumer, refusal }) => [idOf(consumer), refusal] as const),
-    ...unmarked,
-  ]);
-  const acted = done + marked.length > 0;
-  if (acted) {
-    const consumers = found.consumers.filter(
-      ({ workload, mode, leftAlone }) => workload !== undefined && mode !== 'off' && leftAlone === undefined,
-    );
-    await tell({ type: 'Sync Started', detail: { ...ofSecret, consumers: consumers.map(({ ref }) => ref) } });
-  }
-  const notes = notesOf(plan, found, { marked, refusals }, { secretName: look.secretName, marker });
-  await writeNotes(notes, deps, deadline);
-  const { refused: refusedBefore = [], ...looked } = look;
-  const refusedStill = stillRefused(plan, refusals, refusedBefore, [...marked, ...unhindered.map(idOf)]);
-  const rolled = new Set([...(look.rolled ?? []), ...marked]);
-  const next: Look = {
-    ...looked,
-    told: [...told],
-    ...(rolled.size > 0 && { rolled: [...rolled] }),
-    ...(refusedStill.length > 0 && { refused: refusedStill }),
-  };
-  if (look.passesLeft !== undefined) return afterSweep(next, look.passesLeft, acted, deps.clock.now());
-  const failed = haltedBy(plan, refusals, refusedBefore);
-  const { secret } = findings;
-  const moving = moveBackOf(plan, secret, options, isTold(found, marker), deps.rotationFunctions, deps.clock.now());
-  const moveBack = moving?.kind === 'asked' ? moving.moveBack : undefined;
-  const halts = [
-    ...failed.map((one) => `${HALTED}: ${idOf(one)} ${one.cause}`),
-    ...(moveBack === undefined ? [] : [HALTED_TO_MOVE_BACK]),
-  ];
-  const unheard = halts.filter((what) => !told.has(what));
-  // Who goes on and is halted again is told again.
-  const lasts = [...halts, ...refusedStill.map((id) => `${HALTED}: ${id} `)];
-  for (const what of told) if (what.startsWith(HALTED) && !lasts.some((one) => what.startsWith(one))) told.delete(what);
-  if (unheard.length > 0) {
-    const asks = unheard.includes(HALTED_TO_MOVE_BACK);
-    const detail = { ...ofSecret, failed, ...(asks && moveBack && { moveBack }) };
-    if (await deps.announcer.announce({ type: HALTED, detail })) for (const what of unheard) told.add(what);
-  }
-
-  if (moving?.kind === 'by-hand') {
-    const error = movedByHand(secret, look.versionId, moving.previousVersionId);
-    await tell({ type: 'Action Needed', detail: { ...ofSecret, ...detailOf(error, HALTED_STILL_WORKS) } });
-  }
-
-  if (ageMs >= options.convergeWithinMs) {
-    const heard = await tell({
-      type: 'Secret Not Converged',
-      detail: {
-        ...ofSecret,
-        since,
-        unproved: plan.unproved.map((one) => withRefusal(one, refusals)),
-        clusters: clustersIn(plan, deps.clusters),
-        action:
-          'The old credential is left alive. Put right what each entry names (or restart it); Rekey looks again by itself every few minutes.',
-      },
-    });
-    return heard ? { kind: 'given-up' } : untold();
-  }
-  return {
-    kind: 'look-again',
-    look: { ...next, told: [...told] },
-    afterSeconds: delaySeconds(ageMs, options.convergeWithinMs),
-  };
-}
-
 const nameOf = (event: RekeyEvent) => (event.type === 'Action Needed' ? event.detail.code : event.type);
 
 /** People hear of each consumer and cause once; so they are what {@link Look.told} holds. */
@@ -340,7 +334,12 @@ export function isTold({ consumers }: Pick<Consumers, 'consumers'>, marker: Mark
  * Best effort: without it, a sweep has it told once more. Only a workload that Rekey has marked is written to.
  * @returns `moved` when somebody else changed it at the same time: the next pass writes it
  */
-async function recordTold({ consumers }: Consumers, marker: Marker, deps: ConvergeDeps, deadline: Deadline) {
+async function recordTold(
+  { consumers }: Pick<Consumers, 'consumers'>,
+  marker: Marker,
+  deps: ConvergeDeps,
+  deadline: Deadline,
+) {
   const one = consumers.find(({ workload }) => workload !== undefined && isMarked(workload, marker));
   if (one?.workload === undefined || isTold({ consumers }, marker)) return undefined;
   try {
@@ -353,9 +352,9 @@ async function recordTold({ consumers }: Consumers, marker: Marker, deps: Conver
 }
 
 /** Told as soon as it is known, so that there is time to do something about it. */
-function windowTooLate({ secret, options }: Findings, nowMs: number): RekeyError | undefined {
+function windowTooLate({ secret, options, situation }: Pass, nowMs: number): RekeyError | undefined {
   const { window } = options;
-  const { rollByMs } = rollBy(secret, options);
+  const { rollByMs } = situation;
   if (window === undefined || rollByMs === undefined) return undefined;
   const opensMs = opensAt(window, nowMs);
   if (opensMs < rollByMs) return undefined;
@@ -391,64 +390,6 @@ function afterSweep({ passesLeft: _over, ...look }: Look, passesLeft: number, ma
   return { kind: 'look-again', look: { ...look, passesLeft: passesLeft - 1 }, afterSeconds: SWEEP_SECONDS };
 }
 
-/**
- * A workload that the cluster refuses to have marked stays unproved and comes again, but gives its place to the next
- * one that is due. Whatever else goes wrong keeps the place: the mark may be there, by us or by a pass beside this one.
- */
-async function markAll(
-  { marks, substitutes }: Plan,
-  findings: Findings,
-  look: Look,
-  deps: ConvergeDeps,
-  deadline: Deadline,
-): Promise<{ readonly marked: readonly string[]; readonly unmarked: Refusals }> {
-  const unmarked = new Map<string, Refusal>();
-  const waiting = [...substitutes];
-  const queue = [...marks];
-  const mayWait = Math.abs(deps.clock.now() - look.sinceMs) < SIBLING_WAIT_MS;
-  const siblings = siblingsAmong(findings, deps.secrets, mayWait);
-  const marked: string[] = [];
-  for (const mark of queue) {
-    const result = await markOne(mark, findings.marker, await siblings(mark), deps, deadline);
-    if (result === 'marked') marked.push(idOfMark(mark));
-    if (typeof result === 'string') continue;
-    unmarked.set(idOfMark(mark), patchRefused(result.refusal));
-    const next = mark.where === 'pod-template' ? waiting.shift() : undefined;
-    if (next !== undefined) queue.push(next);
-  }
-  return { marked, unmarked };
-}
-
-/** @returns `unclear`: it was seen to change, or nobody knows; `refusal`: why the cluster will not have it marked */
-async function markOne(
-  { cluster, workload, where, again }: Mark,
-  marker: Marker,
-  siblings: Siblings,
-  deps: ConvergeDeps,
-  deadline: Deadline,
-): Promise<'marked' | 'unclear' | { readonly refusal: string }> {
-  const { kind, namespace, name } = workload;
-  const fields = { cluster, kind, namespace, name, marker: marker.annotation };
-  if (siblings.rotating !== undefined) {
-    deps.log.info('waits for another secret of it that is being rotated', { ...fields, secret: siblings.rotating });
-    return 'unclear';
-  }
-  try {
-    const markers = [marker, ...siblings.markers];
-    const marks: Marks =
-      where === 'object'
-        ? { onTemplate: [], onObject: [marker] }
-        : { onTemplate: [...markers, ...(again ? [againOf(marker)] : [])], onObject: markers.map(rolledOf) };
-    const result = await deps.clusters.find((one) => one.name === cluster)?.mark(workload, marks, deadline);
-    deps.log.info(result === 'moved' ? 'changed meanwhile: looking again' : 'marked', fields);
-    return result === 'marked' ? 'marked' : 'unclear';
-  } catch (thrown) {
-    deps.log.warn('could not mark', { ...fields, error: thrown });
-    const refusal = refusalIn(thrown);
-    return refusal === undefined ? 'unclear' : { refusal };
-  }
-}
-
 /** How long DescribeSecret may be behind the event: Secrets Manager is eventually consistent and gives no bound. */
 const SETTLES_WITHIN_MS = 120_000;
 const SETTLE_AGAIN_SECONDS = 5;
@@ -470,19 +411,8 @@ function optionsOf({ tags }: SecretDescription): SecretOptions | RekeyError {
 
 /** A tag that is not understood may have meant "hold": nothing is rolled until it is corrected. */
 async function refuse(look: Look, error: RekeyError, deps: ConvergeDeps): Promise<Outcome> {
-  const { secretArn, secretName, versionId } = look;
-  if (!look.told.includes(error.code))
-    await deps.announcer.announce({
-      type: 'Action Needed',
-      detail: { secretArn, secretName, versionId, ...detailOf(error) },
-    });
+  if (!look.told.includes(error.code)) await deps.announcer.announce(actionNeeded(look, error));
   return { kind: 'refused' };
-}
-
-const UNTOUCHED_WORKS = 'No workload was touched by this: all of them keep what they have mounted.';
-
-function detailOf({ code, message, retryable, action }: RekeyError, stillWorks = UNTOUCHED_WORKS) {
-  return { code, message, retryable, stillWorks, action };
 }
 
 /** Often at first, when a canary takes seconds; then less and less, but not past the end of the time allowed. */

@@ -7,12 +7,13 @@ import { CURRENT, versionWithStage } from '../secrets/port.ts';
 import { parseTags, type SecretOptions } from '../secrets/tags.ts';
 import { type Mode, SECRETS } from './annotations.ts';
 import type { Consumer } from './consumers.ts';
-import { allConsumers, type ConvergeDeps, LOOK_MS, regionsBehind, rollBy } from './converge.ts';
+import type { ConvergeDeps } from './converge.ts';
 import { namespacesUsing } from './manifests.ts';
 import { markerOf } from './marker.ts';
-import { observe, type Snapshot } from './observe.ts';
+import { LOOK_MS, observe, type Snapshot } from './observe.ts';
 import { idOf, opensAt, planSync, type Standing, stagesOf } from './plan.ts';
 import { describeLive } from './siblings.ts';
+import { situationOf } from './situation.ts';
 
 /** Who uses a secret and how, where each stands, and what a next version would bring. Nothing is changed for it. */
 export interface Explanation {
@@ -84,18 +85,17 @@ export async function explain(secretId: string, deps: ExplainDeps, deadline: Dea
     throw new RekeyError('SECRET_NOT_FOUND', `there is no secret "${secretId}" with a current version`);
   const options = parseTags(secret.tags);
   const marker = markerOf(secret, versionId);
-  const { snapshots, unseen } = await observe(
+  const observation = await observe(
     clusters,
     (outline) => namespacesUsing(secret, outline),
     atMost(Math.min(LOOK_MS, deadline.remainingMs()), deadline, clock),
     log,
   );
+  const { snapshots, unseen } = observation;
   const nowMs = clock.now();
-  const times = { nowMs, movedAtMs: secret.movedAtMs };
-  const { consumers, syncs, pinned, faults } = allConsumers(secret, marker, snapshots, times);
-  const behind = regionsBehind(secret, snapshots);
-  const deadlines = rollBy(secret, options);
-  const plan = planSync({ consumers, syncs, marker, options, ...deadlines, unseen, behind, nowMs });
+  const situation = situationOf({ secret, options, marker, ...observation, nowMs, movedAtMs: secret.movedAtMs });
+  const { consumers, pinned, faults, behind, rollByMs } = situation;
+  const plan = planSync(situation);
   const stages = stagesOf(consumers, options.maxParallel);
   const rolled = new Set(stages.flat().map(idOf));
   return {
@@ -114,7 +114,7 @@ export async function explain(secretId: string, deps: ExplainDeps, deadline: Dea
     stages,
     pinned,
     faults: faults.map(({ where, why }) => ({ where, why })),
-    timing: timingOf(options, deadlines.rollByMs, nowMs),
+    timing: timingOf(options, rollByMs, nowMs),
   };
 }
 

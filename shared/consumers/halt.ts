@@ -1,9 +1,6 @@
 import type { Unproved } from '../operations/events.ts';
-import type { Refusal } from './carry-out.ts';
+import type { Refusals } from './carry-out.ts';
 import { idOf, type Plan } from './plan.ts';
-
-/** What a pass was not let do, by consumer ({@link idOf}). */
-export type Refusals = ReadonlyMap<string, Refusal>;
 
 /**
  * For whom the roll is halted: who fails or is stopped by what is to be seen, and who may not be touched. A refusal counts

@@ -2,9 +2,8 @@ import type { Cluster, Marker, Note, Workload } from '../cluster/port.ts';
 import type { Clock } from '../operations/clock.ts';
 import { atMost, type Deadline } from '../operations/deadline.ts';
 import type { Log } from '../operations/log.ts';
-import { refusalIn } from './carry-out.ts';
+import { type Refusals, refusalIn } from './carry-out.ts';
 import type { Consumers } from './consumers.ts';
-import type { Refusals } from './halt.ts';
 import { idOf, idOfMark, isMarked, type Plan, type Standing } from './plan.ts';
 
 /** What is to be read of one workload in `kubectl describe`. */

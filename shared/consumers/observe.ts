@@ -29,6 +29,9 @@ export interface Snapshot {
 /** What is known before any pod is looked at: enough to say in which namespaces to look. */
 export type Outline = Omit<Snapshot, 'pods' | 'mounts'>;
 
+/** The longest that one pass waits for a cluster before it goes on with the others. */
+export const LOOK_MS = 30_000;
+
 export interface Observation {
   readonly snapshots: readonly Snapshot[];
   /** Clusters that did not answer, in the words of a consumer that is not proved. */

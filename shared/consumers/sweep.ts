@@ -6,12 +6,13 @@ import type { Log } from '../operations/log.ts';
 import { CURRENT, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
 import { parseSecretArn } from '../secrets/secret-arn.ts';
 import { parseTags } from '../secrets/tags.ts';
-import { allConsumers, isTold, type Look, regionsBehind, rollBy, SWEEP_SECONDS } from './converge.ts';
+import { isTold, type Look, SWEEP_SECONDS } from './converge.ts';
 import { secretsNamed } from './manifests.ts';
 import { markerOf } from './marker.ts';
 import { narrowing } from './narrow.ts';
 import { observe, type Snapshot } from './observe.ts';
 import { isMarked, planSync } from './plan.ts';
+import { situationOf } from './situation.ts';
 
 export interface SweepDeps {
   readonly secrets: Pick<SecretStore, 'describe'>;
@@ -114,20 +115,18 @@ function nextLook(
   const nowMs = deps.clock.now();
   const marker = markerOf(secret, versionId);
   try {
-    const { consumers, syncs } = allConsumers(secret, marker, snapshots, { nowMs, movedAtMs: secret.movedAtMs });
-    const options = parseTags(secret.tags);
-    const plan = planSync({
-      consumers,
-      syncs,
+    const situation = situationOf({
+      secret,
+      options: parseTags(secret.tags),
       marker,
-      options,
-      ...rollBy(secret, options),
+      snapshots,
       unseen: [],
-      behind: regionsBehind(secret, snapshots),
       nowMs,
+      movedAtMs: secret.movedAtMs,
     });
-    const started = consumers.some(({ workload }) => workload !== undefined && isMarked(workload, marker));
-    const isUntold = started && !isTold({ consumers }, marker);
+    const plan = planSync(situation);
+    const started = situation.consumers.some(({ workload }) => workload !== undefined && isMarked(workload, marker));
+    const isUntold = started && !isTold(situation, marker);
     if (plan.verdict === 'held' || (plan.verdict === 'converged' && !isUntold)) return undefined;
     const look: Look = {
       secretArn: secret.arn,
