@@ -1,5 +1,6 @@
 import { RekeyError } from '../operations/errors.ts';
-import type { AdministeredPair, Credentials, UserPair } from './port.ts';
+import { pairNames } from './pair-names.ts';
+import type { Credentials } from './port.ts';
 
 /** NAMEDATALEN - 1: the server cuts a longer name without a word, and would then change another user. */
 const MAX_NAME_BYTES = 63;
@@ -19,18 +20,7 @@ export function requireNames({ username, database }: Pick<Credentials, 'username
     throw new RekeyError('DATABASE_MISSING', 'the database name is empty or has a NUL');
 }
 
-/** @throws RekeyError USERNAME_INVALID */
-export function requirePair({ current, alternate }: UserPair): void {
-  for (const user of [current, alternate]) requireUserName(user);
-  if (alternate.startsWith('pg_'))
-    throw new RekeyError('USERNAME_INVALID', 'PostgreSQL keeps names with pg_ to itself');
-  if (current === alternate) throw new RekeyError('USERNAME_INVALID', 'the two users must be two different users');
-}
-
-/** @throws RekeyError USERNAME_INVALID */
-export function requireAdministered(pair: AdministeredPair): void {
-  requirePair(pair);
-  requireUserName(pair.admin.username);
-  if ([pair.current, pair.alternate].includes(pair.admin.username))
-    throw new RekeyError('USERNAME_INVALID', 'the administrator and the two users must be three different users');
-}
+export const { requirePair, requireAdministered } = pairNames(requireUserName, {
+  prefix: 'pg_',
+  why: 'PostgreSQL keeps names with pg_ to itself',
+});

@@ -105,7 +105,7 @@ export function userPair(
 /** @throws RekeyError USERNAME_INVALID */
 function peersOf(current: Credentials, other: Credentials): Peers {
   const peers = { current: current.username, alternate: other.username };
-  requirePair({ ...peers, database: current.database });
+  requirePair(peers);
   return peers;
 }
 
