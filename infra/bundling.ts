@@ -6,7 +6,7 @@ import { ROOT } from './dist.ts';
 import type { FunctionSpec } from './wiring.ts';
 
 /** `24` */
-export const NODE_MAJOR = readFileSync(join(ROOT, '.nvmrc'), 'utf8').trim();
+const NODE_MAJOR = readFileSync(join(ROOT, '.nvmrc'), 'utf8').trim();
 
 /**
  * `import` of one of Node's own modules reads every export of it, those too that Node loads at their first use: with

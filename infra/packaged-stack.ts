@@ -137,4 +137,4 @@ const BUCKET = 'ArtefactBucket';
 
 const GROUP = { type: 'AWS::EC2::SecurityGroup::Id' };
 
-export const titled = (engine: string): string => `${engine.charAt(0).toUpperCase()}${engine.slice(1)}`;
+const titled = (engine: string): string => `${engine.charAt(0).toUpperCase()}${engine.slice(1)}`;

@@ -162,9 +162,6 @@ export const moveBackQueueOf = ({ name, timeoutSeconds }: FunctionSpec): QueueSp
 /** The least that Lambda accepts. The others of a rotation function's places are for rotations. */
 export const MOVES_BACK_AT_ONCE = 2;
 
-/** Only the failed messages of a batch come back. */
-export const FUNCTION_RESPONSE_TYPES = ['ReportBatchItemFailures'] as const;
-
 /** An EventBridge event pattern of exact values, in AWS's own spelling. */
 export interface EventPattern {
   readonly source: readonly string[];

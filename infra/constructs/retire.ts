@@ -1,7 +1,7 @@
-import { Lazy } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 import { RETIRE, RETIRE_QUEUE, SECRET_CONVERGED, VARIABLES } from '../wiring.ts';
 import type { Foundation } from './foundation.ts';
+import { rotationFunctionsVariable } from './rotation.ts';
 import { SecretRights } from './secret-rights.ts';
 import { ServiceFunction } from './service-function.ts';
 import { WorkQueue } from './work-queue.ts';
@@ -28,7 +28,7 @@ export class Retire extends Construct {
       certificates: 'all',
       environment: {
         [VARIABLES.queueUrl]: this.work.queue.queueUrl,
-        [VARIABLES.rotationFunctions]: Lazy.string({ produce: () => rotationFunctions().join(' ') }),
+        ...rotationFunctionsVariable(rotationFunctions),
       },
     });
     this.work.handledBy(this.function, foundation.concurrencyOf(RETIRE), true);

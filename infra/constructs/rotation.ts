@@ -1,7 +1,7 @@
-import { Stack } from 'aws-cdk-lib';
+import { Lazy, Stack } from 'aws-cdk-lib';
 import { CfnPermission } from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
-import { askedToMoveBack, type FunctionSpec, MOVES_BACK_AT_ONCE, moveBackQueueOf } from '../wiring.ts';
+import { askedToMoveBack, type FunctionSpec, MOVES_BACK_AT_ONCE, moveBackQueueOf, VARIABLES } from '../wiring.ts';
 import type { Foundation } from './foundation.ts';
 import { SecretRights } from './secret-rights.ts';
 import { ServiceFunction } from './service-function.ts';
@@ -47,3 +47,8 @@ export class Rotation extends Construct {
     this.work?.handledBy(this.function, MOVES_BACK_AT_ONCE, false);
   }
 }
+
+/** @param arns of those that there will be in the end; the variable is left out where there is none */
+export const rotationFunctionsVariable = (arns: () => readonly string[]) => ({
+  [VARIABLES.rotationFunctions]: Lazy.string({ produce: () => arns().join(' ') || undefined }),
+});

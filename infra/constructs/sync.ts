@@ -1,8 +1,8 @@
-import { Lazy } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
 import { KUBERNETES_GROUPS, SECRET_LABEL_UPDATED, SYNC, SYNC_QUEUE, VARIABLES } from '../wiring.ts';
 import { allowClusters, clustersVariable } from './cluster-access.ts';
 import type { Foundation } from './foundation.ts';
+import { rotationFunctionsVariable } from './rotation.ts';
 import { ServiceFunction } from './service-function.ts';
 import { WorkQueue } from './work-queue.ts';
 
@@ -22,7 +22,7 @@ export class Sync extends Construct {
       environment: {
         [VARIABLES.queueUrl]: this.work.queue.queueUrl,
         [VARIABLES.clusters]: clustersVariable({ spec: SYNC }, foundation),
-        [VARIABLES.rotationFunctions]: Lazy.string({ produce: () => rotationFunctions().join(' ') || undefined }),
+        ...rotationFunctionsVariable(rotationFunctions),
       },
     });
     this.work.handledBy(this.function, foundation.concurrencyOf(SYNC), true);

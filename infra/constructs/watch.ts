@@ -1,7 +1,8 @@
-import { Duration, Lazy } from 'aws-cdk-lib';
+import { Duration } from 'aws-cdk-lib';
 import { Construct } from 'constructs';
-import { VARIABLES, WATCH, WATCH_EVERY_MINUTES } from '../wiring.ts';
+import { WATCH, WATCH_EVERY_MINUTES } from '../wiring.ts';
 import type { Foundation } from './foundation.ts';
+import { rotationFunctionsVariable } from './rotation.ts';
 import { ServiceFunction } from './service-function.ts';
 import { runEvery } from './timer.ts';
 
@@ -18,7 +19,7 @@ export class Watch extends Construct {
       apis: ['secretsmanager'],
       certificates: 'deployed',
       environment: {
-        [VARIABLES.rotationFunctions]: Lazy.string({ produce: () => rotationFunctions().join(' ') }),
+        ...rotationFunctionsVariable(rotationFunctions),
       },
     });
     this.function.allowOnAll(

@@ -110,6 +110,6 @@ function environmentOfDriver(steering: Steering, driver: CsiDriver | undefined):
   return { use: 'D', first: 'nothing', restarts: steering === 'restart' ? 2 : 0, evidence: 'start' };
 }
 
-export function writesAtEachMount({ version }: CsiDriver): boolean {
+function writesAtEachMount({ version }: CsiDriver): boolean {
   return version !== undefined && (version.major > 1 || (version.major === 1 && version.minor >= 6));
 }

@@ -45,7 +45,7 @@ export function requirePasswordMethods(account: string, plugins: readonly string
   );
 }
 
-export function verifierOf(plugin: string, password: SecretValue): string {
+function verifierOf(plugin: string, password: SecretValue): string {
   const verifier = VERIFIERS.get(plugin)?.(bytesOf(password));
   if (verifier === undefined) throw new RekeyError('DATABASE_UNSUPPORTED', `no password can be made for ${plugin}`);
   return verifier;

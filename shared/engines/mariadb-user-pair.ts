@@ -129,7 +129,7 @@ export function withoutGrantee(row: string, names: readonly string[]): string {
 }
 
 /** How an account logs in and what limits it has, without what the server keeps of its password. */
-export function optionsIn(createUser: string, names: readonly string[]): string {
+function optionsIn(createUser: string, names: readonly string[]): string {
   const name = names.find((each) => createUser.startsWith(`CREATE USER ${each}`)) ?? '';
   const rest = createUser.slice(`CREATE USER ${name}`.length);
   return `the account is${rest.replaceAll(/ (?:BY PASSWORD|USING) '(?:[^'\\]|''|\\.)*'/gs, ' by password')}`;

@@ -2,7 +2,7 @@ import type { Clock } from './clock.ts';
 import type { RekeyEvent } from './events.ts';
 
 /** What Rekey measures, and in which of CloudWatch's units. Alarms and the dashboard stand on these names. */
-export const METRICS = {
+const METRICS = {
   RotationsSucceeded: 'Count',
   RotationsFailed: 'Count',
   SyncsStarted: 'Count',

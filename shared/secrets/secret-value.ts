@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 
 /** What every attempt to print a {@link SecretValue} shows. */
-export const REDACTED = '[secret]';
+const REDACTED = '[secret]';
 
 /**
  * A value that cannot be printed: not by a template string, JSON, util.inspect or a logger.

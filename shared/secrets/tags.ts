@@ -58,8 +58,8 @@ export interface HostAndPort {
  *   them again. Whoever may write the secret can then take any user that the administrator may change.
  * `plaintext`: connections without TLS.
  */
-export const RISKS = ['take-over', 'admin-reset', 'plaintext'] as const;
-export type Risk = (typeof RISKS)[number];
+const RISKS = ['take-over', 'admin-reset', 'plaintext'] as const;
+type Risk = (typeof RISKS)[number];
 
 export const accepts = ({ accept }: Pick<SecretOptions, 'accept'>, risk: Risk): boolean => accept.has(risk);
 

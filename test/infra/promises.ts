@@ -852,7 +852,7 @@ const NETWORK: readonly Promise[] = [
 ];
 
 /** The metrics of its own that each function writes; `metrics.test.ts` runs watch and sees. */
-export const WRITTEN = {
+const WRITTEN = {
   events: [...Object.values(EVENT_METRICS), 'EventsNotSent', 'SecondsToConverge'],
   watch: [
     'SecretsRotated',

@@ -514,7 +514,7 @@ function applyConflict(conflicts: readonly { manager: string; apiVersion: string
 /** The alphabet of generated names: no vowels, nothing that looks like something else. */
 export const SAFE_CHARACTERS = 'bcdfghjklmnpqrstvwxz2456789';
 
-export function randomSuffix(): string {
+function randomSuffix(): string {
   return Array.from({ length: 5 }, () => SAFE_CHARACTERS[randomInt(SAFE_CHARACTERS.length)]).join('');
 }
 

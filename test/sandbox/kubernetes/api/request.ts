@@ -61,7 +61,7 @@ function collectionVerb(verb: Verb, name: string | undefined, url: URL): Verb {
   return verb === 'delete' ? 'deletecollection' : verb;
 }
 
-export function isWatch(url: URL): boolean {
+function isWatch(url: URL): boolean {
   const watch = url.searchParams.get('watch');
   return watch === 'true' || watch === '1';
 }

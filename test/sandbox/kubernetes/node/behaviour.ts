@@ -17,7 +17,7 @@ export type PodBehaviour =
   | { readonly kind: 'slow'; readonly milliseconds: number };
 
 /** On a pod (so: in a pod template): `image`, `crash`, `unready`, `mount`, `interrupted-mount` or `slow:MILLISECONDS`. */
-export const FAIL_ANNOTATION = 'rekey-sandbox.dev/fail';
+const FAIL_ANNOTATION = 'rekey-sandbox.dev/fail';
 
 export function annotatedBehaviour(pod: Pod): PodBehaviour {
   const [kind, milliseconds] = (pod.metadata.annotations?.[FAIL_ANNOTATION] ?? 'normal').split(':');

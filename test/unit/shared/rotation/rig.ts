@@ -11,7 +11,7 @@ import { createMemoryTopology, type MemoryTopology } from '../../../contract/fak
 import type { FakeDatabase } from '../../../sandbox/fakes/database-engine.ts';
 
 /** A database that nothing may connect to. */
-export const untouchable: DatabaseEngine = {
+const untouchable: DatabaseEngine = {
   ...forbidden({ name: 'postgres' }, ['login', 'setPassword', 'inspect']),
   alternatingUsers: forbidden({ observer: 'either-user' }, [
     'prepareAlternate',
