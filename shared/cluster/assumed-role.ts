@@ -41,13 +41,14 @@ export function assumedRole(
         ...(session?.Expiration && { expiration: session.Expiration }),
       };
     } catch (error) {
-      const { kind, said } = awsFailure(error);
+      const { kind, said, action } = awsFailure(error);
       const what = `cluster "${cluster}": sts:AssumeRole of ${roleArn} failed: ${said}`;
-      if (kind === 'unavailable' || kind === 'foreign') throw new RekeyError('CLUSTER_UNREACHABLE', what);
+      if (kind === 'unavailable' || kind === 'foreign') throw new RekeyError('CLUSTER_UNREACHABLE', what, action);
       throw new RekeyError(
         'CLUSTER_ACCESS_DENIED',
         what,
-        `Let the function's role assume ${roleArn}: a statement of its own for sts:AssumeRole, and the trust policy of that role (docs/permissions.md).`,
+        action ??
+          `Let the function's role assume ${roleArn}: a statement of its own for sts:AssumeRole, and the trust policy of that role (docs/permissions.md).`,
       );
     }
   };

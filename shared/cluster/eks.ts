@@ -1,5 +1,6 @@
 import { type Cluster, DescribeClusterCommand, EKSClient, ResourceNotFoundException } from '@aws-sdk/client-eks';
 import { AWS_CLIENT } from '../operations/aws-client.ts';
+import { awsFailure } from '../operations/aws-failure.ts';
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
@@ -92,5 +93,5 @@ function translated(name: string, region: string, error: unknown): RekeyError {
   const what = `eks:DescribeCluster on "${name}" failed: ${kind}`;
   return kind === 'AccessDeniedException'
     ? new RekeyError('CLUSTER_ACCESS_DENIED', what, "Give the function's role eks:DescribeCluster on this cluster.")
-    : new RekeyError('CLUSTER_UNREACHABLE', what);
+    : new RekeyError('CLUSTER_UNREACHABLE', what, awsFailure(error).action);
 }

@@ -6,18 +6,26 @@ export interface AwsFailure {
   readonly kind: 'denied' | 'unavailable' | 'rejected' | 'foreign';
   /** The name, with the id of the request where there is one. */
   readonly said: string;
+  /** What a person should do, where the failure itself tells it, whatever was asked for. */
+  readonly action?: string;
 }
 
-const DENIED = new Set([
-  'AccessDeniedException',
-  'AccessDenied',
+const DENIED = new Set(['AccessDeniedException', 'AccessDenied']);
+/** AWS does not know who asks, or there is nobody to ask as. */
+const UNKNOWN = new Set([
   'UnrecognizedClientException',
   'InvalidSignatureException',
+  'SignatureDoesNotMatch',
   'InvalidClientTokenId',
   'CredentialsProviderError',
 ]);
 /** What the function is called with the next time is new (STS and Query APIs leave the suffix out). */
-const EXPIRED = new Set(['ExpiredTokenException', 'ExpiredToken', 'RequestExpired']);
+const EXPIRED = new Set(['ExpiredTokenException', 'ExpiredToken']);
+/**
+ * A request carries its time, and AWS takes none that is off by minutes. The SDK corrects its clock and tries again, in
+ * vain here. Lambda lags behind when it wakes from a pause, and mostly not the next time (aws/aws-sdk-js-v3#7605).
+ */
+const MISTIMED = new Set(['RequestExpired', 'RequestTimeTooSkewed', 'RequestInTheFuture']);
 const THROTTLED = /Throttl|TooManyRequests|RequestLimitExceeded|SlowDown/;
 
 export function awsFailure(error: unknown): AwsFailure {
@@ -26,8 +34,16 @@ export function awsFailure(error: unknown): AwsFailure {
   const answered = objectField(error, '$fault') !== undefined;
   const requestId = answered ? textField(metadata, 'requestId') : '';
   const said = requestId === '' ? name : `${name} (request ${requestId})`;
+  if (MISTIMED.has(name) || (UNKNOWN.has(name) && /^Signature (expired|not yet)/.test(textField(error, 'message'))))
+    return { name, said: `${said}, for the clock of the function`, kind: 'unavailable', action: SET_THE_CLOCK };
+  if (UNKNOWN.has(name)) return { name, said, kind: 'denied', action: CHECK_THE_CREDENTIALS };
   return { name, said, kind: kindOf(name, answered, metadata) };
 }
+
+const SET_THE_CLOCK =
+  'The clock of the function is minutes off. On Lambda it is right again at the next try, which comes by itself; if it repeats, deploy the function anew. Elsewhere set the clock of the machine (NTP).';
+const CHECK_THE_CREDENTIALS =
+  "AWS does not know the function's credentials: check that its role still exists, and that no environment variable (AWS_ACCESS_KEY_ID) puts others in their place.";
 
 function kindOf(name: string, answered: boolean, metadata: unknown): AwsFailure['kind'] {
   if (DENIED.has(name)) return 'denied';

@@ -193,7 +193,7 @@ async function translated<T>(operation: string, secretId: string, call: () => Pr
   try {
     return await call();
   } catch (error) {
-    throw error instanceof RekeyError ? error : translate(error, `${operation} of ${secretId}`);
+    throw error instanceof RekeyError ? error : translate(error, operation, secretId);
   }
 }
 
@@ -201,17 +201,22 @@ const KEY = new Set(['DecryptionFailure', 'EncryptionFailure']);
 /** KMS by name, its action or the ARN of a key: not a secret that is called after it. */
 const OF_KMS = /\bKMS\b|\bkms:/;
 
-function translate(error: unknown, call: string): RekeyError {
-  const { name, kind, said: failure } = awsFailure(error);
+function translate(error: unknown, operation: string, secretId: string): RekeyError {
+  const { name, kind, said: failure, action } = awsFailure(error);
   const text = textField(error, 'message');
-  const said = `${call}: ${failure}`;
+  const said = `${operation} of ${secretId}: ${failure}`;
 
   const refused = kind === 'denied' || kind === 'rejected';
   if (KEY.has(name) || (refused && OF_KMS.test(text))) return new RekeyError('KEY_UNUSABLE', said);
   if (name === 'ResourceNotFoundException') return new RekeyError('SECRET_NOT_FOUND', said);
-  if (kind === 'denied') return new RekeyError('ACCESS_DENIED', said);
+  if (kind === 'denied') return new RekeyError('ACCESS_DENIED', said, action);
   if (/marked (for deletion|deleted)|scheduled for deletion/i.test(text)) return new RekeyError('SECRET_DELETED', said);
-  if (kind === 'unavailable') return new RekeyError('SECRETS_MANAGER_UNAVAILABLE', said);
+  if (kind === 'unavailable') return new RekeyError('SECRETS_MANAGER_UNAVAILABLE', said, action);
+  if (name === 'LimitExceededException') return new RekeyError('SECRETS_MANAGER_REJECTED', said, makeRoom(secretId));
   if (kind === 'rejected') return new RekeyError('SECRETS_MANAGER_REJECTED', said);
   return new RekeyError('UNEXPECTED', said);
 }
+
+/** Of versions, or of labels (Secrets Manager User Guide, "Quotas"). */
+const makeRoom = (secretId: string) =>
+  `The secret holds as many versions or labels as Secrets Manager allows. It removes versions without a label itself once they are a day old. So stop whatever writes the secret more often than every ten minutes and wait a day, or take labels from versions that nobody reads: aws secretsmanager list-secret-version-ids --secret-id '${secretId}' shows them, aws secretsmanager update-secret-version-stage --secret-id '${secretId}' --version-stage <label> --remove-from-version-id <version> takes one. Then rotate again.`;

@@ -27,12 +27,12 @@ export function createRdsTopology(connect: () => Client = () => new RDSClient(AW
         client ??= connect();
         return await (resource.kind === 'instance' ? instance : cluster)(client, resource.id, within(deadline));
       } catch (error) {
-        const { name, kind, said } = awsFailure(error);
+        const { name, kind, said, action } = awsFailure(error);
         if (NOT_FOUND.has(name)) return undefined;
         // Our own time-out aborts without the SDK's marks.
         const unanswered = kind === 'unavailable' || name === 'AbortError' || name === 'TimeoutError';
-        if (unanswered) throw new RekeyError('RDS_UNAVAILABLE', `asked for ${what}: ${said}`);
-        if (kind === 'denied') throw accessDenied(resource, said);
+        if (unanswered) throw new RekeyError('RDS_UNAVAILABLE', `asked for ${what}: ${said}`, action);
+        if (kind === 'denied') throw accessDenied(resource, said, action);
         throw new RekeyError(kind === 'rejected' ? 'RDS_REJECTED' : 'UNEXPECTED', `asked for ${what}: ${said}`);
       }
     },
@@ -60,12 +60,13 @@ function within(deadline: Deadline): AbortSignal {
   return AbortSignal.timeout(Math.min(CALL_MS, deadline.remainingMs()));
 }
 
-function accessDenied({ kind, id }: DatabaseResource, said: string): RekeyError {
-  const action = kind === 'instance' ? 'rds:DescribeDBInstances' : 'rds:DescribeDBClusters';
+function accessDenied({ kind, id }: DatabaseResource, said: string, action?: string): RekeyError {
+  const right = kind === 'instance' ? 'rds:DescribeDBInstances' : 'rds:DescribeDBClusters';
   return new RekeyError(
     'RDS_ACCESS_DENIED',
     `asked for ${kind} ${id}: ${said}`,
-    `Give the function's role ${action} on ${kind} ${id}: add its ARN to databaseArns of the secret and deploy.`,
+    action ??
+      `Give the function's role ${right} on ${kind} ${id}: add its ARN to databaseArns of the secret and deploy.`,
   );
 }
 

@@ -77,6 +77,10 @@ const KEY_TO_BE_DELETED = `${KEY} is pending deletion.`;
 const KEY_ELSEWHERE = `Secrets Manager can't find the specified KMS key ${KEY}.`;
 const DELETED = 'You can’t perform this operation on the secret because it was marked for deletion.';
 
+const BEHIND = 'Signature expired: 20261127T070000Z is now earlier than 20261127T070500Z (20261127T071000Z - 5 min.)';
+const AHEAD =
+  'Signature not yet current: 20261127T071000Z is still later than 20261127T070500Z (20261127T070000Z + 5 min.)';
+
 describe.each(OPERATIONS)('%s', (operation) => {
   test.each<[string, Fault, string, boolean]>([
     ['42: throttled', refuse('ThrottlingException', 'Rate exceeded'), 'SECRETS_MANAGER_UNAVAILABLE', true],
@@ -99,7 +103,9 @@ describe.each(OPERATIONS)('%s', (operation) => {
     ['45: with a key to be deleted', refuse('InvalidRequestException', KEY_TO_BE_DELETED), 'KEY_UNUSABLE', false],
     ['45: with a key of another Region', refuse('ResourceNotFoundException', KEY_ELSEWHERE), 'KEY_UNUSABLE', false],
     ['56: with expired credentials', refuse('ExpiredTokenException', 'expired'), 'SECRETS_MANAGER_UNAVAILABLE', true],
-    ['55: with a wrong clock', refuse('InvalidSignatureException', 'Signature expired', 403), 'ACCESS_DENIED', false],
+    ['55: with a clock behind', refuse('InvalidSignatureException', BEHIND, 403), 'SECRETS_MANAGER_UNAVAILABLE', true],
+    ['55: with a clock ahead', refuse('InvalidSignatureException', AHEAD, 403), 'SECRETS_MANAGER_UNAVAILABLE', true],
+    ['with a wrong key', refuse('InvalidSignatureException', 'does not match', 403), 'ACCESS_DENIED', false],
     ['46: for a deleted secret', refuse('InvalidRequestException', DELETED), 'SECRET_DELETED', false],
     ['48: at its limit of versions', refuse('LimitExceededException', 'too many'), 'SECRETS_MANAGER_REJECTED', false],
     ['with an error that is new', refuse('BrandNewException', 'new'), 'SECRETS_MANAGER_REJECTED', false],
@@ -107,6 +113,19 @@ describe.each(OPERATIONS)('%s', (operation) => {
     const error = await answering(fault, calls()[operation] ?? (async () => undefined));
     expect(error).toMatchObject({ name: 'RekeyError', code, retryable, message: expect.stringContaining(operation) });
   });
+});
+
+test.each([
+  ['55: a wrong clock', refuse('InvalidSignatureException', BEHIND, 403), 'clock'],
+  [
+    '48: the limit of versions',
+    refuse('LimitExceededException', 'too many'),
+    `list-secret-version-ids --secret-id '${ARN}'`,
+  ],
+  ['credentials that AWS does not know', refuse('UnrecognizedClientException', 'invalid', 403), 'credentials'],
+])('of %s people are told what to do about it', async (_, fault, says) => {
+  const refused = await answering(fault, calls()['PutSecretValue'] ?? (async () => undefined));
+  expect(refused).toMatchObject({ action: expect.stringContaining(says) });
 });
 
 describe('answers that are no failure', () => {

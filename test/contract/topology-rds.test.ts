@@ -115,6 +115,8 @@ describe('RDS', () => {
     ['a denied call', refuse('AccessDenied', 403), 'RDS_ACCESS_DENIED', false],
     ['56: a token that has expired', refuse('ExpiredTokenException', 403), 'RDS_UNAVAILABLE', true],
     ['56: the same, as Query APIs call it', refuse('ExpiredToken', 403), 'RDS_UNAVAILABLE', true],
+    ['55: a request of a wrong clock', refuse('RequestExpired', 400), 'RDS_UNAVAILABLE', true],
+    ['credentials that it does not know', refuse('InvalidClientTokenId', 403), 'RDS_ACCESS_DENIED', false],
     ['a request that it does not take', refuse('InvalidParameterValue', 400), 'RDS_REJECTED', false],
   ])('answers %s with a typed error that names what was asked for', async (_what, fault, code, retryable) => {
     server.inject(() => fault);
