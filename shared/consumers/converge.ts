@@ -353,9 +353,10 @@ async function recordTold(
 
 /** Told as soon as it is known, so that there is time to do something about it. */
 function windowTooLate({ secret, options, situation }: Pass, nowMs: number): RekeyError | undefined {
-  const { window } = options;
+  const { window, holdUntilMs = 0 } = options;
   const { rollByMs } = situation;
-  if (window === undefined || rollByMs === undefined) return undefined;
+  // A hold keeps the next rotation back as well, and rolls nothing outside of the window either.
+  if (window === undefined || rollByMs === undefined || holdUntilMs > nowMs) return undefined;
   const opensMs = opensAt(window, nowMs);
   if (opensMs < rollByMs) return undefined;
   return new RekeyError(

@@ -457,6 +457,7 @@ describe('a look', () => {
 describe('a window that does not open before the next rotation may begin', () => {
   const DAY = 24 * 60 * MINUTE;
   const opensOnSunday = new Map([['rekey:window', 'sun 01:00-02:00']]);
+  const heldUntilNextYear = new Map([...opensOnSunday, ['rekey:hold', '2027-01-31'] as const]);
 
   test('is told once, when there is still time, with both moments', async () => {
     secret = secretWith({ tags: opensOnSunday, nextRotationMs: T0 + 2 * DAY });
@@ -486,6 +487,7 @@ describe('a window that does not open before the next rotation may begin', () =>
     ['it opens in time', { nextRotationMs: T0 + 30 * DAY }],
     ['no rotation is planned', {}],
     ['rotation is off', { nextRotationMs: T0 + DAY, rotationEnabled: false }],
+    ['a hold keeps the rotation back as well', { nextRotationMs: T0 + 2 * DAY, tags: heldUntilNextYear }],
   ])('is no concern where %s', async (_where, over) => {
     secret = secretWith({ tags: opensOnSunday, ...over });
     expect(await look()).toEqual({ kind: 'held' });
@@ -494,9 +496,10 @@ describe('a window that does not open before the next rotation may begin', () =>
 
   test('holds nothing back with a single user, whose old password is refused already; a hold does', async () => {
     const tags = new Map([...opensOnSunday, ['rekey:strategy', 'single-user'] as const]);
-    secret = secretWith({ tags: new Map([...tags, ['rekey:hold', '2027-01-31'] as const]) });
+    secret = secretWith({ tags: new Map([...tags, ...heldUntilNextYear]) });
     await look();
     expect(prod.marked).toEqual([]);
+    expect(events).toEqual([]);
     secret = secretWith({ tags });
     await look();
     expect(prod.marked).toEqual(['shop/orders']);
