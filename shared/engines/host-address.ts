@@ -38,7 +38,7 @@ export async function resolveHost(host: string, allowLoopback: boolean, deadline
   const addresses = await addressesOf(host, deadline);
   for (const address of addresses)
     if (!mayHoldDatabase(address, allowLoopback))
-      throw new RekeyError('HOST_NOT_ALLOWED', `the host resolves to ${address}, where no database may be`);
+      throw new RekeyError('HOST_NOT_ALLOWED', `${host} resolves to ${address}, where no database may be`);
   const [first] = addresses;
   if (first === undefined) throw new RekeyError('DATABASE_UNREACHABLE', `no address is known for ${host}`);
   return first;

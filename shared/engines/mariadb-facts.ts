@@ -1,6 +1,7 @@
 import { RekeyError } from '../operations/errors.ts';
 import type { PasswordNeeds } from '../secrets/password.ts';
 import { sessionsOf } from './mariadb-open-sessions.ts';
+import { NAME_THE_ENGINE } from './mariadb-session.ts';
 import type { Connection } from './mysql-connection.ts';
 import type { ServerFacts } from './port.ts';
 
@@ -15,7 +16,8 @@ export async function inspectServer(connection: Connection, users: readonly stri
     version: string;
     readOnly: string;
   }[];
-  if (!/mariadb/i.test(version)) throw new RekeyError('DATABASE_UNSUPPORTED', `the server is not MariaDB: ${version}`);
+  if (!/mariadb/i.test(version))
+    throw new RekeyError('DATABASE_UNSUPPORTED', `the server is not MariaDB: ${version}`, NAME_THE_ENGINE);
   const passwordNeeds = needsIn(variables as Variable[]);
   return {
     version: `MariaDB ${version.split('-')[0]}`,

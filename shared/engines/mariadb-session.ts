@@ -76,10 +76,13 @@ export async function permittedToLook<T>(admin: string, look: () => Promise<T>):
         `As a superuser run: GRANT SELECT ON mysql.* TO ${admin};`,
       );
     if (NOT_MARIADB.includes(error.errno))
-      throw new RekeyError('DATABASE_UNSUPPORTED', 'the server is not MariaDB 10.4 or later');
+      throw new RekeyError('DATABASE_UNSUPPORTED', 'the server is not MariaDB 10.4 or later', NAME_THE_ENGINE);
     throw error;
   }
 }
+
+export const NAME_THE_ENGINE =
+  'If the server is MySQL, let "engine" in the JSON of the secret be "mysql" and the rotation function the one for it; else upgrade the server.';
 
 /** Syntax, unknown variable, unknown table, unknown column. */
 const NOT_MARIADB = [1064, 1193, 1146, 1109, 1054];

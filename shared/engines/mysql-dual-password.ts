@@ -1,7 +1,7 @@
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 import type { SecretValue } from '../secrets/secret-value.ts';
-import { type Account, observe, permittedToLook } from './mysql-catalog.ts';
+import { type Account, observe, ownAccount, permittedToLook } from './mysql-catalog.ts';
 import { type Connection, quoteLiteral } from './mysql-connection.ts';
 import { ServerRefusal } from './mysql-errors.ts';
 import { requireUserName } from './mysql-names.ts';
@@ -53,12 +53,13 @@ export function dualPassword(
         return session({ ...acting, database: '' }, deadline, (connection) =>
           rehearseAsAdministrator(connection, acting, username),
         );
-      if (!(await mayKeepOld(acting, deadline)))
-        throw new RekeyError(
-          'PRIVILEGE_MISSING',
-          `"${username}" may not have a second password`,
-          'On MySQL 8.0.14 or later run: GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO the user; or use single-user.',
-        );
+      if (await mayKeepOld(acting, deadline)) return;
+      const { name } = await session({ ...acting, database: '' }, deadline, ownAccount);
+      throw new RekeyError(
+        'PRIVILEGE_MISSING',
+        `"${username}" may not have a second password`,
+        `On MySQL 8.0.14 or later run as a superuser: GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO ${name}; or use single-user.`,
+      );
     },
 
     async addPassword({ acting, username, password, present }, stillWanted, deadline) {

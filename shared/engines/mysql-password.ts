@@ -67,7 +67,7 @@ export async function setOwnPassword(
       throw passwordRefused(error, username);
     // The user has two passwords, and this session began with the older one.
     if ((await ownAccount(connection)).user !== username)
-      throw new RekeyError('AUTHENTICATION_UNSAFE', 'this is the session of another user');
+      throw new RekeyError('AUTHENTICATION_UNSAFE', `the session of ${username} is one of another user`);
     const kept = await change('').catch((refusal: unknown) => {
       throw passwordRefused(refusal, username);
     });
@@ -150,7 +150,7 @@ export function passwordRefused(error: unknown, user: string): unknown {
       return new RekeyError(
         'PASSWORD_REJECTED',
         `${user} logged in with the older of its two passwords, and may change them with the newer one only`,
-        `Run: ALTER USER ${user} PASSWORD REQUIRE CURRENT OPTIONAL;`,
+        `As a superuser run, with the host of its account: ALTER USER ${quoteLiteral(user)}@'…' PASSWORD REQUIRE CURRENT OPTIONAL;`,
       );
     default:
       return error;

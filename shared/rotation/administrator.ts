@@ -41,7 +41,7 @@ export async function administratorOf(rotation: Rotation): Promise<Administrator
     // RDS vouches for the secrets that it makes; a tag on one narrows it down all the same.
     if (options.adminFor) requireNamedByTag(rotation, options);
     const writer = writerOf(rotation, await managedServer(rotation, secret));
-    const transport = transportOf(true, { ...rotation, options });
+    const transport = transportOf(true, { ...rotation, secretArn: masterArn, options });
     return { versionId, login: loginAt({ ...bare, ...writer, database, ...(transport && { transport }) }, writer) };
   }
 
@@ -141,20 +141,20 @@ export async function resetByAdministrator(
     await engine.setPassword({ acting, username, password }, deadline);
   });
   log.warn('the administrator reset a password, as the tag rekey:accept allows', { secretArn, user: username });
-  await announceReset(rotation, username);
+  await announceReset(rotation, username, login === current ? CURRENT : PENDING);
 }
 
 const HOW_TO_RESET =
   'Put the password that works into AWSCURRENT. If the database was restored from a snapshot: let masterarn name an administrator and add "admin-reset" to the tag rekey:accept, then rotate; remove it afterwards.';
 
-async function announceReset(rotation: Rotation, username: string): Promise<void> {
+async function announceReset(rotation: Rotation, username: string, label: string): Promise<void> {
   const { announcer, secretArn, secretName, stages, currentVersion } = rotation;
   const versionId = versionWithStage({ stages }, PENDING) ?? currentVersion;
   const { code, message, retryable, action } = new RekeyError(
     'PASSWORD_RESET',
     `the server refused every password of user "${username}" that is known, so the administrator set one`,
   );
-  const stillWorks = `User "${username}" logs in with what Secrets Manager says again.`;
+  const stillWorks = `User "${username}" logs in with the password of ${label}, and no other.`;
   await announcer.announce({
     type: 'Action Needed',
     detail: { secretArn, secretName, versionId, code, message, retryable, action, stillWorks },

@@ -78,14 +78,17 @@ async function workplaceOf(parsed: ParsedSecret, what: string, context: ReaderCo
 /** @throws RekeyError TAG_INVALID */
 export function transportOf(
   encrypted: boolean,
-  { options, hosts }: Pick<ReaderContext, 'options' | 'hosts'>,
+  { options, hosts, secretArn }: Pick<ReaderContext, 'options' | 'hosts' | 'secretArn'>,
 ): Transport | undefined {
   if (!encrypted) return { kind: 'plaintext' };
   const { serverName, ca: bundle } = options;
   const ca = bundle === undefined ? undefined : hosts.authorities.get(bundle);
   if (bundle !== undefined && ca === undefined) {
     const known = [...hosts.authorities.keys()].join(', ') || 'none';
-    throw new RekeyError('TAG_INVALID', `the tag "rekey:ca" names no bundle of the function; it has: ${known}`);
+    throw new RekeyError(
+      'TAG_INVALID',
+      `the tag "rekey:ca" of ${secretArn} names no bundle of the function; it has: ${known}`,
+    );
   }
   if (serverName === undefined && ca === undefined) return undefined;
   return { kind: 'verified', ...(serverName !== undefined && { serverName }), ...(ca !== undefined && { ca }) };
@@ -94,13 +97,14 @@ export function transportOf(
 /** Before anything is changed, though most steps do not go there. */
 function requireAllowedByTags(context: ReaderContext): void {
   const { databaseHost, readers, serverName } = context.options;
+  const tag = (name: string) => `the tag rekey:${name} of ${context.secretArn}`;
   if (databaseHost) {
-    requireAllowed(databaseHost.host, 'the tag rekey:database-host names a host that', context, serverName);
-    requireNoProxy(databaseHost.host, 'the tag rekey:database-host');
+    requireAllowed(databaseHost.host, `${tag('database-host')} names a host that`, context, serverName);
+    requireNoProxy(databaseHost.host, tag('database-host'));
   }
   for (const { host } of readers) {
-    requireAllowed(host, 'the tag rekey:readers names a host that', context);
-    requireNoProxy(host, 'the tag rekey:readers');
+    requireAllowed(host, `${tag('readers')} names a host that`, context);
+    requireNoProxy(host, tag('readers'));
   }
 }
 

@@ -123,7 +123,12 @@ export async function requireLogin(rotation: Rotation, pending: DatabaseSecret, 
 }
 
 export const pendingRefused = ({ username }: Credentials, { reason }: Refusal) =>
-  new RekeyError('PENDING_REFUSED', `the database refuses the pending login "${username}": ${reason}`);
+  new RekeyError(
+    'PENDING_REFUSED',
+    `the database refuses the pending login "${username}": ${reason}`,
+    // A user that is missing all steps make again, or setSecret says so.
+    reason === 'no-such-user' ? undefined : WHAT_TO_DO[reason],
+  );
 
 /**
  * @param witness an administrator who can tell why, where there is one
@@ -144,8 +149,10 @@ export function loginRefused(which: string, { reason }: Refusal, action = WHAT_T
 
 const WHAT_TO_DO: Readonly<Record<Refusal['reason'], string | undefined>> = {
   password: undefined,
-  expired: 'Prolong the user on the server (PostgreSQL: VALID UNTIL; MySQL: PASSWORD EXPIRE), then rotate again.',
-  locked: 'Unlock the user on the server, or wait until its lock-out ends, then rotate again.',
+  expired:
+    "Let the user log in again, as an administrator, then rotate again. PostgreSQL: ALTER ROLE … VALID UNTIL 'infinity'; MySQL: ALTER USER … IDENTIFIED BY its present password; MariaDB: SET PASSWORD FOR … = PASSWORD(that one).",
+  locked:
+    'Unlock the user as an administrator, or wait until its lock-out ends, then rotate again. PostgreSQL: ALTER ROLE … LOGIN; MySQL and MariaDB: ALTER USER … ACCOUNT UNLOCK; Redis and Valkey: ACL SETUSER … on.',
   'not-permitted':
     'Let the user connect from the function: CONNECT on the database, pg_hba.conf, the host part of the account.',
   'no-such-user': 'Create the user that the secret names, or correct "username" in the secret.',

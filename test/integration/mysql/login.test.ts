@@ -34,6 +34,10 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('logging in to MySQL %s', (
 
       expect(await bench.login(user, 'one')).toEqual(refusedFor('expired'));
       expect(await bench.login(user, 'wrong', bench.admin)).toEqual(WRONG);
+
+      // The cure that an error names.
+      await bench.run(`ALTER USER ${account(user)} IDENTIFIED BY 'one'`);
+      expect(await bench.login(user, 'one')).toEqual(ACCEPTED);
     });
 
     test('an expired password, on a server that lets such users in to change it', async () => {

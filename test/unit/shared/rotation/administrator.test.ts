@@ -201,6 +201,15 @@ describe('an administrator whose secret RDS made', () => {
     await expect(refused).rejects.toMatchObject({ code: 'HOST_NOT_ALLOWED' });
   });
 
+  test('whose tag cannot be followed is named with it', async () => {
+    const tags = { [INSTANCE_TAG]: arnOf('db', 'orders'), 'rekey:ca': 'nowhere' };
+    await expectRefused(
+      { app: { host: host('orders.abc') }, admin: BARE, tags },
+      'TAG_INVALID',
+      /of arn:\S+:rds!db-1a2b/,
+    );
+  });
+
   test('waits for a better moment when RDS cannot be asked', async () => {
     rig.topology.failure = new RekeyError('RDS_UNAVAILABLE', 'throttled');
     const tags = { [INSTANCE_TAG]: arnOf('db', 'orders') };
@@ -224,6 +233,15 @@ describe('an administrator whose secret names a host', () => {
     ['source', 'replica', host('orders.abc'), host('replica.abc'), host('orders.abc')],
   ])('of the %s works at the writer for an application at the %s', async (_its, _theirs, admin, app, writer) => {
     expect(await administratorFor({ app: { host: app }, admin: adminAt(admin) })).toMatchObject({ host: writer });
+  });
+
+  test.each([
+    ['rekey:ca', 'nowhere', 'TAG_INVALID'],
+    ['rekey:readers', '169.254.169.254', 'HOST_NOT_ALLOWED'],
+  ])('whose tag %s cannot be followed is named with it', async (tag, value, code) => {
+    const at = host('orders.abc');
+    const estate = { app: { host: at }, admin: adminAt(at), tags: { [tag]: value } };
+    await expectRefused(estate, code, /of arn:\S+:rds!db-1a2b/);
   });
 
   test('36 of another server of RDS is refused', async () => {

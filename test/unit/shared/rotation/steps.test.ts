@@ -244,6 +244,19 @@ describe('a rotation of alternating users', () => {
     await expect(run('testSecret')).rejects.toMatchObject({ code: 'PENDING_REFUSED', retryable: true });
   });
 
+  test.each([
+    [{ expired: true }, 'VALID UNTIL'],
+    [{ mayLogIn: false }, 'ACCOUNT UNLOCK'],
+    [{ passwords: ['lost'] }, 'runs all steps again by itself'],
+  ])('a pending login that is refused as %j is told with its cure', async (state, cure) => {
+    await kinds(['createSecret', 'setSecret']);
+    Object.assign(database.users.get('app_clone') ?? {}, state);
+    await expect(run('testSecret')).rejects.toMatchObject({
+      code: 'PENDING_REFUSED',
+      action: expect.stringContaining(cure),
+    });
+  });
+
   test('rights that changed after setSecret stop testSecret', async () => {
     await kinds(['createSecret', 'setSecret']);
     database.users.get('app')?.rights.add('admire');
