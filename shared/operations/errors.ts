@@ -12,12 +12,14 @@ interface Entry {
 export const ERROR_CATALOGUE = {
   EVENT_INVALID: {
     retryable: false,
-    action: 'Invoke this function only through Secrets Manager, its queue or its schedule.',
+    action:
+      'Correct what the message names. Only Secrets Manager, its own queue or schedule, and people with a question (docs/strategies.md, docs/plan.md) call this function.',
   },
   CONFIG_INVALID: { retryable: false, action: 'Correct the environment variables of the function and deploy again.' },
   DEADLINE_TOO_CLOSE: {
     retryable: true,
-    action: 'Nothing was changed. Raise the function time-out if this repeats.',
+    action:
+      'It is tried again by itself. If it repeats, look for what took the time before it in the log, or raise the time-out of the function.',
   },
   EVENT_NOT_SENT: {
     retryable: true,
@@ -25,11 +27,13 @@ export const ERROR_CATALOGUE = {
   },
   QUEUE_UNAVAILABLE: {
     retryable: true,
-    action: "The message that started this comes back by itself. Check the queue and the function's right to send.",
+    action:
+      "What started this comes back by itself: the message, or the schedule of the sweep. Check the queue and the function's right to send.",
   },
   TAG_INVALID: {
     retryable: false,
-    action: 'Correct or remove the tag on the secret; nothing was changed.',
+    action:
+      'Correct or remove the tag (aws secretsmanager tag-resource, untag-resource), then rotate again if a rotation failed over it.',
   },
   SECRET_NOT_FOUND: {
     retryable: false,
@@ -37,7 +41,8 @@ export const ERROR_CATALOGUE = {
   },
   SECRET_DELETED: {
     retryable: false,
-    action: 'Restore the secret (aws secretsmanager restore-secret), or remove what still refers to it.',
+    action:
+      'Restore the secret (aws secretsmanager restore-secret --secret-id <secret>), or remove what still refers to it.',
   },
   SECRET_MANAGED: {
     retryable: false,
@@ -45,16 +50,17 @@ export const ERROR_CATALOGUE = {
   },
   ACCESS_DENIED: {
     retryable: false,
-    action: "Give the function's role the named permission on this secret.",
+    action:
+      "Give the function's role the named permission on the named secret; look at the secret's resource policy and at the VPC endpoint's too.",
   },
   KEY_UNUSABLE: {
     retryable: false,
-    action: "Check that the secret's KMS key is enabled and that its policy lets the function's role use it.",
+    action:
+      "Check that the secret's KMS key is enabled, and that its policy and the role's let the function use it: kms:Decrypt and kms:GenerateDataKey.",
   },
   SECRETS_MANAGER_UNAVAILABLE: {
     retryable: true,
-    action:
-      'Secrets Manager tries again by itself. If it repeats, check the VPC endpoint or NAT and its security group.',
+    action: 'It is tried again by itself. If it repeats, check the VPC endpoint or NAT and its security group.',
   },
   SECRETS_MANAGER_REJECTED: {
     retryable: false,
@@ -71,15 +77,17 @@ export const ERROR_CATALOGUE = {
   },
   ROTATION_DISABLED: {
     retryable: false,
-    action: 'Enable rotation for the secret, or leave it alone: nothing was changed.',
+    action: 'Switch rotation on again (aws secretsmanager rotate-secret --secret-id <secret>), or leave it alone.',
   },
   ROTATION_HELD: {
     retryable: false,
-    action: 'Remove the tag rekey:hold, or wait for its date, and rotate again.',
+    action:
+      'Take the tag away (aws secretsmanager untag-resource --secret-id <secret> --tag-keys rekey:hold) or wait for its date, and rotate again.',
   },
   VERSION_NOT_PENDING: {
     retryable: false,
-    action: 'This version is not the one being rotated: start a rotation with aws secretsmanager rotate-secret.',
+    action:
+      'This version is not the one being rotated: start a rotation with aws secretsmanager rotate-secret --secret-id <secret>.',
   },
   CURRENT_MISSING: {
     retryable: false,
@@ -91,17 +99,18 @@ export const ERROR_CATALOGUE = {
   },
   SECRET_VALUE_INVALID: {
     retryable: false,
-    action: 'Correct the named key in the JSON of the secret: nothing was changed.',
+    action:
+      'Correct the named key in the JSON of the named secret (aws secretsmanager put-secret-value), then rotate again.',
   },
   HOST_NOT_ALLOWED: {
     retryable: false,
     action:
-      'Name the database by the DNS name that its certificate carries. Where the secret has an address, the tag rekey:server-name may say that name instead; a reader needs a name of its own.',
+      'Name the database by the DNS name that its certificate carries. Where the secret has an address, the tag rekey:server-name may say that name instead; a reader needs a name of its own. Which endings are allowed, the configuration says (hosts).',
   },
   PENDING_MISMATCH: {
     retryable: false,
     action:
-      'The pending version does not follow from the current one. With a single user whose setSecret has run, it holds the only password that works: put that into AWSCURRENT (put-secret-value). Otherwise remove AWSPENDING from it (aws secretsmanager update-secret-version-stage --version-stage AWSPENDING --remove-from-version-id …), then rotate again.',
+      'The pending version does not follow from the current one. With a single user whose setSecret has run, it holds the only password that works: put that password into AWSCURRENT (aws secretsmanager put-secret-value). Then, if it still has AWSPENDING, take that from it (aws secretsmanager update-secret-version-stage --secret-id <secret> --version-stage AWSPENDING --remove-from-version-id <version>), and rotate again.',
   },
   PENDING_REFUSED: {
     retryable: true,
@@ -114,21 +123,22 @@ export const ERROR_CATALOGUE = {
   },
   STRATEGY_UNAVAILABLE: {
     retryable: false,
-    action: 'Set the tag rekey:strategy to one that this kind of database knows (docs/strategies.md), or remove it.',
+    action: 'Set the tag rekey:strategy to one that this kind of database knows (docs/engines.md), or remove it.',
   },
   ROTATION_RUNNING: {
     retryable: true,
     action:
-      'Wait until the rotation that has begun is over, or end it (docs/errors.md, VERSION_NOT_PENDING), then ask again.',
+      'Wait until the rotation that has begun is over. If it cannot go on, and AWSCURRENT logs in, end it (aws secretsmanager update-secret-version-stage --secret-id <secret> --version-stage AWSPENDING --remove-from-version-id <version>). Then ask again.',
   },
   STANDBY_MISSING: {
     retryable: false,
     action:
-      'The strategy user-pair needs the login of the second user: let Rekey make it (docs/strategies.md, "user-pair"), or store it as a version labelled REKEYSTANDBY.',
+      'The strategy user-pair needs the login of the second user: let Rekey make it (docs/strategies.md, "user-pair"), or store it (aws secretsmanager put-secret-value --secret-id <secret> --version-stages REKEYSTANDBY --secret-string file://…).',
   },
   ADMIN_SECRET_INVALID: {
     retryable: false,
-    action: 'Let masterarn name the secret of an administrator of the same database server.',
+    action:
+      'Let masterarn be the whole ARN of the secret of an administrator of the same database server, in the same account and Region.',
   },
   RDS_DATABASE_NOT_FOUND: {
     retryable: false,
@@ -140,7 +150,7 @@ export const ERROR_CATALOGUE = {
   },
   RDS_UNAVAILABLE: {
     retryable: true,
-    action: 'Secrets Manager tries again by itself. If it repeats, check the way from the function to the API of RDS.',
+    action: 'It is tried again by itself. If it repeats, check the way from the function to the API of RDS.',
   },
   RDS_REJECTED: {
     retryable: false,
@@ -153,15 +163,17 @@ export const ERROR_CATALOGUE = {
   DATABASE_TLS: {
     retryable: false,
     action:
-      'The connection must be encrypted and the certificate must be valid for this host: check the CA bundle, the host name in the secret and that the server has TLS switched on.',
+      'The connection must be encrypted and the certificate must be valid for this host: check that the server has TLS switched on, the host name in the secret (or the tag rekey:server-name), and that a bundle of the function has its authority (the tag rekey:ca).',
   },
   DATABASE_BUSY: {
     retryable: true,
-    action: 'The server refused for the moment. Secrets Manager tries again by itself.',
+    action:
+      'The server refused for the moment, and it is tried again by itself. If it repeats, the message says what to look at on the server.',
   },
   DATABASE_READ_ONLY: {
     retryable: true,
-    action: 'Name the writer endpoint in the secret, not a reader or a replica. During a fail-over, wait for it.',
+    action:
+      'Name the writer endpoint in the secret or in its tag rekey:database-host, not a reader or a replica. During a fail-over, wait for it.',
   },
   DATABASE_MISSING: { retryable: false, action: 'Correct dbname in the secret, or create the database.' },
   DATABASE_UNSUPPORTED: {
@@ -170,17 +182,23 @@ export const ERROR_CATALOGUE = {
   },
   LOGIN_REFUSED: {
     retryable: false,
-    action: 'Correct the credentials in the named secret: the server refuses them.',
+    action:
+      'Correct the login in the secret that the message names, else in the one that is rotated. Where the message gives another reason than the password, change that on the server.',
   },
   PRIVILEGE_MISSING: {
     retryable: false,
-    action: 'Run the named statement as a superuser or the owner, then rotate again.',
+    action:
+      'As a superuser or the owner, give the user that the message names the right whose lack the log of the server names (PostgreSQL: CONNECT on the database may be it), then rotate again.',
   },
   PASSWORD_REJECTED: {
     retryable: false,
     action: 'Adjust rekey:password-length or rekey:exclude-characters to what the server accepts, then rotate again.',
   },
-  USERNAME_INVALID: { retryable: false, action: 'Use a user name that the server accepts.' },
+  USERNAME_INVALID: {
+    retryable: false,
+    action:
+      'Correct the user name in the secret, or make the user fit on the server: the message says what is wrong with it.',
+  },
   RIGHTS_DIFFER: {
     retryable: false,
     action: 'AWSCURRENT was not touched. Settle the listed differences between the two users, then rotate again.',
@@ -190,10 +208,11 @@ export const ERROR_CATALOGUE = {
     action:
       'Let the server ask this user for a proof of the password (PostgreSQL: scram-sha-256 in pg_hba.conf), and check that it is your server that answers: no pooler, and no anonymous or proxy account.',
   },
-  DATABASE_ERROR: { retryable: false, action: "Look the SQLSTATE up in the server's log and manual." },
+  DATABASE_ERROR: { retryable: false, action: "Look the SQLSTATE or error number up in the server's log and manual." },
   CLUSTER_UNREACHABLE: {
     retryable: true,
-    action: "Check the cluster's endpoint, its security group and the route from the function to it.",
+    action:
+      "Check the cluster's endpoint, its security group and the route from the function to it, and to the APIs of EKS and STS.",
   },
   CLUSTER_BUSY: { retryable: true, action: 'The API server refused for the moment. Rekey tries again by itself.' },
   CLUSTER_ACCESS_DENIED: {
@@ -212,12 +231,12 @@ export const ERROR_CATALOGUE = {
   MARKER_REVERTED: {
     retryable: false,
     action:
-      'Have the tool that owns the manifest (Argo CD, Flux, …) leave annotations of rekey.dev alone, then restart the workload once. Rekey does not write the marker again.',
+      'Have the tool that owns the manifest (Argo CD, Flux, …) leave annotations of rekey.dev alone, then restart the workload once (kubectl rollout restart <kind>/<name> -n <namespace>). Rekey does not write the marker again.',
   },
   WINDOW_TOO_LATE: {
     retryable: false,
     action:
-      'Widen rekey:window, or put the next rotation off with rekey:hold; a workload that you restart yourself is not rolled again.',
+      'Widen rekey:window, or put the next rotation off by its schedule (aws secretsmanager rotate-secret --secret-id <secret> --no-rotate-immediately --rotation-rules …); rekey:hold would keep the workloads back as well. A workload that you restart yourself is not rolled again.',
   },
   SESSIONS_OPEN: {
     retryable: true,
