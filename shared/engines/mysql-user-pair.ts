@@ -119,31 +119,46 @@ function* apart(first: Self, second: Self): Iterable<string> {
     yield `${both} have other settings: default roles, REQUIRE, limits, or the rules of their passwords`;
 }
 
-/** What is power over any user: to change or be another one, or to write the table that they are in. */
+/** What is power over any user: to change or be another one, or to write a table that says who may do what. */
 function powersIn(grants: readonly string[], username: string): readonly string[] {
-  const tables = grants.map((grant) => OF_A_DATABASE.exec(grant)).filter((found) => found !== null);
-  const taken = tables.filter(([, verb, , , database]) => verb === 'REVOKE' && unquoted(database) === 'mysql');
+  const rights = grants.map((grant) => ON_TABLES.exec(grant)).filter((found) => found !== null);
+  const taken = rights.filter(([, verb, , , database]) => verb === 'REVOKE' && unquoted(database) === 'mysql');
   const isTaken = (privilege: string) => taken.some(([, , privileges = '']) => listOf(privileges).includes(privilege));
-  return tables.flatMap(([, verb, privileges = '', on = '', database]) => {
+  return rights.flatMap(([, verb, privileges = '', on = '', database, table]) => {
     if (verb === 'REVOKE') return [];
+    const reachesUsers = table === undefined ? isLike('mysql', unquoted(database)) : GRANT_TABLES.includes(table);
     const found = listOf(privileges).filter((privilege) => {
-      if (privilege === 'ALL PRIVILEGES') return on === '*.*' || isLike('mysql', unquoted(database));
       if (OVER_USERS.includes(privilege)) return true;
+      if (privilege === 'ALL PRIVILEGES') return on === '*.*' || reachesUsers;
       if (privilege !== 'INSERT' && privilege !== 'UPDATE') return false;
-      return on === '*.*' ? !isTaken(privilege) : on === '`mysql`.`user`' || isLike('mysql', unquoted(database));
+      return on === '*.*' ? !isTaken(privilege) : reachesUsers;
     });
     return found.length === 0 ? [] : [`${username} could take any other user over: ${found.join(', ')} on ${on}`];
   });
 }
 
 /**
- * To change any user, to have any other one as a role, or to make a routine that runs as another one. They are for all
- * databases alone. https://dev.mysql.com/doc/refman/9.7/en/privileges-provided.html
+ * To change any user, to have any other one as a role, to make a routine that runs as another one, or to say what a
+ * session of another one begins with (init_connect). They are for all databases alone.
+ * https://dev.mysql.com/doc/refman/9.7/en/privileges-provided.html
  */
-const OVER_USERS = ['CREATE USER', 'ROLE_ADMIN', 'SET_ANY_DEFINER', 'SET_USER_ID', 'SUPER'];
+const OVER_USERS = ['CREATE USER', 'ROLE_ADMIN', 'SET_ANY_DEFINER', 'SET_USER_ID', 'SUPER', 'SYSTEM_VARIABLES_ADMIN'];
+
+/** https://dev.mysql.com/doc/refman/9.7/en/grant-tables.html: what is written there holds once the server reads it again. */
+const GRANT_TABLES = [
+  'user',
+  'global_grants',
+  'db',
+  'tables_priv',
+  'columns_priv',
+  'procs_priv',
+  'proxies_priv',
+  'default_roles',
+  'role_edges',
+];
 
 /** A partial revoke is shown as a row that begins with REVOKE. */
-const OF_A_DATABASE = /^(GRANT|REVOKE) (.*) ON (\*\.\*|`((?:[^`]|``)*)`\.\*|`mysql`\.`user`) (?:TO|FROM) /s;
+const ON_TABLES = /^(GRANT|REVOKE) (.*) ON (\*\.\*|`((?:[^`]|``)*)`\.\*|`mysql`\.`(\w+)`) (?:TO|FROM) /s;
 
 /** One on columns counts as one on the table. */
 const listOf = (privileges: string): readonly string[] =>

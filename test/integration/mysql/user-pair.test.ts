@@ -16,7 +16,7 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a user pair on MySQL %s', 
       'CREATE TABLE app.ledger (id INT)',
       'CREATE ROLE mighty',
       'GRANT CREATE USER ON *.* TO mighty',
-      `GRANT SUPER ON *.* TO ${account(bench.admin.username)} WITH GRANT OPTION`,
+      `GRANT SUPER, SYSTEM_VARIABLES_ADMIN ON *.* TO ${account(bench.admin.username)} WITH GRANT OPTION`,
     );
   });
   afterAll(() => bench?.server.stop());
@@ -170,6 +170,16 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a user pair on MySQL %s', 
     'GRANT SELECT, UPDATE ON *.* TO ?',
     'GRANT UPDATE ON mysql.* TO ?',
     'GRANT INSERT ON mysql.user TO ?',
+    'GRANT ALL ON mysql.user TO ?',
+    'GRANT INSERT ON mysql.role_edges TO ?',
+    'GRANT UPDATE ON mysql.default_roles TO ?',
+    'GRANT INSERT ON mysql.global_grants TO ?',
+    'GRANT UPDATE ON mysql.db TO ?',
+    'GRANT INSERT ON mysql.tables_priv TO ?',
+    'GRANT UPDATE (Column_priv) ON mysql.columns_priv TO ?',
+    'GRANT INSERT ON mysql.procs_priv TO ?',
+    'GRANT INSERT ON mysql.proxies_priv TO ?',
+    'GRANT SYSTEM_VARIABLES_ADMIN ON *.* TO ?',
     'GRANT UPDATE (Host, authentication_string) ON mysql.user TO ?',
     'GRANT UPDATE ON `%`.* TO ?',
     'GRANT INSERT ON `my_ql`.* TO ?',
@@ -183,15 +193,16 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a user pair on MySQL %s', 
     ]);
   });
 
-  test.each<[string, string, ...string[]]>([
-    ['ROLE_ADMIN', 'GRANT + TO ?', 'SET ROLE +', `ALTER USER - IDENTIFIED BY 'evil'`],
+  test.each<[string, ...string[]]>([
+    ['ROLE_ADMIN ON *.*', 'GRANT + TO ?', 'SET ROLE +', `ALTER USER - IDENTIFIED BY 'evil'`],
     [
-      'SET_ANY_DEFINER',
+      'SET_ANY_DEFINER ON *.*',
       `CREATE DEFINER = + PROCEDURE orders.take_over() ALTER USER - IDENTIFIED BY 'evil'`,
       'CALL orders.take_over()',
     ],
-  ])('what %s is good for: whoever has it can take the other over indeed', async (privilege, ...attack) => {
-    const pair = await prepared('GRANT CREATE ROUTINE, EXECUTE ON orders.* TO ?', `GRANT ${privilege} ON *.* TO ?`);
+    ['SYSTEM_VARIABLES_ADMIN ON *.*', `SET GLOBAL init_connect = "SET PASSWORD = 'evil'"`],
+  ])('what %s is good for: whoever has it can take the other over indeed', async (right, ...attack) => {
+    const pair = await prepared('GRANT CREATE ROUTINE, EXECUTE ON orders.* TO ?', `GRANT ${right} TO ?`);
     const statements = attack.map((statement) =>
       statement
         .replace('+', account(bench.admin.username))
@@ -201,15 +212,35 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a user pair on MySQL %s', 
 
     await as(pair.current, 'one', ...statements);
 
+    await bench.login(pair.alternate, 'two');
+    await bench.run("SET GLOBAL init_connect = ''");
     expect(await bench.accepted(pair.alternate, 'two', 'evil')).toEqual(['evil']);
   });
 
-  test.each(['GRANT UPDATE ON `my\\_ql`.* TO ?', 'GRANT SELECT ON mysql.* TO ?', 'GRANT UPDATE ON app.* TO ?'])(
-    'peers of whom neither could are one: %s',
-    async (statement) => {
-      expect(await compare(await prepared(statement))).toEqual([]);
-    },
-  );
+  test.each<[string, string]>([
+    ['role_edges (FROM_HOST, FROM_USER, TO_HOST, TO_USER)', `'%', 'rekey_admin', '%', ?`],
+    ['global_grants (HOST, USER, PRIV)', `'%', ?, 'ROLE_ADMIN'`],
+    ['db (Host, Db, User, Insert_priv, Update_priv)', `'%', 'mysql', ?, 'Y', 'Y'`],
+    ['tables_priv (Host, Db, User, Table_name, Grantor, Table_priv)', `'%', 'mysql', ?, 'user', '', 'Update'`],
+    ['proxies_priv (Host, User, Proxied_host, Proxied_user, Grantor)', `'%', ?, '%', 'rekey_admin', ''`],
+  ])('what a write to mysql.%s is good for: once the server reads it, the right is there', async (table, row) => {
+    const pair = await prepared(`GRANT INSERT ON mysql.${table.replace(/ .*/, '')} TO ?`);
+    const before = await bench.grants(pair.current);
+
+    await as(pair.current, 'one', `INSERT INTO mysql.${table} VALUES (${row.replace('?', `'${pair.current}'`)})`);
+    await bench.run('FLUSH PRIVILEGES');
+
+    expect(await bench.grants(pair.current)).not.toEqual(before);
+  });
+
+  test.each([
+    'GRANT UPDATE ON `my\\_ql`.* TO ?',
+    'GRANT SELECT ON mysql.* TO ?',
+    'GRANT INSERT ON mysql.time_zone TO ?',
+    'GRANT UPDATE ON app.* TO ?',
+  ])('peers of whom neither could are one: %s', async (statement) => {
+    expect(await compare(await prepared(statement))).toEqual([]);
+  });
 
   test('what a partial revoke takes is no power', async () => {
     await bench.run('SET GLOBAL partial_revokes = ON');
