@@ -13,11 +13,14 @@ export interface Snapshot extends Belongings {
   readonly heirIsCurrent: boolean;
   /** The heir may become the holder, by whatever chain of memberships. */
   readonly heirMayBecomeHolder: boolean;
+  /** Superusers that the current user may become, by whatever chain of memberships. */
+  readonly superusersToBecome: readonly string[];
   /** The memberships of either user, those in each other included. */
   readonly memberships: readonly Membership[];
   /** Memberships that the administrator granted to itself: to be put back as they were. */
   readonly adminMemberships: readonly Pick<Membership, 'role' | 'inherit' | 'set'>[];
   readonly settings: readonly Setting[];
+  readonly labels: readonly SecurityLabel[];
   /** Privileges granted to the heir itself on objects that others will create. */
   readonly heirDefaultGrants: readonly DefaultGrant[];
   /** What either user grants on objects that it will create, to anyone but the two. */
@@ -30,22 +33,22 @@ export interface Snapshot extends Belongings {
 }
 
 /**
- * What the heir has of its own, and user mappings. `shared`: the holder has all rights on it that default privileges
- * give.
+ * What the heir has of its own, and user mappings of either. `shared`: the holder has all rights on it that default
+ * privileges give.
  */
 export interface Belongings {
   /** Privileges granted to the heir itself, on objects that it does not own. */
   readonly heirGrants: readonly Grant[];
   /** Objects of this database that the heir owns; temporary ones left out, they end with their session. */
   readonly heirOwns: readonly { readonly object: string; readonly shared: boolean }[];
-  /** Other databases where the heir owns or was granted something. */
+  /** Other databases where the heir has something of its own, or either of the two a user mapping. */
   readonly elsewhere: readonly { readonly database: string; readonly shared: boolean }[];
   /** Row-level policies that name the heir and not the holder, e.g. `policy p on public.t`. */
   readonly heirPolicies: readonly string[];
   /** Row-level policies on what the two may use that go by the name of the user, and not by the names of both. */
   readonly policiesByUser: readonly string[];
-  /** Foreign servers that the current user has a mapping for and the alternate has not. */
-  readonly unmappedServers: readonly string[];
+  /** Foreign servers of this database that one of the two has a mapping for and the other has not. */
+  readonly mappings: readonly { readonly user: string; readonly server: string }[];
 }
 
 export const NO_BELONGINGS: Belongings = {
@@ -54,7 +57,7 @@ export const NO_BELONGINGS: Belongings = {
   elsewhere: [],
   heirPolicies: [],
   policiesByUser: [],
-  unmappedServers: [],
+  mappings: [],
 };
 
 export interface Role {
@@ -91,6 +94,13 @@ export interface Setting {
   readonly database: string | null;
   readonly name: string;
   readonly value: string;
+}
+
+/** What a module goes by that was loaded for it, e.g. to mask what a user may see. */
+export interface SecurityLabel {
+  readonly user: string;
+  readonly provider: string;
+  readonly label: string;
 }
 
 export interface Grant {
@@ -158,7 +168,8 @@ export const OBJECT = `
       FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
       WHERE attacl IS NOT NULL AND NOT attisdropped AND relpersistence <> 't'
     UNION ALL SELECT 'ROUTINE ' || oid::regprocedure, proowner, proacl, '' FROM pg_proc
-    UNION ALL SELECT 'TYPE ' || oid::regtype, typowner, typacl, '' FROM pg_type
+    -- regtype would write what GRANT does not read, e.g. double precision.
+    UNION ALL SELECT format('TYPE %s.%I', typnamespace::regnamespace, typname), typowner, typacl, '' FROM pg_type
     UNION ALL SELECT 'LANGUAGE ' || quote_ident(lanname), lanowner, lanacl, '' FROM pg_language
     UNION ALL SELECT 'FOREIGN DATA WRAPPER ' || quote_ident(fdwname), fdwowner, fdwacl, '' FROM pg_foreign_data_wrapper
     UNION ALL SELECT 'FOREIGN SERVER ' || quote_ident(srvname), srvowner, srvacl, '' FROM pg_foreign_server
@@ -175,6 +186,11 @@ export const SETTING = `
   setting AS (
     SELECT setrole, setdatabase, datname, split_part(line, '=', 1) AS name, substr(line, strpos(line, '=') + 1) AS value
     FROM pg_db_role_setting CROSS JOIN unnest(setconfig) AS line LEFT JOIN pg_database d ON d.oid = setdatabase)`;
+
+/** @param users a relation with the OIDs and names of roles */
+export const labelsOf = (users: string): string => `
+  (SELECT coalesce(json_agg(json_build_object('user', u.name, 'provider', provider, 'label', label)), '[]')
+    FROM pg_shseclabel JOIN ${users} u ON u.oid = objoid AND classoid = 'pg_authid'::regclass)`;
 
 /** acldefault() calls sequences by another letter than pg_default_acl does. */
 export const BUILT_IN = `acldefault(CASE letter WHEN 'S' THEN 's' ELSE letter END::"char", owner)`;
@@ -197,20 +213,30 @@ const pairAndKin = (current: string, alternate: string): string => `
       CASE WHEN "heirIsCurrent" THEN alternate ELSE current END AS holder
     FROM pair)`;
 
-/** What depends on the heir, in the whole server. Default privileges and memberships are looked at by themselves. */
+/**
+ * What depends on the heir, in the whole server. Memberships and user mappings are looked at by themselves, and of
+ * default privileges those that are for it count alone.
+ */
 const BELONGING = `
   belonging AS (
     SELECT dbid, classid, objid, objsubid, deptype,
       dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) AS here
     FROM kin JOIN pg_shdepend ON refobjid = heir AND refclassid = 'pg_authid'::regclass
-    WHERE classid NOT IN ('pg_default_acl'::regclass, 'pg_auth_members'::regclass))`;
+    WHERE classid NOT IN ('pg_auth_members'::regclass, 'pg_user_mapping'::regclass)
+      AND (classid <> 'pg_default_acl'::regclass OR deptype = 'a')),
+  mapped AS (
+    SELECT dbid, refobjid AS owner, dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AS here
+    FROM pair JOIN pg_shdepend ON refobjid IN (current, alternate) AND refclassid = 'pg_authid'::regclass
+    WHERE classid = 'pg_user_mapping'::regclass)`;
 
 /**
  * Everything but the belongings. There are none most of the time, and finding that out is a tenth of the work.
  * @param version of the server, the major one
  * @param current,alternate as SQL literals
  */
-export const snapshotSql = (version: number, current: string, alternate: string): string => `
+export const snapshotSql = (version: number, current: string, alternate: string): string => {
+  const become = version < 16 ? "'MEMBER'" : "'SET'";
+  return `
 WITH ${ROLE}, ${membership(version)}, ${kind(version)}, ${SETTING}, ${pairAndKin(current, alternate)}, ${BELONGING},
   -- Of the two users. A row without a schema replaces the built-in default, one with a schema adds to it.
   default_acl AS (
@@ -244,7 +270,9 @@ SELECT json_build_object(
   'alternate', (SELECT to_json(r) FROM (SELECT role.*, ${administers(version, 'role.oid')} AS administered
     FROM role, pair WHERE oid = alternate) r),
   'heirIsCurrent', (SELECT "heirIsCurrent" FROM pair),
-  'heirMayBecomeHolder', (SELECT coalesce(pg_has_role(heir, holder, ${version < 16 ? "'MEMBER'" : "'SET'"}), false) FROM kin),
+  'heirMayBecomeHolder', (SELECT coalesce(pg_has_role(heir, holder, ${become}), false) FROM kin),
+  'superusersToBecome', (SELECT coalesce(json_agg(role.name), '[]') FROM role, pair
+    WHERE superuser AND pg_has_role(current, role.oid, ${become})),
   'memberships', (SELECT coalesce(json_agg(m), '[]') FROM (
     SELECT membership.*, ${administers(version, 'roleid')} AS administered
     FROM membership, pair WHERE memberid IN (current, alternate)) m),
@@ -253,6 +281,7 @@ SELECT json_build_object(
   'settings', (SELECT coalesce(json_agg(json_build_object(
       'role', r.name, 'database', datname, 'name', s.name, 'value', s.value)), '[]')
     FROM setting s JOIN role r ON r.oid = setrole, pair WHERE setrole IN (current, alternate)),
+  'labels', ${labelsOf('(SELECT role.oid, name FROM role, pair WHERE role.oid IN (current, alternate))')},
   'heirDefaultGrants', (SELECT coalesce(json_agg(g), '[]') FROM heir_default_grant g),
   'defaultGrants', (SELECT coalesce(json_agg(g), '[]') FROM default_grant g, kin
     WHERE granteeid IS NULL OR granteeid NOT IN (heir, holder)),
@@ -265,12 +294,12 @@ SELECT json_build_object(
   'searchPath', coalesce((SELECT value FROM setting, pair WHERE name = 'search_path' AND setrole IN (0, current)
       AND (setdatabase = 0 OR datname = current_database())
     ORDER BY setrole = 0, setdatabase = 0 LIMIT 1), '"$user", public')
-) AS snapshot, EXISTS (SELECT FROM belonging) OR EXISTS (SELECT FROM pair JOIN pg_shdepend ON refobjid = current
-  AND refclassid = 'pg_authid'::regclass AND classid = 'pg_user_mapping'::regclass)
+) AS snapshot, EXISTS (SELECT FROM belonging) OR EXISTS (SELECT FROM mapped)
   -- Nothing is recorded of the superuser that initdb made: it is pinned.
   OR EXISTS (SELECT FROM pair WHERE current = 10)
   -- Those for everybody depend on nobody.
   OR EXISTS (SELECT FROM pg_policy) AS "mayHaveBelongings"`;
+};
 
 /** Where the heir has any: see {@link Belongings}. The parameters are those of {@link snapshotSql}. */
 export const belongingsSql = (current: string, alternate: string): string => `
@@ -319,10 +348,15 @@ WITH ${OBJECT}, ${pairAndKin(current, alternate)}, ${BELONGING},
       AND NOT (rolbypassrls OR rolsuper OR NOT relforcerowsecurity AND pg_has_role(current, relowner, 'USAGE'))),
   -- Rights on objects of another database cannot be read from here, but that there are some is known.
   elsewhere AS (
-    SELECT datname AS database, bool_and(b.deptype = 'o' AND EXISTS (
-      SELECT FROM pg_shdepend s WHERE (s.dbid, s.classid, s.objid) = (b.dbid, b.classid, b.objid)
-        AND s.deptype = 'a' AND s.refclassid = 'pg_authid'::regclass AND s.refobjid = holder)) AS shared
-    FROM belonging b JOIN pg_database d ON d.oid = dbid, kin WHERE NOT here GROUP BY datname)
+    SELECT datname AS database, bool_and(shared) AS shared FROM (
+      SELECT dbid, deptype <> 'a' AND EXISTS (
+        SELECT FROM pg_shdepend s, kin WHERE (s.dbid, s.classid, s.objid) = (b.dbid, b.classid, b.objid)
+          AND s.deptype = CASE b.deptype WHEN 'o' THEN 'a' ELSE b.deptype END
+          AND s.refclassid = 'pg_authid'::regclass AND s.refobjid = holder)
+        FROM belonging b WHERE NOT here
+      UNION ALL SELECT dbid, count(*) FILTER (WHERE mapped.owner = current) = count(*) FILTER (WHERE mapped.owner = alternate)
+        FROM mapped, pair WHERE NOT here GROUP BY dbid
+    ) AS thing (dbid, shared) JOIN pg_database d ON d.oid = dbid GROUP BY datname)
 SELECT json_build_object(
   'heirGrants', (SELECT coalesce(json_agg(g), '[]') FROM heir_grant g),
   'heirOwns', (SELECT coalesce(json_agg(o), '[]') FROM heir_owns o),
@@ -330,6 +364,7 @@ SELECT json_build_object(
   'heirPolicies', (SELECT coalesce(json_agg(format('policy %I on %s', polname, polrelid::regclass)), '[]')
     FROM pg_policy, kin WHERE heir = ANY (polroles) AND NOT holder = ANY (polroles)),
   'policiesByUser', (SELECT coalesce(json_agg(policy), '[]') FROM policy_by_user),
-  'unmappedServers', (SELECT coalesce(json_agg(srvname), '[]') FROM pg_user_mappings, pair WHERE umuser = current
-    AND NOT EXISTS (SELECT FROM pg_user_mappings o WHERE o.srvid = pg_user_mappings.srvid AND o.umuser = alternate))
+  'mappings', (SELECT coalesce(json_agg(json_build_object('user', usename, 'server', srvname)), '[]')
+    FROM pg_user_mappings m, pair WHERE umuser IN (current, alternate) AND NOT EXISTS (
+      SELECT FROM pg_user_mappings o WHERE o.srvid = m.srvid AND o.umuser IN (current, alternate) AND o.umuser <> m.umuser))
 ) AS belongings`;

@@ -4,6 +4,7 @@ import {
   type DefaultGrant,
   type Grant,
   kind,
+  labelsOf,
   type Membership,
   membership,
   OBJECT,
@@ -12,6 +13,7 @@ import {
   type Role,
   readsUser,
   SETTING,
+  type SecurityLabel,
   type Setting,
   type Snapshot,
 } from './postgres-catalog.ts';
@@ -24,6 +26,7 @@ export interface PeerSnapshot
   readonly roles: readonly Role[];
   readonly memberships: readonly Membership[];
   readonly settings: readonly Setting[];
+  readonly labels: readonly SecurityLabel[];
   /** Who of the two can become the other one, or change its password. */
   readonly takeOvers: readonly { readonly user: string; readonly victim: string }[];
   /** Of the two, those with a schema of their name. */
@@ -101,6 +104,7 @@ SELECT json_build_object(
   'settings', (SELECT coalesce(json_agg(json_build_object(
       'role', f.name, 'database', datname, 'name', s.name, 'value', s.value)), '[]')
     FROM setting s JOIN family f ON f.oid = setrole),
+  'labels', ${labelsOf('pair')},
   'takeOvers', (SELECT coalesce(json_agg(json_build_object('user', u.name, 'victim', v.name)), '[]')
     FROM pair u JOIN pair v ON u.oid <> v.oid
     WHERE pg_has_role(u.oid, v.oid, 'MEMBER') OR pg_has_role(u.oid, v.oid, 'MEMBER WITH ADMIN OPTION') OR EXISTS (
@@ -157,13 +161,16 @@ WITH ${ROLE}, ${OBJECT}, ${kind(version)}, ${SETTING}, ${pairAndFamily(current, 
     GROUP BY f.name, object, is_grantable, g.name),
   owned AS (
     SELECT "user", pg_describe_object(classid, objid, objsubid) AS object FROM belonging
-    WHERE here AND deptype = 'o' AND coalesce((pg_identify_object(classid, objid, objsubid)).schema, '') !~ '^pg_(toast_)?temp'
+    WHERE here AND deptype = 'o' AND classid <> 'pg_user_mapping'::regclass AND coalesce((pg_identify_object(classid, objid, objsubid)).schema, '') !~ '^pg_(toast_)?temp'
     LIMIT 20),
   -- Rights on objects of another database cannot be read from here, but who has some is known.
   elsewhere AS (
-    SELECT "user", datname AS database, bool_and(b.deptype <> 'o' AND EXISTS (
-      SELECT FROM belonging o WHERE o."user" <> b."user" AND (o.dbid, o.classid, o.objid, o.objsubid, o.deptype)
-        = (b.dbid, b.classid, b.objid, b.objsubid, b.deptype))) AS even
+    SELECT "user", datname AS database, bool_and(CASE WHEN b.classid = 'pg_user_mapping'::regclass THEN (
+        SELECT 2 * count(*) FILTER (WHERE o."user" = b."user") = count(*) FROM belonging o
+        WHERE (o.dbid, o.classid) = (b.dbid, b.classid))
+      ELSE b.deptype <> 'o' AND EXISTS (
+        SELECT FROM belonging o WHERE o."user" <> b."user" AND (o.dbid, o.classid, o.objid, o.objsubid, o.deptype)
+          = (b.dbid, b.classid, b.objid, b.objsubid, b.deptype)) END) AS even
     FROM belonging b JOIN pg_database d ON d.oid = dbid WHERE NOT here GROUP BY "user", datname),
   policy AS (
     SELECT format('policy %I on %s', polname, polrelid::regclass) AS policy,

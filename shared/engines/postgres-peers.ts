@@ -77,6 +77,12 @@ function* differences(snapshot: PeerSnapshot, one: Role, two: Role): Iterable<st
     (user, what, other) => `${user} has the setting ${what} and ${other} has not`,
   );
   yield* oneSided(
+    snapshot.labels,
+    ({ user }) => user,
+    ({ provider, label }) => `the security label ${label} of ${provider}`,
+    (user, what, other) => `${user} has ${what} and ${other} has not`,
+  );
+  yield* oneSided(
     snapshot.grants,
     ({ user }) => user,
     ({ privileges, object, grantable }) => `${privileges} on ${object}${grantable ? ' WITH GRANT OPTION' : ''}`,

@@ -365,6 +365,9 @@ function* unsettled(family: Family): Iterable<string> {
   if (current.superuser || alternate.superuser)
     yield `${(current.superuser ? current : alternate).name} is a superuser: take that away, or use the strategy single-user`;
 
+  for (const role of family.membershipOptions && !current.superuser ? family.superusersToBecome : [])
+    yield `${current.name} may SET ROLE ${role}, a superuser, and take any user over: REVOKE ${name(role)} FROM ${name(current.name)}; or use the strategy single-user`;
+
   const links = memberships.filter(({ role, member }) => role === holder.name && member === heir.name);
   if (family.membershipOptions && family.heirMayBecomeHolder && !heir.superuser && !links.some(({ set }) => set))
     yield `${heir.name} may become ${holder.name} by way of another role: revoke that membership, or its SET option`;
@@ -380,11 +383,24 @@ function* unsettled(family: Family): Iterable<string> {
     yield `${policy} in database ${database} names ${heir.name} and not ${holder.name}: name ${holder.name}, it holds for both`;
   for (const policy of family.policiesByUser)
     yield `${policy} in database ${database} goes by the name of the user, and ${alternate.name} would see other rows: ask pg_has_role(current_user, …, 'USAGE') instead, which is true for both, name both, or use user-pair`;
-  for (const server of family.unmappedServers)
-    yield `${alternate.name} has no user mapping for the foreign server ${server}: CREATE USER MAPPING FOR ${name(alternate.name)} SERVER ${name(server)} OPTIONS (…);`;
+  for (const { user, server } of family.mappings)
+    yield user === current.name
+      ? `${alternate.name} has no user mapping for the foreign server ${server}: CREATE USER MAPPING FOR ${name(alternate.name)} SERVER ${name(server)} OPTIONS (…);`
+      : `${alternate.name} alone has a user mapping for the foreign server ${server}: DROP USER MAPPING FOR ${name(alternate.name)} SERVER ${name(server)};`;
+  yield* labels(family);
 
   if (family.ownSchemas.length > 0 && family.searchPath.includes('"$user"'))
     yield `"$user" in search_path means schema ${family.ownSchemas.join(' or ')} for one of the users only: ALTER ROLE ${name(current.name)} SET search_path TO ${family.searchPath.replace('"$user"', name(family.ownSchemas[0] ?? ''))};`;
+}
+
+/** Only with its provider loaded could one be set, and that has its own idea of who may. */
+function* labels({ labels: all, current, alternate }: Family): Iterable<string> {
+  const [wanted, present] = [current, alternate].map(({ name: user }) => all.filter((label) => label.user === user));
+  for (const provider of new Set(all.map((label) => label.provider))) {
+    const [one, other] = [wanted, present].map((labels) => labels?.find((label) => label.provider === provider)?.label);
+    if (one !== other)
+      yield `the security label of ${provider} differs: SECURITY LABEL FOR ${name(provider)} ON ROLE ${name(alternate.name)} IS ${one === undefined ? 'NULL' : literal(one)};`;
+  }
 }
 
 /** Only the grantor of something may change it; the administrator then acts as that role. */

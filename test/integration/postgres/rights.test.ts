@@ -304,6 +304,17 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
       await expect(as(users.clone, `SET ROLE ${users.app}`)).rejects.toEqual(NOT_PERMITTED);
     });
 
+    since16('is not lent a role of superusers: that is for a person to settle', async () => {
+      const users = await newUsers();
+      const dba = `dba_${users.app}`;
+      await server.run(`CREATE ROLE ${dba} SUPERUSER; GRANT ${dba} TO ${users.app}`);
+
+      await expect(prepare(bySuperuser(users))).rejects.toMatchObject({
+        code: 'RIGHTS_DIFFER',
+        message: expect.stringContaining(`REVOKE "${dba}" FROM "${users.app}"`),
+      });
+    });
+
     since16('loses a way to it by a third role', async () => {
       const users = await newUsers();
       await prepare(users);
@@ -434,6 +445,17 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
         );
       await server.run(`CREATE TABLE ${name}.later ()`);
       await as(users.app, `SELECT FROM ${name}.later`);
+      expect(await differences(users.back)).toEqual([]);
+    });
+
+    test('on a type of PostgreSQL itself goes to the first user', async () => {
+      const users = await newUsers();
+      await prepare(users);
+      for (const type of ['int4', 'timestamptz', '"char"'])
+        await server.run(`GRANT USAGE ON TYPE ${type} TO ${users.clone}`);
+
+      await prepare(bySuperuser(users.back));
+
       expect(await differences(users.back)).toEqual([]);
     });
 
@@ -740,6 +762,22 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
       await expect(as(reporter, `SELECT ${schema}.f()`)).rejects.toEqual(NOT_PERMITTED);
     });
 
+    test('given to the clone in another database, where nothing was made yet, go to the first user', async () => {
+      const users = await newUsers();
+      const other = `to_come_${users.app}`;
+      await asAdmin(`CREATE DATABASE ${other}`);
+      await prepare(users);
+      const { username, password } = server.admin;
+      await as(username, `ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO ${users.clone}`, password, other);
+      expect(await differences(users.back)).toEqual([expect.stringContaining(`in database ${other}`)]);
+
+      await prepare(users.back);
+
+      await as(username, 'CREATE SCHEMA s; GRANT USAGE ON SCHEMA s TO PUBLIC; CREATE TABLE s.t ()', password, other);
+      for (const user of [users.app, users.clone]) await as(user, 'SELECT FROM s.t', PASSWORD, other);
+      expect(await differences(users.back)).toEqual([]);
+    });
+
     test('that were taken back are taken back for both', async () => {
       const users = await newUsers();
       await as(users.app, 'ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC');
@@ -834,6 +872,71 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
         code: 'RIGHTS_DIFFER',
         message: expect.stringContaining(`CREATE USER MAPPING FOR "${users.clone}" SERVER "s_${users.app}"`),
       });
+    });
+
+    test('a user mapping of the alternate user alone is named', async () => {
+      const users = await newUsers();
+      await prepare(users);
+      await server.run(`CREATE FOREIGN DATA WRAPPER w_${users.app}; CREATE SERVER s_${users.app} FOREIGN DATA WRAPPER w_${users.app};
+        CREATE USER MAPPING FOR ${users.clone} SERVER s_${users.app}`);
+
+      await expect(prepare(users)).rejects.toMatchObject({
+        code: 'RIGHTS_DIFFER',
+        message: expect.stringContaining(`DROP USER MAPPING FOR "${users.clone}" SERVER "s_${users.app}"`),
+      });
+    });
+
+    test('a user mapping of one of the two in another database is named, and one for each is no difference', async () => {
+      const users = await newUsers();
+      const other = `mapped_${users.app}`;
+      await asAdmin(`CREATE DATABASE ${other}`);
+      await prepare(users);
+      await server.run(
+        `CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE USER MAPPING FOR ${users.app} SERVER s`,
+        other,
+      );
+
+      expect(await differences(users)).toEqual([expect.stringContaining(`in database ${other}`)]);
+      await expect(prepare(users)).rejects.toMatchObject({
+        code: 'RIGHTS_DIFFER',
+        message: expect.stringContaining(`CREATE USER MAPPING FOR "${users.clone}" SERVER "s"`),
+      });
+
+      await server.run(`CREATE USER MAPPING FOR ${users.clone} SERVER s`, other);
+      for (const pair of [users, users.back]) {
+        await prepare(pair);
+        expect(await differences(pair)).toEqual([]);
+      }
+    });
+
+    test('a policy in another database that names both is no difference', async () => {
+      const users = await newUsers();
+      const other = `policed_${users.app}`;
+      await asAdmin(`CREATE DATABASE ${other}`);
+      await prepare(users);
+      await server.run(`CREATE TABLE t (); CREATE POLICY p ON t TO ${users.app}, ${users.clone}`, other);
+
+      for (const pair of [users, users.back]) {
+        await prepare(pair);
+        expect(await differences(pair)).toEqual([]);
+      }
+    });
+
+    test('a security label of one of the two is named: a module may go by it', async () => {
+      const users = await newUsers();
+      await prepare(users);
+      await server.run(`SET allow_system_table_mods = on; INSERT INTO pg_shseclabel
+        VALUES ('${users.app}'::regrole, 'pg_authid'::regclass, 'anon', 'MASKED')`);
+
+      await expect(prepare(users)).rejects.toMatchObject({
+        code: 'RIGHTS_DIFFER',
+        message: expect.stringContaining(`SECURITY LABEL FOR "anon" ON ROLE "${users.clone}" IS 'MASKED';`),
+      });
+      await expect(prepare(users.back)).rejects.toMatchObject({
+        code: 'RIGHTS_DIFFER',
+        message: expect.stringContaining(`SECURITY LABEL FOR "anon" ON ROLE "${users.app}" IS NULL;`),
+      });
+      await server.run(`DELETE FROM pg_shseclabel WHERE objoid = '${users.app}'::regrole`);
     });
 
     test('so is one of the superuser that made the server, of which PostgreSQL records nothing', async () => {

@@ -526,6 +526,12 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a user pair on Postg
         ({ current, alternate }) => `GRANT ${current} TO ${alternate}`,
         ({ current, alternate }) => `${alternate} may become ${current}, or change its password`,
       ],
+      [
+        'a security label',
+        ({ current }) => `SET allow_system_table_mods = on; INSERT INTO pg_shseclabel
+          VALUES ('${current}'::regrole, 'pg_authid'::regclass, 'anon', 'MASKED')`,
+        ({ current, alternate }) => `${current} has the security label MASKED of anon and ${alternate} has not`,
+      ],
       ['a superuser', ({ current }) => `ALTER ROLE ${current} SUPERUSER`, ({ current }) => `${current} is a superuser`],
     ])('names %s', async (_, change, sentence) => {
       const pair = await newPair();
@@ -545,6 +551,31 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a user pair on Postg
       expect(await differences(pair)).toEqual([`${pair.alternate} has something of its own in database ${other}`]);
 
       await server.run(`GRANT SELECT ON t TO ${pair.current}`, other);
+
+      expect(await differences(pair)).toEqual([]);
+    });
+
+    test('is empty for two users with a user mapping each, here and in another database', async () => {
+      const pair = await newPair();
+      await asAdmin(`CREATE ROLE ${pair.alternate} LOGIN PASSWORD '${PASSWORD}'`);
+      const [name, other] = [`mapped_${pair.current}`, `other_mapped_${pair.current}`];
+      await server.run(`CREATE DATABASE ${other}`);
+      const map = async (user: string) => {
+        for (const database of ['postgres', other])
+          await server.run(`CREATE USER MAPPING FOR ${user} SERVER ${name}`, database);
+      };
+      for (const database of ['postgres', other])
+        await server.run(
+          `CREATE FOREIGN DATA WRAPPER ${name}; CREATE SERVER ${name} FOREIGN DATA WRAPPER ${name}`,
+          database,
+        );
+      await map(pair.current);
+      expect(await differences(pair)).toEqual([
+        `${pair.current} has a user mapping for the foreign server ${name} and ${pair.alternate} has none`,
+        `${pair.current} has something of its own in database ${other}`,
+      ]);
+
+      await map(pair.alternate);
 
       expect(await differences(pair)).toEqual([]);
     });
