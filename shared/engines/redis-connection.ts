@@ -74,7 +74,12 @@ export async function withConnection<T>(
     disableOfflineQueue: true,
     maintNotifications: 'disabled',
   });
-  client.on('error', () => client.destroy()); // tells the command that waits; also where an answer cannot be read
+  // Why the session ended: the command that waits hears no more than that it did. An alert of TLS 1.3 comes here.
+  let end: unknown;
+  client.on('error', (error: unknown) => {
+    end ??= error;
+    client.destroy(); // tells the command that waits; also where an answer cannot be read
+  });
   const timer = setTimeout(() => timeUp.abort(), deadline.remainingMs());
   const send: Connection['send'] = async (...commands) => {
     const settled = await Promise.allSettled(commands.map((command) => client.sendCommand([...command])));
@@ -82,7 +87,7 @@ export async function withConnection<T>(
     for (const each of settled) {
       if (each.status === 'fulfilled') answers.push(replyIn(each.value));
       else if (each.reason instanceof ErrorReply) answers.push(replyIn(each.reason));
-      else throw lastWord(answers) ?? connectionFailure(each.reason, where);
+      else throw lastWord(answers) ?? connectionFailure(end ?? each.reason, where);
     }
     return answers;
   };
@@ -144,7 +149,9 @@ async function greet(
 /** Whoever has not logged in is "default". Where that user needs no password, HELLO takes any for it. */
 async function asksForPassword(send: Connection['send']): Promise<boolean> {
   const [uninvited] = await send(['PING']);
-  return uninvited instanceof ServerRefusal && uninvited.kind === 'no-login';
+  if (!(uninvited instanceof ServerRefusal)) return false;
+  if (uninvited.kind === 'too-many-clients') throw uninvited; // said to whoever comes
+  return uninvited.kind === 'no-login';
 }
 
 export const SET_ONE =

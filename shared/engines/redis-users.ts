@@ -78,13 +78,14 @@ export function requireUser(name: string, reply: Reply): AclUser {
  */
 export function requireOnlyNode({ greeting }: Connection, replication: Reply, host: string): void {
   if (isReplica(greeting)) throw new RekeyError('DATABASE_READ_ONLY', `the database at ${host} is a replica`);
-  const replicas = Number(/^connected_slaves:(\d+)/m.exec(String(replication))?.[1] ?? 0);
-  if (greeting.mode === 'standalone' && replicas === 0) return;
-  const what = replicas === 0 ? `runs in ${greeting.mode} mode` : `has replicas (${replicas})`;
+  // One that restarts comes back, and so does a primary that this server has taken over from: the backlog is kept for them.
+  const hasReplicas = /^(connected_slaves:[1-9]|repl_backlog_active:1)/m.test(String(replication));
+  if (greeting.mode === 'standalone' && !hasReplicas) return;
+  const what = hasReplicas ? 'has replicas, or had them of late' : `runs in ${greeting.mode} mode`;
   throw new RekeyError(
     'DATABASE_UNSUPPORTED',
     `the database at ${host} ${what}, and every node has users and passwords of its own`,
-    'Rekey changes one server alone: rotate this user where all of its nodes are changed together.',
+    'Rekey changes one server alone: rotate this user where all of its nodes are changed together. A server whose replicas are gone for good forgets them after repl-backlog-ttl, an hour by default.',
   );
 }
 
@@ -126,9 +127,9 @@ export async function wayToSave(connection: Connection, acting: Acting): Promise
  * @throws RekeyError PRIVILEGE_MISSING
  */
 export async function rehearseChange({ send }: Connection, name: string, acting: Acting): Promise<void> {
-  // First, and alone: without it the server would do the rest at once.
-  const [begun] = await send(['MULTI']);
-  accepted(begun, acting);
+  // First: without it the server would do the rest at once. An empty transaction is one that may be carried out.
+  const begun = await send(['MULTI'], ['EXEC'], ['MULTI']);
+  for (const answer of begun) accepted(answer, acting);
   const answers = await send(getUser(name), ['ACL', 'SETUSER', name], ['ACL', 'SAVE']);
   for (const answer of answers) accepted(answer, acting);
 }
@@ -137,7 +138,7 @@ const isRefusal = (answer: Reply | undefined, kind: ServerRefusal['kind']): bool
   answer instanceof ServerRefusal && answer.kind === kind;
 
 /**
- * Changes the passwords of a user and saves them, with nothing in between.
+ * Changes the passwords of a user and saves them, with nothing in between; what cannot be saved is taken back.
  * @param modifiers of ACL SETUSER; one that removes a password which is gone makes the server refuse them all
  * @returns the user as it was just before, or undefined where such a password was gone
  * @throws RekeyError
@@ -152,11 +153,18 @@ export async function changePasswords(
   const setUser: Command = ['ACL', 'SETUSER', name, ...modifiers];
   const commands = [getUser(name), setUser, ...(save === undefined ? [] : [save])];
   const [before, changed, saved] = await transaction(connection, commands, acting);
-  accepted(saved, acting);
   if (isRefusal(changed, 'password-gone')) return undefined;
   accepted(changed, acting);
-  return requireUser(name, accepted(before, acting));
+  const user = requireUser(name, accepted(before, acting));
+  // Else the next attempt would find the password in use already, and a restart would bring the old one back.
+  if (saved instanceof ServerRefusal)
+    await connection.send(['ACL', 'SETUSER', name, 'resetpass', ...user.passwords.map((each) => `#${each}`)]);
+  accepted(saved, acting);
+  return user;
 }
+
+/** Modifiers that change nothing, and make the server refuse all that come with them where the password is gone. */
+export const stillHaving = (hash: string): readonly string[] => [`!${hash}`, `#${hash}`];
 
 /**
  * Of a transaction that does not reach the server to its end, nothing is done.

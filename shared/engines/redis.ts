@@ -16,6 +16,7 @@ import {
   requireOnlyNode,
   requireUser,
   requireUserName,
+  stillHaving,
   userIn,
   wayToSave,
 } from './redis-users.ts';
@@ -39,13 +40,11 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
       requireUserName(credentials.username);
       try {
         return await withConnection(credentials, trust, deadline, selecting(credentials), async ({ opening }) => {
-          for (const answer of opening) if (answer instanceof ServerRefusal) throw answer;
+          requireSelected(opening, credentials);
           return { kind: 'accepted' };
         });
       } catch (error) {
         if (!(error instanceof ServerRefusal)) throw error;
-        if (error.kind === 'protected' || error.kind === 'no-right')
-          return { kind: 'refused', reason: 'not-permitted' };
         if (error.kind !== 'wrong-password') throw refusalAsRekeyError(error, `the database at ${credentials.host}`);
         const reason = witness === undefined ? 'password' : await whyRefused(credentials, witness, deadline);
         return { kind: 'refused', reason };
@@ -92,7 +91,7 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
           if (user.passwords.includes(added)) return 'alreadyAdded';
           // Asked after the user was looked at: a password that is added from now on is not among those removed.
           if (!(await stillWanted())) return 'not-wanted';
-          const before = await change(`#${added}`, ...removalOf(user, [added, kept]));
+          const before = await change(...stillHaving(kept), `#${added}`, ...removalOf(user, [added, kept]));
           return before && (before.passwords.includes(added) ? 'alreadyAdded' : 'added');
         });
       },
@@ -102,7 +101,7 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
         return changing(acting, kept.username, deadline, async ({ user, change }) => {
           requirePassword(user, hash);
           if (!(await stillWanted())) return 'not-wanted'; // as above
-          return (await change(...removalOf(user, [hash]))) && 'discarded';
+          return (await change(...stillHaving(hash), ...removalOf(user, [hash]))) && 'discarded';
         });
       },
     },
@@ -165,13 +164,11 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
     const chosen = acting.username === username ? selecting(acting) : [];
     const opening = [...chosen, getUser(username), ['INFO', 'replication']] as const;
     return asUser(acting, deadline, opening, async (connection) => {
-      for (const answer of connection.opening.slice(0, chosen.length))
-        if (answer instanceof ServerRefusal) throw answer;
-      const [shown = null, replication = null] = connection.opening
-        .slice(chosen.length)
-        .map((answer) => accepted(answer, acting));
-      requireOnlyNode(connection, replication, acting.host);
-      return work(connection, requireUser(username, shown));
+      requireSelected(connection.opening.slice(0, chosen.length), acting);
+      const [shown = null, replication = null] = connection.opening.slice(chosen.length);
+      requireOnlyNode(connection, replication, acting.host); // before rights, which would be given in vain
+      accepted(replication, acting);
+      return work(connection, requireUser(username, accepted(shown, acting)));
     });
   }
 
@@ -215,8 +212,25 @@ function requirePassword({ name, passwords }: AclUser, hash: string): void {
 
 /** @throws RekeyError DATABASE_MISSING */
 function selecting({ database }: Credentials): readonly Command[] {
-  if (!/^\d{1,9}$/.test(database)) throw new RekeyError('DATABASE_MISSING', 'the database is not a number');
-  return Number(database) === 0 ? [] : [['SELECT', database]];
+  if (!/^(0|[1-9]\d{0,8})$/.test(database)) throw new RekeyError('DATABASE_MISSING', 'the database is not a number');
+  return database === '0' ? [] : [['SELECT', database]];
+}
+
+/**
+ * A right that is missing here is none that an administrator could make up for: the user itself has to choose.
+ * @param answers to what {@link selecting} gave
+ * @throws RekeyError DATABASE_MISSING; the server's refusal where it is about something else
+ */
+function requireSelected(answers: readonly Reply[], { host, username, database }: Credentials): void {
+  for (const answer of answers) {
+    if (!(answer instanceof ServerRefusal)) continue;
+    if (answer.kind !== 'no-right') throw answer;
+    throw new RekeyError(
+      'DATABASE_MISSING',
+      `the database at ${host} does not let "${username}" choose the database ${database}`,
+      `Run: ACL SETUSER ${username} +select (or correct dbname in the secret)`,
+    );
+  }
 }
 
 function* policyIn(withoutFile: boolean): Iterable<string> {

@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { Credentials } from '../../../shared/engines/port.ts';
 import { createRedisEngine } from '../../../shared/engines/redis.ts';
@@ -6,9 +7,17 @@ import { createAuthority, EXPIRED } from '../../sandbox/certificates.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { eventually } from '../../sandbox/eventually.ts';
 import { REDIS_SERVERS, type RedisOptions, redisIsInstalled, redisName } from '../../sandbox/redis.ts';
-import { ACCEPTED, type Bench, soon, startBench } from './bench.ts';
+import { ACCEPTED, type Bench, secret, soon, startBench } from './bench.ts';
 
 /* Numbers are entries of the catalogue of bad input. */
+
+/** One of this machine that is not loopback, where it has any. */
+const ownAddresses = () =>
+  Object.values(networkInterfaces())
+    .flatMap((each) => each ?? [])
+    .filter(({ family, internal }) => family === 'IPv4' && !internal)
+    .map(({ address }) => address)
+    .slice(0, 1);
 
 describeEachServer(REDIS_SERVERS, redisIsInstalled)(
   (id) => `a ${redisName(id)} that is not as it should be`,
@@ -70,6 +79,18 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
       });
     });
 
+    test('60: TLS that wants a certificate of its clients is told from a server that cannot be reached', async () => {
+      const there = await start({ settings: { 'tls-auth-clients': 'yes' } });
+
+      // TCP may drop the alert for the command that is on its way to it: then the next try is told.
+      await eventually('the alert', () =>
+        login(there).then(
+          () => false,
+          ({ code, message }) => code === 'DATABASE_TLS' && /ALERT_CERTIFICATE_REQUIRED/.test(message),
+        ),
+      );
+    });
+
     test('58, 59: a host without a name, and a port where nobody listens, cannot be reached', async () => {
       const there = await start();
 
@@ -90,6 +111,20 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
       }
     });
 
+    test('59: one that hangs in the middle of a change is given up within the deadline', async () => {
+      const { server, engine, as, admin } = await start();
+      const change = { acting: admin, username: 'app', password: secret('two'), present: as('app', 'one') };
+      const hangs = async () => process.kill(server.pid, 'SIGSTOP');
+      try {
+        await expect(engine.dualPassword.addPassword(change, hangs, soon(2_700))).rejects.toMatchObject({
+          code: 'DATABASE_UNREACHABLE',
+          retryable: true,
+        });
+      } finally {
+        process.kill(server.pid, 'SIGCONT');
+      }
+    });
+
     test('63: a replica lets in, and says that it is read-only when something is to change', async () => {
       const { server, engine, admin, setPassword, accepted } = await start();
       await server.run('REPLICAOF', '127.0.0.1', '1');
@@ -101,21 +136,72 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
     });
 
     test('a node of a cluster is not changed alone', async () => {
-      const { setPassword, accepted } = await start({ settings: { 'cluster-enabled': 'yes' } });
+      const { setPassword, accepted, as, admin } = await start({ settings: { 'cluster-enabled': 'yes' } });
 
-      await expect(setPassword('app', 'two')).rejects.toMatchObject({ code: 'DATABASE_UNSUPPORTED' });
+      for (const acting of [admin, as('app', 'one')]) // and nobody is told to give "app" rights for it
+        await expect(setPassword('app', 'two', acting)).rejects.toMatchObject({ code: 'DATABASE_UNSUPPORTED' });
       expect(await accepted('app', 'one', 'two')).toEqual(['one']);
     });
 
-    test('64: one without a connection left is busy', async () => {
-      const there = await start({ tls: 'off', settings: { maxclients: '1' } });
-      const client = await there.server.connect(there.server.superuser);
+    test('65: one with a replica is not changed alone, nor soon after the replica has gone', async () => {
+      const { server, setPassword, accepted } = await start({ tls: 'off' });
+      const { username, password } = server.superuser;
+      const replica = await startBench({ ...id, tls: 'off', settings: { masteruser: username, masterauth: password } });
+      const replicas = async () => /connected_slaves:(\d+)/.exec(String(await server.run('INFO', 'replication')))?.[1];
+      const refused = { code: 'DATABASE_UNSUPPORTED', message: expect.stringContaining('replica') };
       try {
-        await expect(login(there)).rejects.toMatchObject({ code: 'DATABASE_BUSY', retryable: true });
+        await replica.server.run('REPLICAOF', '127.0.0.1', String(server.port));
+        await eventually('the replica is there', async () => (await replicas()) === '1');
+        await expect(setPassword('app', 'two')).rejects.toMatchObject(refused);
+      } finally {
+        await replica.server.stop();
+      }
+      await eventually('the replica is gone', async () => (await replicas()) === '0');
+
+      await expect(setPassword('app', 'two')).rejects.toMatchObject(refused);
+
+      expect(await accepted('app', 'one', 'two')).toEqual(['one']);
+    });
+
+    test('64: one without a connection left is busy, whoever asks', async () => {
+      const there = await start({ tls: 'off', settings: { maxclients: '1' } });
+      const { engine, admin, server } = there;
+      const client = await server.connect(server.superuser);
+      const busy = { code: 'DATABASE_BUSY', retryable: true };
+      try {
+        await expect(login(there)).rejects.toMatchObject(busy);
+        await expect(engine.login(admin, soon())).rejects.toMatchObject(busy);
       } finally {
         client.destroy();
       }
     });
+
+    test('34: a database that the user may not choose is told with the right that is missing', async () => {
+      const { engine, as, setPassword, accepted } = await start();
+      const user = as('app', 'one', { database: '3' });
+      const refused = { code: 'DATABASE_MISSING', action: expect.stringContaining('ACL SETUSER app +select') };
+
+      await expect(engine.login(user, soon())).rejects.toMatchObject(refused);
+      await expect(setPassword('app', 'two', user)).rejects.toMatchObject(refused);
+
+      expect(await accepted('app', 'one', 'two')).toEqual(['one']);
+    });
+
+    test.each(['x', '01', '-1', '16'])('34: a database "%s" that is none is told so', async (database) => {
+      const { engine, admin } = await start();
+
+      await expect(engine.login({ ...admin, database }, soon())).rejects.toMatchObject({ code: 'DATABASE_MISSING' });
+    });
+
+    for (const host of ownAddresses())
+      test(`in protected mode is told from one that refuses a password, asked from ${host}`, async () => {
+        const there = await start({ settings: { bind: '0.0.0.0' } });
+        await there.server.run('ACL', 'SETUSER', 'default', 'nopass');
+
+        await expect(
+          login(there, { host, transport: { kind: 'verified', serverName: 'localhost' } }),
+        ).rejects.toMatchObject({ code: 'LOGIN_REFUSED', action: expect.stringContaining('protected-mode') });
+      });
 
     test('70: that takes anybody for "default" proves nothing', async () => {
       const { server, engine, as } = await start();

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { REDIS_SERVERS, redisIsInstalled, redisName } from '../../sandbox/redis.ts';
 import { anyName } from '../any-name.ts';
-import { ACCEPTED, type Bench, soon, startBench, WRONG } from './bench.ts';
+import { ACCEPTED, type Bench, secret, soon, startBench, WRONG } from './bench.ts';
 
 /* Numbers are entries of the catalogue of bad input. */
 
@@ -196,7 +196,7 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
       expect(await login(user, 'anything')).toEqual(ACCEPTED);
     });
 
-    test.each(['multi', 'info', 'acl|getuser', 'acl|setuser', 'acl|save'])(
+    test.each(['multi', 'exec', 'info', 'acl|getuser', 'acl|setuser', 'acl|save'])(
       'is not rehearsed without the right to %s, and nothing is changed by looking',
       async (lacking) => {
         const rights = ['multi', 'exec', 'info', 'acl|getuser', 'acl|setuser', 'acl|save'];
@@ -277,6 +277,31 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
         expect(answers).toEqual([]);
         expect(await bench.accepted(user, 'one', 'two', 'three')).toEqual(['two', 'three']);
       });
+    });
+
+    test('that goes by another hand in between is not counted on: the others stay', async () => {
+      const user = await newUser();
+      await bench.addPassword(user, 'one', 'two');
+
+      const goes = async () => {
+        await bench.server.run('ACL', 'SETUSER', user, '<two');
+        return true;
+      };
+      await expect(discard(user, 'two', goes)).rejects.toMatchObject({ code: 'LOGIN_REFUSED' });
+
+      expect(await bench.accepted(user, 'one', 'two')).toEqual(['one']);
+    });
+
+    test('of a user that goes in between is not added, and the user is not made again', async () => {
+      const user = await newUser();
+      const change = { acting: bench.admin, username: user, password: secret('two'), present: bench.as(user, 'one') };
+      const goes = async () => (await bench.server.run('ACL', 'DELUSER', user)) === 1;
+
+      await expect(bench.engine.dualPassword.addPassword(change, goes, soon())).rejects.toMatchObject({
+        code: 'USERNAME_INVALID',
+      });
+
+      expect(await bench.server.run('ACL', 'GETUSER', user)).toBeNull();
     });
 
     test('that is not the user’s is kept for nothing: neither is another added to it, nor the others discarded', async () => {

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { eventually } from '../../sandbox/eventually.ts';
 import { REDIS_SERVERS, redisIsInstalled, redisName } from '../../sandbox/redis.ts';
-import { type Bench, soon, startBench } from './bench.ts';
+import { type Bench, secret, soon, startBench } from './bench.ts';
 
 describeEachServer(REDIS_SERVERS, redisIsInstalled)(
   (id) => `what a restart of ${redisName(id)} brings back`,
@@ -84,6 +84,48 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
         expect(await accepted('app', 'one', 'two')).toEqual(['one']);
       });
 
+      test('could not be a password that cannot be saved at the last moment: so it is taken back', async () => {
+        const { engine, admin, as, accepted, server } = await start(keepsUsersIn);
+        const folder = dirname(server.usersFile);
+        const fails = async () => {
+          await rename(folder, `${folder}-away`);
+          return true;
+        };
+        const change = { acting: admin, username: 'app', password: secret('two'), present: as('app', 'one') };
+        try {
+          await expect(engine.dualPassword.addPassword(change, fails, soon())).rejects.toMatchObject({
+            code: 'DATABASE_ERROR',
+            action: expect.stringContaining('write'),
+          });
+        } finally {
+          await rename(`${folder}-away`, folder);
+        }
+        expect(await accepted('app', 'one', 'two')).toEqual(['one']);
+      });
+
+      test('are rules of every shape, of whichever user', async () => {
+        const { addPassword, server } = await start(
+          keepsUsersIn,
+          'user anyone on nopass ~* &* +@all -@dangerous',
+          'user off off >one resetchannels &news:* -@all +get +config|get %R~in:* %W~out:*',
+          'user picky on sanitize-payload >one >two >three +@all -debug allkeys allchannels (+set %W~a:* &b) (~c +@read)',
+          `user hashed on #${'ab'.repeat(32)} skip-sanitize-payload ~[a-c]?\\* +@read -@slow +select`,
+          'user a`b#>c(d on >one',
+        );
+        const users = async () => {
+          const rules = (await server.run('ACL', 'LIST')) as string[];
+          const others = rules.filter((rule) => !rule.startsWith('user app '));
+          return others.map((rule) => rule.split(' ').sort().join(' ')).sort(); // Redis 7 gives them in any order
+        };
+        const before = await users();
+
+        await addPassword('app', 'one', 'two');
+        expect(await users()).toEqual(before);
+        await restart(bench as Bench);
+
+        expect(await users()).toEqual(before);
+      });
+
       test('is the password of "default"', async () => {
         const { setPassword, accepted, server } = await start(keepsUsersIn);
         const { username, password } = server.superuser;
@@ -93,6 +135,30 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
 
         expect(await accepted(username, password, 'two')).toEqual(['two']);
       });
+    });
+
+    test('is a password of "default" that began as requirepass', async () => {
+      const { setPassword, accepted, server, as } = await start('config-file', 'requirepass of-the-start');
+      const { username, password } = server.superuser;
+
+      await setPassword(username, 'two');
+      await restart({ ...(bench as Bench), admin: as(username, 'two') });
+
+      expect(await accepted(username, password, 'of-the-start', 'two')).toEqual(['two']);
+    });
+
+    test.each([
+      ['name', ['a"b'], []],
+      ['rules', ['quoted'], ["~it's:*"]],
+    ])('is nothing at all where a user has a quote in its %s: so nothing is written', async (_, [name = ''], rules) => {
+      const { addUser, setPassword, accepted, server } = await start('config-file');
+      await addUser(name, 'one', ...rules);
+      const before = await readFile(server.usersFile, 'utf8');
+
+      await expect(setPassword('app', 'two')).rejects.toMatchObject({ code: 'DATABASE_UNSUPPORTED' });
+
+      expect(await readFile(server.usersFile, 'utf8')).toBe(before);
+      expect(await accepted('app', 'one', 'two')).toEqual(['one']);
     });
   },
 );

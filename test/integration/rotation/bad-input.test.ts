@@ -74,7 +74,7 @@ const SERVERS = [
     strategies: ['single-user', 'dual-password'],
     own: [
       ['34: a database that is no number', { dbname: 'app' }, 'DATABASE_MISSING'],
-      ['34: a database that it may not choose', { dbname: '1' }, 'PRIVILEGE_MISSING'],
+      ['34: a database that it may not choose', { dbname: '1' }, 'DATABASE_MISSING'],
     ],
   },
 ] as const;
