@@ -2,7 +2,7 @@ import { durationMs } from './go-duration.ts';
 import { type Condition, type KubernetesObject, mapOf, msOf, type ObjectMeta } from './kubernetes-objects.ts';
 import type { ExternalRefresh, ExternalSecret, ExternalSource, ExternalStore, NamePattern, StoreRef } from './port.ts';
 
-/** Kinds of the External Secrets Operator, by the fields of its API (sync.md 4.1, 4.2). */
+/** Kinds of the External Secrets Operator, by the fields of its API (external-secrets, apis/externalsecrets/v1). */
 
 export interface ExternalSecretObject extends KubernetesObject {
   readonly spec?: {

@@ -1,7 +1,7 @@
 import { type KubernetesObject, mapOf, msOf } from './kubernetes-objects.ts';
 import type { Mount, SecretProviderClass } from './port.ts';
 
-/** Kinds of the Secrets Store CSI driver, by the fields of its API (sync.md 2.1). */
+/** Kinds of the Secrets Store CSI driver, by the fields of its API (secrets-store-csi-driver, apis/v1). */
 
 export interface SecretProviderClassObject extends KubernetesObject {
   readonly spec?: {

@@ -88,7 +88,8 @@ function withoutRestart(how: How, driver: CsiDriver | undefined): string | undef
 /**
  * The driver writes the Kubernetes Secret after the mount, and the pod starts meanwhile. Up to 1.5 it only ever creates
  * it; its rotation alone writes to one that is there. From 1.6 each mount writes, too late for the pod that brings it: one
- * that is made when every mount has the version, as in a second restart, finds it there (sync.md 2.4).
+ * that is made when every mount has the version, as in a second restart, finds it there
+ * (secrets-store-csi-driver: controllers/secretproviderclasspodstatus_controller.go, and "Known limitations").
  */
 function environmentOfDriver(steering: Steering, driver: CsiDriver | undefined): Choice {
   const refusal = (refused: string): Choice => ({

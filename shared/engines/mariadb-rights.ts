@@ -15,9 +15,9 @@ import { quoteName } from './mysql-connection.ts';
  * How two MariaDB users come to be able to do the same.
  *
  * MariaDB knows no user that inherits from another, so rights are copied, both ways: what the current user has is
- * granted, with its GRANT OPTION (rotation.md M7), and what it has not is revoked (M8). A user is several accounts
- * where its clients come from several hosts (M9): the alternate user gets one for each host of the current one, and
- * loses any other, which would take its place for some clients. What is compared are the system tables: the text of
+ * granted, with its GRANT OPTION (M7 in test/catalogue.md), and what it has not is revoked (M8). A user is several
+ * accounts where its clients come from several hosts (M9): the alternate user gets one for each host of the current one,
+ * and loses any other, which would take its place for some clients. What is compared are the system tables: the text of
  * SHOW GRANTS has a password's hash in it, and rows that are no grants (M5).
  *
  * What a view, a routine, a trigger or an event may do depends on its DEFINER, and that stays who it is.

@@ -16,7 +16,7 @@ import { quoteLiteral as literal, quoteName } from './mysql-connection.ts';
  * current user has its like among those of the alternate one, with the same rights, roles and settings, or locked as
  * that is; an account that only the alternate user has goes, as the server would take it, locked or not, for clients
  * that another one is meant for. For all of it the current user is right: what it lost, the alternate one loses too,
- * so that a REVOKE sticks (rotation.md M8).
+ * so that a REVOKE sticks (M8 in test/catalogue.md).
  *
  * Rights are given one by one, not inherited. That `app` is the DEFINER of a view or routine changes nothing: those
  * run with the rights of `app`, whoever calls them.

@@ -19,7 +19,7 @@ import {
 } from './postgres-rights.ts';
 
 /*
- * How two PostgreSQL users become peers (rotation.md M12).
+ * How two PostgreSQL users become peers (M12 in test/catalogue.md).
  *
  * A third role, which cannot log in, has all rights and owns everything. Both users are members of it and act as it
  * from the start of a session (`ALTER ROLE … SET role`), so that

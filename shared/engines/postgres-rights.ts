@@ -7,8 +7,8 @@ import { quoteLiteral as literal, quoteIdentifier as name } from './postgres-con
  * One of them, the holder, has all rights; the other, the heir, has nothing of its own and inherits from it:
  * `GRANT holder TO heir WITH INHERIT TRUE, SET FALSE`. The first user is the holder and its clone the heir, as with
  * the clones that AWS's function makes, and they stay so whichever of them is current. Therefore
- *  - a grant, its GRANT OPTION, ownership and what is granted later hold for both at once (rotation.md M7), and a
- *    REVOKE does too: there is no copy that could bring it back (M8);
+ *  - a grant, its GRANT OPTION, ownership and what is granted later hold for both at once (M7 in test/catalogue.md),
+ *    and a REVOKE does too: there is no copy that could bring it back (M8);
  *  - without SET the heir cannot become the holder, and so cannot change its password (M3). That option exists since
  *    PostgreSQL 16, hence the version asked for. The holder is no member of the heir at all;
  *  - what the heir was given directly moves to the holder when the heir is current, and is taken away when it is not;

@@ -13,7 +13,7 @@ import {
 } from '../../sandbox/aws/secrets-manager/secret.ts';
 import { AwsError } from '../../sandbox/aws/service.ts';
 
-/** The rules of reliability.md §1.4, for every order of requests that fast-check finds: the fake itself is tested. */
+/** The rules of versions and labels, for every order of requests that fast-check finds: the fake itself is tested. */
 
 const tokens = ['a', 'b', 'c', 'd'];
 const token = fc.constantFrom(...tokens);

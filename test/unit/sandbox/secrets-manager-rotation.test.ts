@@ -24,7 +24,7 @@ import {
   wellBehaved,
 } from './secrets-manager-bench.ts';
 
-/** In brackets: the statement of the API reference ("API"), user guide or reference study that a test rests on. */
+/** In brackets: the statement of the API reference ("API"), user guide or issue that a test rests on. */
 
 let bench: Bench;
 let arn: string;
@@ -94,7 +94,7 @@ function holdFunction(): () => void {
 const rotationEvents = () => namesOf(bench.events).filter((name) => name.includes('Rotation'));
 
 describe('a rotation', () => {
-  test('runs the four steps in order with ARN, token and one RotationToken [rotation.md §4.1]', async () => {
+  test('runs the four steps in order with ARN, token and one RotationToken [user guide, Rotation by Lambda function]', async () => {
     await rotate();
     await bench.service.idle();
     expect(bench.steps.map(({ Step }) => Step)).toEqual(['createSecret', 'setSecret', 'testSecret', 'finishSecret']);
@@ -112,7 +112,7 @@ describe('a rotation', () => {
     await bench.service.idle();
   });
 
-  test('begins with a pending version that has no value [rotation.md §4.2; reliability.md §1.4]', async () => {
+  test('begins with a pending version that has no value [getmoto/moto#8504, tried at AWS]', async () => {
     const seen: unknown[] = [];
     bench.rotateWith(async () => {
       seen.push(await stagesOf(bench.client, 'app/db'));
@@ -128,7 +128,7 @@ describe('a rotation', () => {
     ]);
   });
 
-  test('ends with AWSPENDING cleared by the service itself [reliability.md §1.4, backend clears AWSPENDING]', async () => {
+  test('ends with AWSPENDING cleared by the service itself [aws-secrets-manager-rotation-lambdas#145]', async () => {
     await rotate();
     await bench.service.idle();
     expect(await stagesOf(bench.client, 'app/db')).toEqual({ [first]: ['AWSPREVIOUS'], [second]: ['AWSCURRENT'] });
@@ -181,7 +181,7 @@ describe('a rotation', () => {
 });
 
 describe('a failed step', () => {
-  test('stops the process and leaves AWSPENDING [rotation.md §4.2]', async () => {
+  test('stops the process and leaves AWSPENDING [user guide, Troubleshoot rotation]', async () => {
     failAt('setSecret');
     await rotate();
     await bench.service.idle();
@@ -204,7 +204,7 @@ describe('a failed step', () => {
     expect((await stagesOf(bench.client, 'app/db'))[second]).toEqual(['AWSCURRENT']);
   });
 
-  test('is given up after the last attempt [rotation.md §4.2, several times]', async () => {
+  test('is given up after the last attempt [user guide, Rotation by Lambda function: several times]', async () => {
     await bench.close();
     bench = await startBench({ retry: { attempts: 2, delayMs: 1 } });
     await createSecret();
@@ -215,7 +215,7 @@ describe('a failed step', () => {
     expect((await stagesOf(bench.client, 'app/db'))[second]).toEqual(['AWSPENDING']);
   });
 
-  test('is reported with the function and the step, not with what the function said [rotation.md §4.5]', async () => {
+  test('is reported with the function and the step, not with what the function said [user guide, Monitor with EventBridge]', async () => {
     failAt('setSecret');
     await rotate();
     await bench.service.idle();
@@ -271,7 +271,7 @@ describe('an incomplete rotation', () => {
     expect(bench.steps).toHaveLength(4);
   });
 
-  test('is over when AWSPENDING is stripped: then a new version begins [rotation.md §4.2, Unstick]', async () => {
+  test('is over when AWSPENDING is stripped: then a new version begins [API CancelRotateSecret]', async () => {
     failAt('setSecret', 1);
     await rotate();
     await bench.service.idle();
@@ -301,7 +301,7 @@ describe('a hand that interferes', () => {
     });
   }
 
-  test('putting a new current value abandons the rotation [user guide, RotationAbandoned; rotation.md §4.2]', async () => {
+  test('putting a new current value abandons the rotation [user guide, RotationAbandoned]', async () => {
     duringSetSecret(() =>
       bench.client.send(
         new PutSecretValueCommand({ SecretId: 'app/db', ClientRequestToken: third, SecretString: 'by hand' }),
@@ -365,7 +365,7 @@ describe('RotateImmediately=false', () => {
     expect(await describeSecret()).toMatchObject({ RotationEnabled: true });
   });
 
-  test('announces the outcome of the test [rotation.md §4.5]', async () => {
+  test('announces the outcome of the test [user guide, Monitor with EventBridge]', async () => {
     await rotate(second, { RotateImmediately: false });
     await bench.service.idle();
     failAt('testSecret');
@@ -382,7 +382,7 @@ describe('RotateImmediately=false', () => {
     ['nothing', 'ResourceNotFoundException'],
     ['current value', 'one'],
   ] as const)(
-    'can test with %s, since AWS does not say which [rotation.md §4.3]',
+    'can test with %s, since AWS does not say which [API RotateSecret, RotateImmediately]',
     async (testVersionHolds, expected) => {
       await bench.close();
       bench = await startBench({ testVersionHolds });
@@ -452,7 +452,7 @@ describe('the schedule', () => {
 });
 
 describe('events', () => {
-  test('announce AWSCURRENT at creation and at each move, natively [reliability.md finding 1]', async () => {
+  test('announce AWSCURRENT at creation and at each move, natively [user guide, Secret Label Updated]', async () => {
     await rotate();
     await bench.service.idle();
     const native = bench.events.filter((event) => event['detail-type'] === 'Secret Label Updated');
@@ -471,7 +471,7 @@ describe('events', () => {
     );
   });
 
-  test('announce a move back and custom labels, not AWSPENDING and AWSPREVIOUS [reliability.md finding 1]', async () => {
+  test('announce a move back and custom labels, not AWSPENDING and AWSPREVIOUS [user guide, Secret Label Updated]', async () => {
     await rotate();
     await bench.service.idle();
     const move = (VersionStage: string, RemoveFromVersionId: string | undefined, MoveToVersionId: string) =>
@@ -493,7 +493,7 @@ describe('events', () => {
     ]);
   });
 
-  test('announce a rotation as CloudTrail service events [rotation.md §4.5]', async () => {
+  test('announce a rotation as CloudTrail service events [user guide, Monitor with EventBridge]', async () => {
     await rotate();
     await bench.service.idle();
     expect(rotationEvents()).toEqual(['RotationStarted', 'RotationSucceeded']);
@@ -508,7 +508,7 @@ describe('events', () => {
     });
   });
 
-  test('never carry a value [rotation.md §4.1, never log]', async () => {
+  test('never carry a value', async () => {
     failAt('testSecret');
     await rotate();
     await bench.service.idle();

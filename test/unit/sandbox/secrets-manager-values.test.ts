@@ -20,7 +20,7 @@ import {
   startBench,
 } from './secrets-manager-bench.ts';
 
-/** In brackets: the statement of the API reference ("API") or the reference study ("rotation.md") that a test rests on. */
+/** In brackets: the statement of the API reference ("API") that a test rests on. */
 
 let bench: Bench;
 beforeEach(async () => {
@@ -117,7 +117,7 @@ describe('SecretId', () => {
       await expect(readValue(bench.client, id)).rejects.toMatchObject({ name: 'ResourceNotFoundException' });
   });
 
-  test('of another region or account is not found [rotation.md §4, SecretId is an ARN of this account]', async () => {
+  test('of another region or account is not found [API, SecretId]', async () => {
     const arn = await create();
     for (const id of [arn.replace(REGION, 'us-east-1'), arn.replace(ACCOUNT, '999999999999')])
       await expect(readValue(bench.client, id)).rejects.toMatchObject({ name: 'ResourceNotFoundException' });
@@ -160,7 +160,7 @@ describe('PutSecretValue', () => {
     expect(bench.service.inspect('app/db')).toBe(before);
   });
 
-  test('of the same token and another value is refused [API PutSecretValue, Description; rotation.md §4.2]', async () => {
+  test('of the same token and another value is refused [API PutSecretValue, Description]', async () => {
     await create();
     await put(second, 'two', ['AWSPENDING']);
     const before = bench.service.inspect('app/db');
