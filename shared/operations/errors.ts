@@ -77,7 +77,8 @@ export const ERROR_CATALOGUE = {
   },
   ROTATION_DISABLED: {
     retryable: false,
-    action: 'Switch rotation on again (aws secretsmanager rotate-secret --secret-id <secret>), or leave it alone.',
+    action:
+      'Leave it alone, or rotate again, which switches it on (aws secretsmanager rotate-secret --secret-id <secret>). If a version has AWSPENDING still, take that from it before (aws secretsmanager update-secret-version-stage --secret-id <secret> --version-stage AWSPENDING --remove-from-version-id <version>), and with a single user whose setSecret has run move AWSCURRENT to it first.',
   },
   ROTATION_HELD: {
     retryable: false,
@@ -87,7 +88,7 @@ export const ERROR_CATALOGUE = {
   VERSION_NOT_PENDING: {
     retryable: false,
     action:
-      'This version is not the one being rotated: start a rotation with aws secretsmanager rotate-secret --secret-id <secret>.',
+      'This version is not the one being rotated: rotate again. Of a single user whose setSecret has run it has the only password that works: then first move AWSCURRENT to it (docs/errors.md, single-user).',
   },
   CURRENT_MISSING: {
     retryable: false,
