@@ -4,7 +4,7 @@ import { expect, test } from '@jest/globals';
 import { createEksAccess } from '../../shared/cluster/eks.ts';
 import { systemClock as clock } from '../../shared/operations/clock.ts';
 import { deadlineIn } from '../../shared/operations/deadline.ts';
-import { safeError } from '../../shared/operations/logger.ts';
+import { shownAs } from './shown-as.ts';
 
 const SECRET_KEY = 'hunter2-key';
 const SESSION_TOKEN = 'hunter2-session';
@@ -18,10 +18,6 @@ function accessWith(
 }
 
 const CREDENTIALS = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: SECRET_KEY, sessionToken: SESSION_TOKEN };
-
-function printed(value: unknown): string {
-  return [String(value), inspect(value, { depth: 20, showHidden: true }), JSON.stringify(safeError(value))].join();
-}
 
 test('a token prints as a placeholder', async () => {
   const token = await accessWith(async () => CREDENTIALS).bearerToken(false);
@@ -40,7 +36,7 @@ test('a DescribeCluster that fails says nothing of the credentials that signed i
     .catch((thrown: unknown) => thrown);
 
   expect(error).toMatchObject({ code: 'CLUSTER_UNREACHABLE' });
-  expect(printed(error)).not.toContain('hunter2');
+  expect(shownAs(error)).not.toContain('hunter2');
 });
 
 test('credentials that cannot be had are named as that alone', async () => {
@@ -51,5 +47,5 @@ test('credentials that cannot be had are named as that alone', async () => {
   const error: unknown = await access.bearerToken(false).catch((thrown: unknown) => thrown);
 
   expect(error).toMatchObject({ code: 'CLUSTER_ACCESS_DENIED' });
-  expect(printed(error)).not.toContain('hunter2');
+  expect(shownAs(error)).not.toContain('hunter2');
 });

@@ -1,26 +1,18 @@
-import { inspect } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createMysqlEngine, type MysqlEngine } from '../../shared/engines/mysql.ts';
 import type { AdministeredPair, Credentials, PasswordChange } from '../../shared/engines/port.ts';
 import { systemClock } from '../../shared/operations/clock.ts';
 import { deadlineIn } from '../../shared/operations/deadline.ts';
-import { safeError } from '../../shared/operations/logger.ts';
 import { SecretValue } from '../../shared/secrets/secret-value.ts';
 import { createAuthority } from '../sandbox/certificates.ts';
 import { describeEachServer } from '../sandbox/describe-server.ts';
 import { MYSQL_VERSIONS, type MysqlServer, mysqlIsInstalled, startMysql } from '../sandbox/mysql.ts';
+import { shownAs, thrownBy } from './shown-as.ts';
 
 const CANARY = 'hunter2-canary';
 /** What a server stores of a password. */
 const STORED = /\$A\$00/;
 const soon = () => deadlineIn(30_000, systemClock);
-
-/** Every way in which an error is ever shown. */
-function shownAs(error: unknown): string {
-  const { stack, cause } = error as Error;
-  const views = [inspect(error, { depth: 20, showHidden: true }), JSON.stringify(error), String(error), stack, cause];
-  return [...views.map(String), JSON.stringify(safeError(error))].join('\n');
-}
 
 describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password that MySQL %s is told of', (version) => {
   let server: MysqlServer;
@@ -61,15 +53,6 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a password that MySQL %s i
     password: new SecretValue(password),
   });
   const canary = new SecretValue(CANARY);
-
-  async function thrownBy(work: Promise<unknown>): Promise<unknown> {
-    try {
-      await work;
-    } catch (error) {
-      return error;
-    }
-    throw new Error('nothing was thrown');
-  }
 
   test("is in no line of the server's logs, and in no record of its statements", async () => {
     const { alternatingUsers, dualPassword, userPair } = engine;

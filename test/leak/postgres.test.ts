@@ -1,24 +1,16 @@
-import { inspect } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { AdministeredPair, Credentials, PasswordChange } from '../../shared/engines/port.ts';
 import { createPostgresEngine, type PostgresEngine } from '../../shared/engines/postgres.ts';
 import { systemClock } from '../../shared/operations/clock.ts';
 import { deadlineIn } from '../../shared/operations/deadline.ts';
-import { safeError } from '../../shared/operations/logger.ts';
 import { SecretValue } from '../../shared/secrets/secret-value.ts';
 import { createAuthority } from '../sandbox/certificates.ts';
 import { describeEachServer } from '../sandbox/describe-server.ts';
 import { POSTGRES_VERSIONS, type PostgresServer, postgresIsInstalled, startPostgres } from '../sandbox/postgres.ts';
+import { shownAs, thrownBy } from './shown-as.ts';
 
 const CANARY = 'hunter2-canary';
 const soon = () => deadlineIn(30_000, systemClock);
-
-/** Every way in which an error is ever shown. */
-function shownAs(error: unknown): string {
-  const { stack, cause } = error as Error;
-  const views = [inspect(error, { depth: 20, showHidden: true }), JSON.stringify(error), String(error), stack, cause];
-  return [...views.map(String), JSON.stringify(safeError(error))].join('\n');
-}
 
 describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a password that PostgreSQL %s is told of', (version) => {
   let server: PostgresServer;
@@ -61,15 +53,6 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a password that Post
     password: new SecretValue(password),
   });
   const canary = new SecretValue(CANARY);
-
-  async function thrownBy(work: Promise<unknown>): Promise<unknown> {
-    try {
-      await work;
-    } catch (error) {
-      return error;
-    }
-    throw new Error('nothing was thrown');
-  }
 
   test("M11: is in no line of the server's log, whether it was set, used or refused", async () => {
     await server.run('CREATE ROLE rekeyed LOGIN; GRANT rekeyed TO rekey_admin WITH ADMIN OPTION');

@@ -1,12 +1,11 @@
-import { inspect } from 'node:util';
 import { RDSClient, type RDSClientConfig } from '@aws-sdk/client-rds';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { systemClock } from '../../shared/operations/clock.ts';
 import { deadlineIn } from '../../shared/operations/deadline.ts';
-import { safeError } from '../../shared/operations/logger.ts';
 import { createRdsTopology } from '../../shared/topology/rds.ts';
 import { type AwsServer, startAwsServer } from '../sandbox/aws/server.ts';
 import { AwsError } from '../sandbox/aws/service.ts';
+import { shownAs } from './shown-as.ts';
 
 /** The adapter of RDS sends no secret value, but it signs with credentials, and its answers are somebody else's text. */
 
@@ -49,14 +48,7 @@ async function failureAt(endpoint: string, credentials: NonNullable<RDSClientCon
 
 function expectSilence(error: unknown): void {
   expect(error).toMatchObject({ name: 'RekeyError', message: expect.stringContaining('instance orders') });
-  const printed = [
-    String(error),
-    inspect(error, { depth: 20, showHidden: true }),
-    JSON.stringify(error, Object.getOwnPropertyNames(error)),
-    JSON.stringify(safeError(error)),
-    (error as Error).stack,
-  ].join('\n');
-  expect(printed).not.toContain('hunter2');
+  expect(shownAs(error)).not.toContain('hunter2');
   expect((error as Error).cause).toBeUndefined();
 }
 

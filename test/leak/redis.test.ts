@@ -1,35 +1,18 @@
 import { createHash } from 'node:crypto';
-import { inspect } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createRedisEngine } from '../../shared/engines/redis.ts';
 import { systemClock } from '../../shared/operations/clock.ts';
-import { safeError } from '../../shared/operations/logger.ts';
 import { type Bench, secret, soon, startBench } from '../integration/redis/bench.ts';
 import { createAuthority } from '../sandbox/certificates.ts';
 import { describeEachServer } from '../sandbox/describe-server.ts';
 import { REDIS_SERVERS, redisIsInstalled, redisName } from '../sandbox/redis.ts';
+import { shownAs, thrownBy } from './shown-as.ts';
 
 const CANARY = 'hunter2-canary';
 /** What the server keeps of each password here. */
 const STORED = [CANARY, `${CANARY}-2`, `${CANARY}-3`].map((password) =>
   createHash('sha256').update(password).digest('hex'),
 );
-
-/** Every way in which an error is ever shown. */
-function shownAs(error: unknown): string {
-  const { stack, cause } = error as Error;
-  const views = [inspect(error, { depth: 20, showHidden: true }), JSON.stringify(error), String(error), stack, cause];
-  return [...views.map(String), JSON.stringify(safeError(error))].join('\n');
-}
-
-async function thrownBy(work: Promise<unknown>): Promise<unknown> {
-  try {
-    await work;
-  } catch (error) {
-    return error;
-  }
-  throw new Error('nothing was thrown');
-}
 
 describeEachServer(REDIS_SERVERS, redisIsInstalled)(
   (id) => `a password that ${redisName(id)} is told of`,

@@ -1,11 +1,11 @@
 import { inspect } from 'node:util';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { safeError } from '../../shared/operations/logger.ts';
 import { SecretValue } from '../../shared/secrets/secret-value.ts';
 import { createSecretsManagerStore } from '../../shared/secrets/secrets-manager.ts';
 import { type AwsServer, startAwsServer } from '../sandbox/aws/server.ts';
 import { AwsError } from '../sandbox/aws/service.ts';
+import { shownAs } from './shown-as.ts';
 
 /** A server that quotes the whole request in its refusal, as an unlucky proxy or a validation message would. */
 
@@ -55,17 +55,9 @@ const write = (endpoint: string) =>
     rotationToken: new SecretValue(TOKEN),
   });
 
-/** Every way in which an error may reach a log. */
 function expectSilence(error: unknown): void {
   expect(error).toMatchObject({ name: 'RekeyError' });
-  const printed = [
-    String(error),
-    inspect(error, { depth: 20, showHidden: true }),
-    JSON.stringify(error, Object.getOwnPropertyNames(error)),
-    JSON.stringify(safeError(error)),
-    (error as Error).stack,
-  ].join('\n');
-  expect(printed).not.toContain('hunter2');
+  expect(shownAs(error)).not.toContain('hunter2');
   expect((error as Error).cause).toBeUndefined();
 }
 
