@@ -49,6 +49,8 @@ export interface Grant {
   readonly database: string | undefined;
   /** As statements name them: `SELECT`, `` UPDATE (`column`) ``, `GRANT OPTION`. */
   readonly privileges: readonly string[];
+  /** The table was dropped. The rights hold again for the next one of that name. */
+  readonly gone: boolean;
 }
 
 export interface Delegable {
@@ -132,8 +134,8 @@ const rows = (table: string, fields: Readonly<Record<string, string>>, user = 'U
     .join(', ')})) FROM mysql.${table} JOIN holder ON holder.u = ${user} AND holder.h = ${host})`;
 
 /**
- * A right on a table, column or routine that is gone is no right, and cannot be given to another: MySQL keeps it when
- * the table, or the routine's database, is dropped. Only who may see all that is in the database knows what is gone.
+ * A right on a column or routine that is gone is no right, and cannot be given to another: MySQL keeps it when the
+ * table, or the routine's database, is dropped. Only who may see all that is in the database knows what is gone.
  */
 const gone = (table: 'tables' | 'columns', alias: string): string => {
   const column = table === 'columns' ? ` AND found.COLUMN_NAME = ${alias}.Column_name` : '';
@@ -336,9 +338,9 @@ function accountFrom(row: AccountRow, all: SnapshotRow): Account {
   const delegable = (found: readonly DelegableRow[] | null): readonly Delegable[] =>
     own(found).map((other) => ({ name: accountName(other.user, other.host), delegable: Boolean(other.delegable) }));
 
-  const grants = new Map<string, { database: string | undefined; privileges: string[] }>();
-  const add = (on: string, database: string | undefined, privileges: readonly string[]) => {
-    const grant = grants.get(on) ?? { database, privileges: [] };
+  const grants = new Map<string, { database: string | undefined; privileges: string[]; gone: boolean }>();
+  const add = (on: string, database: string | undefined, privileges: readonly string[], gone = false) => {
+    const grant = grants.get(on) ?? { database, privileges: [], gone };
     grant.privileges.push(...privileges);
     if (privileges.length > 0) grants.set(on, grant);
   };
@@ -346,7 +348,7 @@ function accountFrom(row: AccountRow, all: SnapshotRow): Account {
   for (const { database, privileges } of own(all.databases))
     add(`${quoteName(database)}.*`, database, list(privileges));
   for (const { database, table, privileges, gone } of own(all.tables))
-    if (!gone) add(`${quoteName(database)}.${quoteName(table)}`, database, list(privileges));
+    add(`${quoteName(database)}.${quoteName(table)}`, database, list(privileges), Boolean(gone));
   for (const { database, table, column, privileges, gone } of own(all.columns))
     if (!gone)
       add(

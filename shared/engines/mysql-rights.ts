@@ -128,14 +128,19 @@ type Present = Rights & Pick<Account, 'name' | 'settings'>;
 
 const NO_RIGHTS: Rights = { grants: [], dynamic: [], roles: [], proxies: [], defaultRoles: [], restrictions: [] };
 
-/** What is too much goes first: a partial revoke cannot stand beside a grant for the same database. */
+/**
+ * What is too much goes first: a partial revoke cannot stand beside a grant for the same database. And registered
+ * privileges before the grant option at `*.*`: MySQL 9.7 takes theirs with it, but in its tables alone, and then
+ * neither takes nor gives them as it is told.
+ */
 function rights(model: Account, present: Present, authority: Authority): readonly Step[] {
   const levels = [...new Set([...model.grants, ...present.grants].map(({ on }) => on))];
   const differences = levels.map((on) => {
     const [wanted, had] = [model, present].map(({ grants }) => grants.find((grant) => grant.on === on));
-    const database = (wanted ?? had)?.database;
+    const { database, gone = false } = wanted ?? had ?? {};
     return {
       level: { on, database },
+      gone,
       add: except(wanted?.privileges ?? [], had?.privileges ?? []),
       remove: except(had?.privileges ?? [], wanted?.privileges ?? []),
     };
@@ -145,15 +150,21 @@ function rights(model: Account, present: Present, authority: Authority): readonl
   );
   const restrictions = partialRevokes(model, present, authority);
   return [
-    ...differences.flatMap(({ level, remove }) => revoke(present.name, level, remove, authority)),
     ...[dynamic, roles, proxies].flatMap((kind) => kind?.take ?? []),
+    ...differences.flatMap(({ level, gone, remove }) => mayWait(gone, revoke(present.name, level, remove, authority))),
     ...restrictions.lift,
-    ...differences.flatMap(({ level, add }) => grant(present.name, level, add, authority)),
+    ...differences.flatMap(({ level, gone, add }) =>
+      mayWait(gone, (gone ? grantOfMissing : grant)(present.name, level, add, authority)),
+    ),
     ...[dynamic, roles, proxies].flatMap((kind) => kind?.give ?? []),
     ...restrictions.restrict,
     ...defaultRoles(model, present, authority),
   ];
 }
+
+/** Nobody can use a right on a table that is gone, so that it hinders nothing where the administrator may not change it. */
+const mayWait = (gone: boolean, steps: readonly Step[]): readonly Step[] =>
+  gone && steps.some(({ allowed }) => !allowed) ? [] : steps;
 
 function grant(to: string, level: Level, privileges: readonly string[], authority: Authority): readonly Step[] {
   if (privileges.length === 0) return [];
@@ -166,6 +177,19 @@ function grant(to: string, level: Level, privileges: readonly string[], authorit
       ...authority.grant(level, privileges),
     },
   ];
+}
+
+/** A right on a table that does not exist is given together with CREATE alone, and that is taken back. */
+function grantOfMissing(
+  to: string,
+  level: Level,
+  privileges: readonly string[],
+  authority: Authority,
+): readonly Step[] {
+  if (privileges.length === 0 || privileges.includes('CREATE')) return grant(to, level, privileges, authority);
+  return [...grant(to, level, [...privileges, 'CREATE'], authority), ...revoke(to, level, ['CREATE'], authority)].map(
+    (step) => ({ ...step, why: `${to} lacks ${privileges.join(', ')} on ${level.on}` }),
+  );
 }
 
 function revoke(from: string, level: Level, privileges: readonly string[], authority: Authority): readonly Step[] {

@@ -161,6 +161,20 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('rights on MySQL %s', (vers
     expect(await bench.grants(pair.alternate)).toEqual(['GRANT USAGE ON *.*', 'GRANT SELECT ON `app`.*']);
   });
 
+  test('M8: a grant option at *.* that goes takes that of registered privileges along, and those stay', async () => {
+    const all = 'SELECT, XA_RECOVER_ADMIN, APPLICATION_PASSWORD_ADMIN';
+    const pair = await prepared(`GRANT ${all} ON *.* TO ? WITH GRANT OPTION`);
+    await bench.run(`REVOKE GRANT OPTION ON *.* FROM ${pair.current}`);
+
+    await bench.prepare(pair);
+
+    expect(await bench.differences(pair)).toEqual([]);
+    const before = await bench.grants(pair.alternate);
+    await bench.run('FLUSH PRIVILEGES'); // what the server remembers is what its tables say
+    expect(await bench.grants(pair.alternate)).toEqual(before);
+    await expectEqual(pair);
+  });
+
   test.each<[string, string, string]>([
     ['for all databases', 'GRANT SELECT, PROCESS ON *.* TO ?', 'REVOKE PROCESS ON *.* FROM ?'],
     ['that a component registered', 'GRANT XA_RECOVER_ADMIN ON *.* TO ?', 'REVOKE XA_RECOVER_ADMIN ON *.* FROM ?'],
@@ -341,12 +355,12 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('rights on MySQL %s', (vers
       await expectEqual(await prepared(...statements));
     });
 
-    test('in tables that are no more: they are no difference, and hinder nothing', async () => {
+    test('in columns that are no more: they are no difference, and hinder nothing', async () => {
       const pair = await bench.newPair();
       await bench.run(
         'CREATE TABLE app.short_lived (id INT, gone INT)',
         `GRANT SELECT, UPDATE (gone) ON app.short_lived TO ${pair.current}`,
-        `GRANT INSERT (gone) ON app.ledger TO ${pair.current}`.replace('gone', 'note'),
+        `GRANT INSERT (note) ON app.ledger TO ${pair.current}`,
         'DROP TABLE app.short_lived',
       );
 
@@ -354,6 +368,25 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('rights on MySQL %s', (vers
 
       expect(await bench.differences(pair)).toEqual([]);
       expect(await bench.grants(pair.alternate)).toContain('GRANT INSERT (`note`) ON `app`.`ledger`');
+    });
+
+    test('in tables that are dropped and made anew: it is the same while there is none', async () => {
+      await bench.run('CREATE TABLE app.swapped (id INT)');
+      const pair = await prepared('GRANT SELECT, CREATE ON app.swapped TO ?');
+      await bench.run(
+        `GRANT INSERT ON app.swapped TO ${pair.current} WITH GRANT OPTION`,
+        `REVOKE CREATE ON app.swapped FROM ${pair.current}`,
+        `GRANT DELETE ON app.swapped TO ${pair.alternate}`,
+        'DROP TABLE app.swapped',
+      );
+      expect(await bench.differences(pair)).not.toEqual([]);
+
+      await bench.prepare(pair);
+
+      expect(await bench.grants(pair.alternate)).toContain('GRANT SELECT, INSERT ON `app`.`swapped` WITH GRANT OPTION');
+      await expectEqual(pair);
+      await bench.run('CREATE TABLE app.swapped (id INT)');
+      await expectEqual(pair);
     });
   });
 

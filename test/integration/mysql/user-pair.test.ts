@@ -137,6 +137,16 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('a user pair on MySQL %s', 
     expect(await compare(pair)).toEqual([]);
   });
 
+  test('peers are the same with a right on a table that was dropped', async () => {
+    const pair = await prepared(
+      'CREATE TABLE app.dropped (id INT)',
+      'GRANT SELECT ON app.dropped TO ?',
+      'DROP TABLE app.dropped',
+    );
+
+    expect(await compare(pair)).toEqual([]);
+  });
+
   test('peers that differ are told what in, over their own logins', async () => {
     const pair = await prepared('GRANT SELECT ON app.* TO ?');
     await bench.run(`GRANT INSERT ON orders.* TO ${pair.current}`, `ALTER USER ${pair.alternate} REQUIRE SSL`);
