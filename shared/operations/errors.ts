@@ -134,7 +134,7 @@ export const ERROR_CATALOGUE = {
   STANDBY_MISSING: {
     retryable: false,
     action:
-      'The strategy user-pair needs the login of the second user: let Rekey make it (docs/strategies.md, "user-pair"), or store it (aws secretsmanager put-secret-value --secret-id <secret> --version-stages REKEYSTANDBY --secret-string file://…).',
+      'The strategy user-pair needs the login of the second user: let Rekey make it (docs/strategies.md, "user-pair"), or store it (aws secretsmanager put-secret-value --secret-id <secret> --version-stages REKEYSTANDBY --secret-string file://<file>).',
   },
   ADMIN_SECRET_INVALID: {
     retryable: false,
@@ -237,7 +237,7 @@ export const ERROR_CATALOGUE = {
   WINDOW_TOO_LATE: {
     retryable: false,
     action:
-      'Widen rekey:window, or put the next rotation off by its schedule (aws secretsmanager rotate-secret --secret-id <secret> --no-rotate-immediately --rotation-rules …); rekey:hold would keep the workloads back as well. A workload that you restart yourself is not rolled again.',
+      'Widen rekey:window, or put the next rotation off by its schedule (aws secretsmanager rotate-secret --secret-id <secret> --no-rotate-immediately --rotation-rules AutomaticallyAfterDays=<days>); rekey:hold would keep the workloads back as well. A workload that you restart yourself is not rolled again.',
   },
   SESSIONS_OPEN: {
     retryable: true,
