@@ -1,5 +1,5 @@
 import { RekeyError } from '../../shared/operations/errors.ts';
-import type { RekeyEvent } from '../../shared/operations/events.ts';
+import { failureDetail, type RekeyEvent } from '../../shared/operations/events.ts';
 import type { RetireOutcome } from '../../shared/rotation/retire.ts';
 
 /** The name by which a message remembers that people were told. */
@@ -11,22 +11,7 @@ export function sessionsOpenEvent(
   { user, sessions }: Extract<RetireOutcome, { kind: 'sessionsOpen' }>,
 ): RekeyEvent {
   const { secretArn, secretName, versionId } = secret;
-  const { code, message, retryable, action } = new RekeyError(
-    SESSIONS_OPEN,
-    `${sessions.length} session(s) of the previous user "${user}" are open`,
-  );
-  return {
-    type: 'Action Needed',
-    detail: {
-      secretArn,
-      secretName,
-      versionId,
-      code,
-      message,
-      retryable,
-      action,
-      stillWorks: 'Everything: the current and the previous credential both log in.',
-      sessions,
-    },
-  };
+  const error = new RekeyError(SESSIONS_OPEN, `${sessions.length} session(s) of the previous user "${user}" are open`);
+  const failure = failureDetail(error, 'Everything: the current and the previous credential both log in.');
+  return { type: 'Action Needed', detail: { secretArn, secretName, versionId, ...failure, sessions } };
 }

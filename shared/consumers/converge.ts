@@ -4,6 +4,7 @@ import { atMost, type Deadline } from '../operations/deadline.ts';
 import { asRekeyError, RekeyError } from '../operations/errors.ts';
 import {
   type Announcer,
+  actionNeeded,
   type ClusterProof,
   HALTED_STILL_WORKS,
   type RekeyEvent,
@@ -175,11 +176,6 @@ const namesOf = ({ secretArn, secretName, versionId }: Look) => ({ secretArn, se
 
 const UNTOUCHED_WORKS = 'No workload was touched by this: all of them keep what they have mounted.';
 
-function actionNeeded(look: Look, error: RekeyError, stillWorks = UNTOUCHED_WORKS): RekeyEvent {
-  const { code, message, retryable, action } = error;
-  return { type: 'Action Needed', detail: { ...namesOf(look), code, message, retryable, stillWorks, action } };
-}
-
 async function announceConverged(pass: Pass, deps: ConvergeDeps, deadline: Deadline): Promise<Outcome> {
   const { look, secret, options, situation, plan } = pass;
   const { marker, consumers, pinned } = situation;
@@ -208,7 +204,7 @@ async function announceConverged(pass: Pass, deps: ConvergeDeps, deadline: Deadl
 
 async function hold(pass: Pass, deps: ConvergeDeps): Promise<Outcome> {
   const late = windowTooLate(pass, deps.clock.now());
-  if (late !== undefined) await tell(pass, actionNeeded(pass.look, late), deps);
+  if (late !== undefined) await tell(pass, actionNeeded(pass.look, late, UNTOUCHED_WORKS), deps);
   return { kind: 'held' };
 }
 
@@ -216,7 +212,7 @@ async function roll(pass: Pass, deps: ConvergeDeps, deadline: Deadline): Promise
   const { look, secret, options, snapshots, situation, plan, ageMs, told } = pass;
   const { marker } = situation;
   const reverted = plan.unproved.filter(({ cause }) => cause === 'reverted');
-  if (reverted.length > 0) await tell(pass, actionNeeded(look, markerReverted(reverted)), deps);
+  if (reverted.length > 0) await tell(pass, actionNeeded(look, markerReverted(reverted), UNTOUCHED_WORKS), deps);
 
   const { done, unhindered, refused } = await carryOut(plan.actions, deps, deadline);
   const mayWait = Math.abs(deps.clock.now() - look.sinceMs) < SIBLING_WAIT_MS;
@@ -412,7 +408,7 @@ function optionsOf({ tags }: SecretDescription): SecretOptions | RekeyError {
 
 /** A tag that is not understood may have meant "hold": nothing is rolled until it is corrected. */
 async function refuse(look: Look, error: RekeyError, deps: ConvergeDeps): Promise<Outcome> {
-  if (!look.told.includes(error.code)) await deps.announcer.announce(actionNeeded(look, error));
+  if (!look.told.includes(error.code)) await deps.announcer.announce(actionNeeded(look, error, UNTOUCHED_WORKS));
   return { kind: 'refused' };
 }
 

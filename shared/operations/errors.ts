@@ -266,6 +266,11 @@ export class RekeyError extends Error {
     this.retryable = ERROR_CATALOGUE[code].retryable;
     this.action = action ?? ERROR_CATALOGUE[code].action;
   }
+
+  /** The message without the code. */
+  get what(): string {
+    return this.message.slice(`${this.code}: `.length);
+  }
 }
 
 /** Any thrown thing as a RekeyError. An unknown one loses its message: it may quote a statement or a value. */

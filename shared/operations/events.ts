@@ -1,3 +1,5 @@
+import type { RekeyError } from './errors.ts';
+
 /** What Rekey tells the world, on the EventBridge bus. Consumers may rely on these shapes: see docs/events.md. */
 
 export const EVENT_SOURCE = 'rekey';
@@ -179,6 +181,21 @@ export type RekeyEvent =
       readonly type: 'Action Needed';
       readonly detail: OfSecret & FailureDetail & { readonly sessions?: readonly OpenSession[] };
     };
+
+/** @param stillWorks what goes on as before, for the person who is woken by it */
+export function failureDetail({ code, message, retryable, action }: RekeyError, stillWorks: string): FailureDetail {
+  return { code, message, retryable, stillWorks, action };
+}
+
+/** That a failure waits for a person. @param stillWorks as of {@link failureDetail} */
+export function actionNeeded(
+  { secretArn, secretName, versionId }: OfSecret,
+  error: RekeyError,
+  stillWorks: string,
+): RekeyEvent {
+  const detail = { secretArn, secretName, versionId, ...failureDetail(error, stillWorks) };
+  return { type: 'Action Needed', detail };
+}
 
 /** Announcing never fails the work that it reports: an adapter logs its own failure and never throws. */
 export interface Announcer {

@@ -1,5 +1,6 @@
 import type { Credentials } from '../engines/port.ts';
 import { asRekeyError, RekeyError } from '../operations/errors.ts';
+import { actionNeeded } from '../operations/events.ts';
 import { hostFault } from '../secrets/database-host.ts';
 import { type DatabaseLogin, parseBareLogin } from '../secrets/database-secret.ts';
 import { CURRENT, PENDING, type SecretDescription, versionWithStage } from '../secrets/port.ts';
@@ -116,8 +117,8 @@ const isRefusal = (error: unknown): error is RekeyError =>
   error instanceof RekeyError && error.code === 'LOGIN_REFUSED';
 
 /** With the secret that it is about, which is not the one that is rotated. */
-const administratorRefused = ({ current }: Rotation, { code, message, action }: RekeyError): RekeyError =>
-  new RekeyError(code, `${message.slice(`${code}: `.length)}: the login of ${current.masterArn}`, action);
+const administratorRefused = ({ current }: Rotation, { code, what, action }: RekeyError): RekeyError =>
+  new RekeyError(code, `${what}: the login of ${current.masterArn}`, action);
 
 /**
  * The last way out when the server knows none of the passwords: it was restored from a snapshot, or someone changed
@@ -150,15 +151,12 @@ const HOW_TO_RESET =
 async function announceReset(rotation: Rotation, username: string, label: string): Promise<void> {
   const { announcer, secretArn, secretName, stages, currentVersion } = rotation;
   const versionId = versionWithStage({ stages }, PENDING) ?? currentVersion;
-  const { code, message, retryable, action } = new RekeyError(
+  const reset = new RekeyError(
     'PASSWORD_RESET',
     `the server refused every password of user "${username}" that is known, so the administrator set one`,
   );
   const stillWorks = `User "${username}" logs in with the password of ${label}, and no other.`;
-  await announcer.announce({
-    type: 'Action Needed',
-    detail: { secretArn, secretName, versionId, code, message, retryable, action, stillWorks },
-  });
+  await announcer.announce(actionNeeded({ secretArn, secretName, versionId }, reset, stillWorks));
 }
 
 /**

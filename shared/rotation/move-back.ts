@@ -1,6 +1,12 @@
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
-import { type Announcer, HALTED_STILL_WORKS, type RekeyEvent, type Unproved } from '../operations/events.ts';
+import {
+  type Announcer,
+  actionNeeded,
+  HALTED_STILL_WORKS,
+  type RekeyEvent,
+  type Unproved,
+} from '../operations/events.ts';
 import { CURRENT, PENDING, PREVIOUS, type SecretDescription, versionWithStage } from '../secrets/port.ts';
 import { parseTags } from '../secrets/tags.ts';
 import { rotationOf } from './rotation.ts';
@@ -46,7 +52,7 @@ export async function moveBack(
     return await moveOnceProved(request, deps, deadline);
   } catch (error) {
     if (!(error instanceof RekeyError) || error.retryable) throw error;
-    await tell(refusedEvent(request, error), deps.announcer);
+    await tell(actionNeeded(request, error, HALTED_STILL_WORKS), deps.announcer);
     return { kind: 'refused', error };
   }
 }
@@ -174,13 +180,5 @@ function movedBackEvent(
       action:
         'Workloads are rolled back to the restored version by themselves. Find out why the new pods failed, then rotate: that makes another version.',
     },
-  };
-}
-
-function refusedEvent({ secretArn, secretName, versionId }: MoveBackRequest, error: RekeyError): RekeyEvent {
-  const { code, message, retryable, action } = error;
-  return {
-    type: 'Action Needed',
-    detail: { secretArn, secretName, versionId, code, message, retryable, action, stillWorks: HALTED_STILL_WORKS },
   };
 }

@@ -178,8 +178,8 @@ async function check<T>(
 }
 
 function failed(what: Check['what'], thrown: unknown): Check {
-  const { code, message, action } = asRekeyError(thrown);
-  return { what, verdict: 'failed', code, message: message.slice(`${code}: `.length), action };
+  const { code, what: message, action } = asRekeyError(thrown);
+  return { what, verdict: 'failed', code, message, action };
 }
 
 const unknown = (...whats: Check['what'][]): Check[] =>

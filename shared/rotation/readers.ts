@@ -59,10 +59,10 @@ async function refusalOnceCaughtUp(
 }
 
 function stillRefused(login: Credentials, refusal: Refusal): RekeyError {
-  const { message } = pendingRefused(login, refusal);
+  const { what } = pendingRefused(login, refusal);
   return new RekeyError(
     'PENDING_REFUSED',
-    `at ${login.host}, which only replicates: ${message.slice('PENDING_REFUSED: '.length)}`,
+    `at ${login.host}, which only replicates: ${what}`,
     'AWSCURRENT was not moved, and Secrets Manager runs all steps again by itself. If it repeats, look at the lag of the replica, or take it from the tag rekey:readers.',
   );
 }

@@ -1,6 +1,6 @@
 import type { Deadline } from '../operations/deadline.ts';
 import { asRekeyError, RekeyError } from '../operations/errors.ts';
-import type { Announcer } from '../operations/events.ts';
+import { type Announcer, failureDetail } from '../operations/events.ts';
 import { type DatabaseSecret, withLogin } from '../secrets/database-secret.ts';
 import { generatePassword } from '../secrets/password.ts';
 import { CURRENT, PENDING, type StoredValue } from '../secrets/port.ts';
@@ -281,13 +281,9 @@ async function announceFailure(
   thrown: unknown,
   strategy: Strategy | undefined,
 ): Promise<void> {
-  const { code, message, retryable, action } = asRekeyError(thrown);
   const secretName = parseSecretArn(secretArn)?.name ?? secretArn;
-  const stillWorks = whatStillWorks(versionId, strategy);
-  await announcer.announce({
-    type: 'Rotation Failed',
-    detail: { secretArn, secretName, versionId, step, code, message, retryable, action, stillWorks },
-  });
+  const failure = failureDetail(asRekeyError(thrown), whatStillWorks(versionId, strategy));
+  await announcer.announce({ type: 'Rotation Failed', detail: { secretArn, secretName, versionId, step, ...failure } });
 }
 
 /** For the person who is woken by it: is this an outage? */
