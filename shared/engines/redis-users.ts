@@ -41,6 +41,10 @@ export function requireUserName(name: string): void {
 /** What whoever changes a password must be allowed to run. */
 const RIGHTS = '+multi +exec +info +acl|whoami +acl|getuser +acl|setuser +acl|save +acl|list +config|rewrite';
 
+/** As redis-cli and valkey-cli read it: a quote in a name begins a text. */
+export const granting = (username: string, rights: string): string =>
+  `ACL SETUSER ${/["']/.test(username) ? JSON.stringify(username) : username} ${rights}`;
+
 /** One who acts: every refusal is a failure, with what would cure it. */
 export interface Acting {
   readonly username: string;
@@ -55,7 +59,7 @@ export function accepted(answer: Reply | undefined, { username, host }: Acting):
     throw new RekeyError(
       'PRIVILEGE_MISSING',
       `${username} may not change the passwords of users at ${host}`,
-      `Run: ACL SETUSER ${username} ${RIGHTS} (whoever has these can give itself every other right: let only an administrator have them, and name it in masterarn)`,
+      `Run: ${granting(username, RIGHTS)} (whoever has these can give itself every other right: let only an administrator have them, and name it in masterarn)`,
     );
   throw refusalAsRekeyError(answer, `the database at ${host}, asked by ${username},`);
 }
@@ -116,6 +120,12 @@ export async function wayToSave(connection: Connection, acting: Acting): Promise
     );
   const [configFile] = await connection.send(['CONFIG', 'REWRITE']);
   if (isRefusal(configFile, 'no-config-file')) return undefined;
+  if (isRefusal(configFile, 'no-such-command'))
+    throw new RekeyError(
+      'DATABASE_UNSUPPORTED',
+      `the database at ${acting.host} cannot save its users: it has no ACL file, and CONFIG is switched off`,
+      'Let the server keep its users in an ACL file (aclfile).',
+    );
   accepted(configFile, acting);
   return ['CONFIG', 'REWRITE'];
 }

@@ -10,6 +10,7 @@ import {
   accepted,
   changePasswords,
   getUser,
+  granting,
   hashOf,
   isReplica,
   rehearseChange,
@@ -72,7 +73,7 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
           readOnly: isReplica(greeting),
           sessions:
             clients instanceof ServerRefusal
-              ? { needs: `ACL SETUSER ${observer.username} +client|list` }
+              ? { needs: granting(observer.username, '+client|list') }
               : sessionsIn(clients, connectionId, clock.now()).filter(({ user }) => users.includes(user)),
           passwordPolicy: [...policyIn(keepsUsersInNoFile(info, aclFile))],
         };
@@ -228,7 +229,7 @@ function requireSelected(answers: readonly Reply[], { host, username, database }
     throw new RekeyError(
       'DATABASE_MISSING',
       `the database at ${host} does not let "${username}" choose the database ${database}`,
-      `Run: ACL SETUSER ${username} +select (or correct dbname in the secret)`,
+      `Run: ${granting(username, '+select')} (or correct dbname in the secret)`,
     );
   }
 }

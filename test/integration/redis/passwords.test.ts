@@ -236,6 +236,15 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
       expect(await login(user, 'two')).toEqual(ACCEPTED);
     });
 
+    test('is refused to one with a quote in its name in words that redis-cli takes for that name', async () => {
+      const [user, rotator] = [await newUser(), `say"it's\\`];
+      await bench.addUser(rotator, 'one');
+
+      await expect(bench.setPassword(user, 'two', bench.as(rotator, 'one'))).rejects.toMatchObject({
+        action: expect.stringContaining(String.raw`Run: ACL SETUSER "say\"it's\\" +multi `),
+      });
+    });
+
     const RIGHTS = ['+multi', '+exec', '+info', '+acl|getuser', '+acl|setuser', '+acl|save'];
     test.each(RIGHTS)('is not changed by one who lacks %s alone', async (right) => {
       const [user, rotator] = [await newUser(), await newUser(...RIGHTS.filter((each) => each !== right))];

@@ -147,6 +147,17 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
       expect(await accepted(username, password, 'of-the-start', 'two')).toEqual(['two']);
     });
 
+    test('could not be a password where nothing saves users: so it is not set', async () => {
+      const { setPassword, accepted } = await start('config-file', 'rename-command CONFIG ""');
+
+      await expect(setPassword('app', 'two')).rejects.toMatchObject({
+        code: 'DATABASE_UNSUPPORTED',
+        action: expect.stringContaining('aclfile'),
+      });
+
+      expect(await accepted('app', 'one', 'two')).toEqual(['one']);
+    });
+
     test.each([
       ['name', ['a"b'], []],
       ['rules', ['quoted'], ["~it's:*"]],
