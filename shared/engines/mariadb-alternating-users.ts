@@ -207,6 +207,7 @@ async function carryOut(
       if (refused === undefined) throw error;
       const { ofMissingTable, needs } = refused.step;
       left = rest;
+      if (missing.size > 0 && error.mayFollow) continue;
       if (error.notPermitted) missing.add(remedyFor(admin, needs));
       else if (error.errno === UNKNOWN_TABLE && ofMissingTable !== undefined)
         left = [

@@ -155,9 +155,11 @@ async function carryOut(
       await connection.run(rest.map(({ sql }) => sql));
       break;
     } catch (error) {
-      if (!(error instanceof ServerRefusal && error.notPermitted)) throw error;
+      if (!(error instanceof ServerRefusal)) throw error;
+      const follows = missing.size > 0 && error.mayFollow;
+      if (!follows && !error.notPermitted) throw error;
       next += error.completed;
-      missing.add(steps[next]?.remedy ?? '');
+      if (!follows) missing.add(steps[next]?.remedy ?? '');
     }
   }
   return [...missing];

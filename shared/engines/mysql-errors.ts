@@ -25,6 +25,11 @@ export class ServerRefusal extends Error {
   get notPermitted(): boolean {
     return this.during === 'statement' && ([1045, 1698].includes(this.errno) || MEANING[this.errno] === NOT_ALLOWED);
   }
+
+  /** It can come of a statement that was refused before, as when there is no such user or role (1410: of GRANT). */
+  get mayFollow(): boolean {
+    return !this.transient && (!this.notPermitted || this.errno === 1410);
+  }
 }
 
 /** Lock wait time-out, deadlock, a row changed by another transaction (MariaDB 11 with snapshot isolation). */

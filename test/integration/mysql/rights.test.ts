@@ -136,6 +136,35 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('rights on MySQL %s', (vers
     });
   });
 
+  test('M6: an administrator who may make no user, or not give its default role, is told that and no more', async () => {
+    const [admin, role] = [newName(), newName()];
+    const name = account(admin);
+    await bench.run(
+      `CREATE USER ${admin} IDENTIFIED BY 'admin'`,
+      `GRANT PROCESS ON *.* TO ${admin}`,
+      `GRANT SELECT, UPDATE ON mysql.* TO ${admin}`,
+      `GRANT SELECT ON app.* TO ${admin} WITH GRANT OPTION`,
+      `CREATE ROLE ${role}`,
+      `GRANT ${role} TO ${admin} WITH ADMIN OPTION`,
+    );
+    const pair = { ...(await bench.newPair()), admin: bench.as(admin, 'admin') };
+    await bench.run(
+      `GRANT SELECT ON app.* TO ${pair.current}`,
+      `GRANT ${role} TO ${pair.current}`,
+      `SET DEFAULT ROLE ${role} TO ${account(pair.current)}`,
+      `ALTER USER ${pair.current} WITH MAX_USER_CONNECTIONS 3`,
+    );
+    const refused = (statement: string) =>
+      expect(bench.prepare(pair)).rejects.toMatchObject({
+        code: 'PRIVILEGE_MISSING',
+        action: `As a superuser run: ${statement}`,
+      });
+
+    await refused(`GRANT CREATE USER ON *.* TO ${name};`);
+    await bench.run(`GRANT CREATE USER ON *.* TO ${admin}`, `REVOKE ${role} FROM ${admin}`);
+    await refused(`GRANT ${account(role)} TO ${name} WITH ADMIN OPTION;`);
+  });
+
   test('M7: WITH GRANT OPTION and WITH ADMIN OPTION are the clone’s too', async () => {
     const role = newName();
     const pair = await prepared(
