@@ -282,13 +282,19 @@ async function announceFailure(
   strategy: Strategy | undefined,
 ): Promise<void> {
   const secretName = parseSecretArn(secretArn)?.name ?? secretArn;
-  const failure = failureDetail(asRekeyError(thrown), whatStillWorks(versionId, strategy));
+  const error = asRekeyError(thrown);
+  const failure = failureDetail(error, whatStillWorks(error, versionId, strategy));
   await announcer.announce({ type: 'Rotation Failed', detail: { secretArn, secretName, versionId, step, ...failure } });
 }
 
 /** For the person who is woken by it: is this an outage? */
-function whatStillWorks(versionId: string, strategy: Strategy | undefined): string {
+function whatStillWorks({ code }: RekeyError, versionId: string, strategy: Strategy | undefined): string {
+  // It may be the login of AWSCURRENT itself.
+  if (code === 'LOGIN_REFUSED')
+    return 'What worked before works: no password was changed. The login that the message names does not.';
   // Not even createSecret can say more of a single user: it may come again after setSecret.
   if (strategy?.hasGap === false) return `${CURRENT} works as before: its password was not touched.`;
+  if (code === 'PENDING_REFUSED')
+    return `A single user has the password of version ${versionId} (${PENDING}). At a server that lacks it yet, or has lost it again, ${CURRENT} works.`;
   return `${CURRENT} works, unless a single user's password was already changed: then version ${versionId} (${PENDING}) has the one that works.`;
 }

@@ -65,6 +65,8 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('logging in to MariaDB 
         await bench.login(user, 'wrong');
 
         expect(await bench.login(user, 'one')).toEqual(refusedFor('locked'));
+        await bench.run(`ALTER USER ${account(user)} ACCOUNT UNLOCK`); // as an error says
+        expect(await bench.login(user, 'one')).toEqual(ACCEPTED);
       } finally {
         await bench.run('SET GLOBAL max_password_errors = DEFAULT', 'FLUSH PRIVILEGES');
       }

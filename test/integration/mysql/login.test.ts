@@ -66,6 +66,8 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('logging in to MySQL %s', (
       await bench.login(user, 'wrong');
 
       expect(await bench.login(user, 'one')).toEqual(refusedFor('locked'));
+      await bench.run(`ALTER USER ${account(user)} ACCOUNT UNLOCK`); // as an error says
+      expect(await bench.login(user, 'one')).toEqual(ACCEPTED);
     });
 
     test('an account for another host', async () => {

@@ -144,6 +144,9 @@ describe('a rotation of a single user', () => {
     const before = snapshotOf(rig.secrets, arn);
     await expect(run('finishSecret')).rejects.toMatchObject({ code: 'PENDING_REFUSED', retryable: true });
     expect(snapshotOf(rig.secrets, arn)).toEqual(before);
+    expect(rig.events.at(-1)).toMatchObject({
+      detail: { stillWorks: expect.stringContaining('or has lost it again, AWSCURRENT works') },
+    });
   });
 
   test('finishSecret whose answer was lost succeeds', async () => {
@@ -236,6 +239,12 @@ describe('a rotation of alternating users', () => {
     database.addUser('app', { password: 'another' });
     await expect(run('setSecret')).rejects.toMatchObject({ code: 'LOGIN_REFUSED' });
     expect(database.users.has('app_clone')).toBe(false);
+    expect(rig.events.at(-1)).toMatchObject({
+      detail: {
+        message: expect.stringContaining('"app"'),
+        stillWorks: expect.stringContaining('The login that the message names does not'),
+      },
+    });
   });
 
   test('testSecret does not pass a pending user that cannot log in', async () => {
