@@ -229,7 +229,7 @@ function requireSelected(answers: readonly Reply[], { host, username, database }
     throw new RekeyError(
       'DATABASE_MISSING',
       `the database at ${host} does not let "${username}" choose the database ${database}`,
-      `Run: ${granting(username, '+select')} (or correct dbname in the secret)`,
+      `Run: ${granting(username, '+select')}. Where its rules name databases (db=…, from Valkey 9.1 on), let them name this one. Or correct dbname in the secret.`,
     );
   }
 }

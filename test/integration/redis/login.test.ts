@@ -187,6 +187,17 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
       expect(await accepted('app', 'one', 'two')).toEqual(['one']);
     });
 
+    if (id.kind === 'valkey')
+      test('34: a database that the rules of the user leave out is told so', async () => {
+        const { engine, as } = await start({ users: ['user app on >one +select db=0,2'] });
+
+        expect(await engine.login(as('app', 'one', { database: '2' }), soon())).toEqual(ACCEPTED);
+        await expect(engine.login(as('app', 'one', { database: '3' }), soon())).rejects.toMatchObject({
+          code: 'DATABASE_MISSING',
+          action: expect.stringContaining('db='),
+        });
+      });
+
     test.each(['x', '01', '-1', '16'])('34: a database "%s" that is none is told so', async (database) => {
       const { engine, admin } = await start();
 

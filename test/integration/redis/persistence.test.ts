@@ -111,6 +111,7 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
           'user picky on sanitize-payload >one >two >three +@all -debug allkeys allchannels (+set %W~a:* &b) (~c +@read)',
           `user hashed on #${'ab'.repeat(32)} skip-sanitize-payload ~[a-c]?\\* +@read -@slow +select`,
           'user a`b#>c(d on >one',
+          ...(id.kind === 'valkey' ? ['user based on >one db=0,3 ~* +@all'] : []),
         );
         const users = async () => {
           const rules = (await server.run('ACL', 'LIST')) as string[];
