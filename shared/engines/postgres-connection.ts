@@ -14,6 +14,8 @@ export { escapeIdentifier as quoteIdentifier, escapeLiteral as quoteLiteral } fr
 export interface Connection {
   /** Runs one or more statements in one round trip. @returns the rows of the last one */
   query<Row>(sql: string): Promise<readonly Row[]>;
+  /** Runs statements in one round trip. @returns the rows of each */
+  queryEach(statements: readonly string[]): Promise<readonly (readonly unknown[])[]>;
   /** Of the server, the major one, as it said when it let us in. */
   readonly version: number;
   /** That the server showed; undefined on a plaintext connection. */
@@ -83,18 +85,19 @@ export async function withConnection<T>(
     });
     proof.require(where);
     let preamble = `${START_OF_SESSION};\n`; // sent with the first statement, to save a round trip
+    const run = async (sql: string) => {
+      const text = preamble + sql;
+      preamble = '';
+      try {
+        const result: QueryResult | QueryResult[] = await client.query(text);
+        return [result].flat().map(({ rows }) => rows);
+      } catch (error) {
+        throw translate(error, where);
+      }
+    };
     return await work({
-      async query<Row>(sql: string) {
-        const text = preamble + sql;
-        preamble = '';
-        try {
-          const result: QueryResult | QueryResult[] = await client.query(text);
-          const last = Array.isArray(result) ? result.at(-1) : result;
-          return (last?.rows ?? []) as Row[];
-        } catch (error) {
-          throw translate(error, where);
-        }
-      },
+      query: async <Row>(sql: string) => ((await run(sql)).at(-1) ?? []) as Row[],
+      queryEach: async (statements) => (await run(statements.join(';\n'))).slice(-statements.length),
       version,
       certificate,
     });

@@ -1,7 +1,15 @@
 import { RekeyError } from '../operations/errors.ts';
 import type { AdministeredPair, UserPair } from './port.ts';
 import { carryOut } from './postgres-carry-out.ts';
-import { type Belongings, belongingsSql, NO_BELONGINGS, type Snapshot, snapshotSql } from './postgres-catalog.ts';
+import {
+  ask,
+  type Belongings,
+  belongingsSql,
+  NO_BELONGINGS,
+  pairQuestions,
+  pairSnapshot,
+  type Snapshot,
+} from './postgres-catalog.ts';
 import { type Connection, quoteLiteral } from './postgres-connection.ts';
 import { createRole, type PairSnapshot, planRights } from './postgres-rights.ts';
 
@@ -32,22 +40,15 @@ export function lockSql({ current, alternate }: Pick<UserPair, 'current' | 'alte
  * @throws RekeyError USERNAME_INVALID
  */
 export async function observe(connection: Connection, pair: UserPair, ...first: string[]): Promise<Snapshot> {
+  const { version } = connection;
   const users = [quoteLiteral(pair.current), quoteLiteral(pair.alternate)] as const;
-  const sql = snapshotSql(connection.version, ...users);
-  const [row] = await connection.query<Row>([...first, sql].join(';\n'));
-  if (row === undefined) throw new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
-  if (row.snapshot.current === null)
-    throw new RekeyError('USERNAME_INVALID', `the user ${pair.current} does not exist`);
-  const [more] = row.mayHaveBelongings
-    ? await connection.query<{ belongings: Belongings }>(belongingsSql(...users))
-    : [{ belongings: NO_BELONGINGS }];
-  if (more === undefined) throw new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
-  return { ...row.snapshot, ...more.belongings };
-}
-
-interface Row {
-  readonly snapshot: Omit<Snapshot, keyof Belongings>;
-  readonly mayHaveBelongings: boolean;
+  const facts = await ask(connection, pairQuestions(version, ...users), ...first);
+  const { mayHaveBelongings, ...snapshot } = pairSnapshot(facts, version, pair);
+  if (snapshot.current === null) throw new RekeyError('USERNAME_INVALID', `the user ${pair.current} does not exist`);
+  if (!mayHaveBelongings) return { ...snapshot, ...NO_BELONGINGS };
+  const [found] = await connection.query<{ belongings: Belongings }>(belongingsSql(...users));
+  if (found === undefined) throw new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
+  return { ...snapshot, ...found.belongings };
 }
 
 /** What keeps the alternate user from being promoted, one sentence each. */

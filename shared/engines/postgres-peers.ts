@@ -1,6 +1,7 @@
 import { RekeyError } from '../operations/errors.ts';
-import type { DefaultGrant, Membership, Role, Setting } from './postgres-catalog.ts';
+import type { Membership, Role, Setting } from './postgres-catalog.ts';
 import { quoteLiteral as literal, quoteIdentifier as name } from './postgres-connection.ts';
+import type { DefaultGrant } from './postgres-default-privileges.ts';
 import type { PeerSnapshot } from './postgres-peer-catalog.ts';
 import {
   acting,

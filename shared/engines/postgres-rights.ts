@@ -1,5 +1,6 @@
-import type { DefaultGrant, Membership, Role, Setting, Snapshot } from './postgres-catalog.ts';
+import type { Membership, Role, Setting, Snapshot } from './postgres-catalog.ts';
 import { quoteLiteral as literal, quoteIdentifier as name } from './postgres-connection.ts';
+import type { DefaultGrant } from './postgres-default-privileges.ts';
 
 /*
  * How two PostgreSQL users come to be able to do the same.

@@ -65,10 +65,12 @@ export function createSessions(trust: Trust, clock: Clock): Sessions {
 async function inTransaction<T>(connection: Connection, work: (transaction: Transaction) => Promise<T>): Promise<T> {
   const state = { begun: false, committed: false };
 
-  async function begin<Row>(rest: string): Promise<readonly Row[]> {
+  /** @param run with what begins the transaction, to be sent before everything else */
+  async function inBegun<Result>(run: (beginning: string) => Promise<Result>): Promise<Result> {
+    if (state.begun) return run('');
     state.begun = true;
     try {
-      return await connection.query(`${beginningOn(connection)};\n${rest}`);
+      return await run(`${beginningOn(connection)};\n`);
     } catch (error) {
       // A replica answers READ WRITE with feature_not_supported, and only a change with read_only_sql_transaction.
       if (error instanceof ServerRefusal && error.sqlState === '0A000') throw new ServerRefusal('25006');
@@ -80,10 +82,12 @@ async function inTransaction<T>(connection: Connection, work: (transaction: Tran
     return await work({
       version: connection.version,
       certificate: connection.certificate,
-      query: (sql) => (state.begun ? connection.query(sql) : begin(sql)),
+      query: (sql) => inBegun((beginning) => connection.query(beginning + sql)),
+      queryEach: ([first = '', ...others]) =>
+        inBegun((beginning) => connection.queryEach([beginning + first, ...others])),
       async commit(sql = '') {
         // A statement is logged before it runs: what keeps it out of the log has to be there before it comes.
-        if (!state.begun) await begin('');
+        if (!state.begun) await inBegun((beginning) => connection.query(beginning));
         await connection.query(`${sql};\nCOMMIT`);
         state.committed = true;
       },

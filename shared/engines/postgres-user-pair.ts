@@ -1,7 +1,7 @@
 import { RekeyError } from '../operations/errors.ts';
 import type { AdministeredPair, Credentials, PasswordChange, PeerChange, UserPairEngine } from './port.ts';
 import { carryOut, isNotPermitted } from './postgres-carry-out.ts';
-import type { Role } from './postgres-catalog.ts';
+import { ask, type Role } from './postgres-catalog.ts';
 import { type Connection, quoteLiteral } from './postgres-connection.ts';
 import { passwordRefused } from './postgres-errors.ts';
 import { requireAdministered, requirePair, requireUserName } from './postgres-names.ts';
@@ -12,7 +12,8 @@ import {
   type PeerBelongings,
   type PeerSnapshot,
   peerBelongingsSql,
-  peerSnapshotSql,
+  peerQuestions,
+  peerSnapshot,
 } from './postgres-peer-catalog.ts';
 import {
   foundation,
@@ -166,23 +167,13 @@ async function observePeers(
   { current, alternate }: Peers,
   ...first: string[]
 ): Promise<PeerSnapshot> {
-  const of = [
-    connection.version,
-    quoteLiteral(current),
-    quoteLiteral(alternate),
-    quoteLiteral(ownerNameFor(current)),
-  ] as const;
-  const [row] = await connection.query<Row>([...first, peerSnapshotSql(...of)].join(';\n'));
-  if (row === undefined) throw new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
-  roleIn(row.snapshot, current);
-  const [more] = row.mayHaveBelongings
-    ? await connection.query<{ belongings: PeerBelongings }>(peerBelongingsSql(...of))
-    : [{ belongings: NO_PEER_BELONGINGS }];
-  if (more === undefined) throw new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
-  return { ...row.snapshot, ...more.belongings };
-}
-
-interface Row {
-  readonly snapshot: Omit<PeerSnapshot, keyof PeerBelongings>;
-  readonly mayHaveBelongings: boolean;
+  const { version } = connection;
+  const names = [quoteLiteral(current), quoteLiteral(alternate), quoteLiteral(ownerNameFor(current))] as const;
+  const facts = await ask(connection, peerQuestions(version, ...names), ...first);
+  const snapshot = peerSnapshot(facts, version, { current, alternate });
+  roleIn(snapshot, current);
+  if (!facts.belongings.some(({ possible }) => possible)) return { ...snapshot, ...NO_PEER_BELONGINGS };
+  const [found] = await connection.query<{ belongings: PeerBelongings }>(peerBelongingsSql(...names));
+  if (found === undefined) throw new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
+  return { ...snapshot, ...found.belongings };
 }
