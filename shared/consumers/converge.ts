@@ -255,7 +255,7 @@ async function roll(pass: Pass, deps: ConvergeDeps, deadline: Deadline): Promise
       unproved: plan.unproved.map((one) => withRefusal(one, refusals)),
       clusters: clustersIn(plan, deps.clusters),
       action:
-        'The old credential is left alive. Put right what each entry names (or restart it); Rekey looks again by itself every few minutes.',
+        'Rekey leaves the old credential alone; with single-user the rotation has ended it. Put right what each entry names (or restart it); Rekey looks again by itself every 15 minutes.',
     },
   };
   return (await tell(pass, event, deps)) ? { kind: 'given-up' } : untold(pass);
