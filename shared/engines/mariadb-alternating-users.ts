@@ -17,12 +17,12 @@ import {
   type Step,
   type StepForHost,
 } from './mariadb-rights.ts';
-import { permittedToLook, type Session } from './mariadb-session.ts';
+import { permittedToLook } from './mariadb-session.ts';
 import { type Connection, quoteName } from './mysql-connection.ts';
 import { requireDroppable } from './mysql-definers.ts';
 import { ServerRefusal } from './mysql-errors.ts';
 import { requirePassword } from './mysql-password.ts';
-import { lockUsers, requireEncrypted } from './mysql-session.ts';
+import { lockUsers, requireEncrypted, type Session } from './mysql-session.ts';
 import type { AdministeredPair, AlternatingUsersEngine, Credentials, UserPair } from './port.ts';
 import { unequalRights } from './unequal-rights.ts';
 

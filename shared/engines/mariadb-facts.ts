@@ -1,5 +1,5 @@
 import { RekeyError } from '../operations/errors.ts';
-import type { PasswordNeeds } from '../secrets/password.ts';
+import { countedNeeds, type PasswordNeeds } from '../secrets/password.ts';
 import { sessionsOf } from './mariadb-open-sessions.ts';
 import { NAME_THE_ENGINE } from './mariadb-session.ts';
 import type { Connection } from './mysql-connection.ts';
@@ -34,16 +34,13 @@ function needsIn(variables: readonly Variable[]): PasswordNeeds | undefined {
   const setting = (name: string) => variables.find(({ Variable_name }) => Variable_name === name)?.Value;
   const length = setting('simple_password_check_minimal_length');
   if (length === undefined || setting('strict_password_validation') !== 'ON') return undefined;
-  const eachCase = Number(setting('simple_password_check_letters_same_case'));
-  return {
+  const count = (name: string) => Number(setting(`simple_password_check_${name}`));
+  return countedNeeds({
     length: Number(length),
-    types: {
-      'lower case letters': eachCase,
-      'upper case letters': eachCase,
-      digits: Number(setting('simple_password_check_digits')),
-      'other characters': Number(setting('simple_password_check_other_characters')),
-    },
-  };
+    eachCase: count('letters_same_case'),
+    digits: count('digits'),
+    others: count('other_characters'),
+  });
 }
 
 interface Variable {

@@ -1,56 +1,30 @@
-import type { Clock } from '../operations/clock.ts';
-import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 import { requireNames } from './mariadb-names.ts';
 import { CLIENT_METHODS } from './mariadb-password.ts';
 import { type Connection, withConnection } from './mysql-connection.ts';
-import { refusalAsRekeyError, ServerRefusal } from './mysql-errors.ts';
-import { repeated } from './mysql-session.ts';
-import type { Credentials } from './port.ts';
+import { ServerRefusal } from './mysql-errors.ts';
+import type { Session } from './mysql-session.ts';
 import type { Trust } from './tls.ts';
 
-/** Opens a session in which someone acts: there a refused login is a failure, not an answer. */
-export type Session = <T>(
-  credentials: Credentials,
-  deadline: Deadline,
-  work: (connection: Connection) => Promise<T>,
-) => Promise<T>;
-
-export function createSession(trust: Trust, clock: Clock): Session {
-  return async (credentials, deadline, work) => {
-    try {
-      return await connect(credentials, trust, deadline, (connection) =>
-        repeated(() => work(connection), clock, deadline),
-      );
-    } catch (error) {
-      if (!(error instanceof ServerRefusal)) throw error;
-      throw refusalAsRekeyError(error, `the database at ${credentials.host}, asked by ${credentials.username},`);
-    }
-  };
-}
-
 /** As `withConnection`, with what MariaDB does in its own way. */
-export async function connect<T>(
-  credentials: Credentials,
-  trust: Trust,
-  deadline: Deadline,
-  work: (connection: Connection) => Promise<T>,
-): Promise<T> {
-  requireNames(credentials);
-  return withConnection(credentials, { ...trust, methods: CLIENT_METHODS }, deadline, (connection) => {
-    const run: Connection['run'] = (statements) =>
-      connection.run(statements).catch(async (error: unknown) => {
-        throw await causeOf(error, connection);
+export function sessionsBy(trust: Trust): Session {
+  return async (credentials, deadline, work) => {
+    requireNames(credentials);
+    return withConnection(credentials, { ...trust, methods: CLIENT_METHODS }, deadline, (connection) => {
+      const run: Connection['run'] = (statements) =>
+        connection.run(statements).catch(async (error: unknown) => {
+          throw await causeOf(error, connection);
+        });
+      return work({
+        ...connection,
+        run,
+        async query<Row>(sql: string) {
+          const [rows = []] = await run([sql]);
+          return rows as readonly Row[];
+        },
       });
-    return work({
-      ...connection,
-      run,
-      async query<Row>(sql: string) {
-        const [rows = []] = await run([sql]);
-        return rows as readonly Row[];
-      },
     });
-  });
+  };
 }
 
 /** "Operation CREATE USER failed": why it did is told as a warning. */

@@ -3,9 +3,9 @@ import { type Account, accountName } from './mariadb-catalog.ts';
 import { requirePair } from './mariadb-names.ts';
 import { sessionsOf } from './mariadb-open-sessions.ts';
 import { matches } from './mariadb-rights.ts';
-import type { Session } from './mariadb-session.ts';
 import { type Connection, quoteName } from './mysql-connection.ts';
 import { requirePassword } from './mysql-password.ts';
+import type { Session } from './mysql-session.ts';
 import type { AlternatingUsersEngine, Credentials, PasswordChange, PeerChange, UserPairEngine } from './port.ts';
 import { unlessRefused } from './unless-refused.ts';
 

@@ -14,12 +14,12 @@ import {
   requirePasswordMethods,
   takesPassword,
 } from './mariadb-password.ts';
-import { connect, createSession, permittedToLook } from './mariadb-session.ts';
+import { permittedToLook, sessionsBy } from './mariadb-session.ts';
 import { userPair } from './mariadb-user-pair.ts';
 import { type Connection, quoteLiteral, quoteName } from './mysql-connection.ts';
 import { refusalAsRekeyError, ServerRefusal } from './mysql-errors.ts';
 import { requirePassword } from './mysql-password.ts';
-import { requireEncrypted } from './mysql-session.ts';
+import { createSession, requireEncrypted } from './mysql-session.ts';
 import type { Credentials, DatabaseEngine, PasswordChange, RefusalReason } from './port.ts';
 import type { Trust } from './tls.ts';
 
@@ -31,14 +31,15 @@ export type MariadbEngine = DatabaseEngine & Required<Pick<DatabaseEngine, 'alte
 
 /** MariaDB 10.4 and later, which knows no second password. How two users are kept equal: mariadb-rights.ts. */
 export function createMariadbEngine({ clock, ...trust }: MariadbOptions): MariadbEngine {
-  const session = createSession(trust, clock);
+  const open = sessionsBy(trust);
+  const session = createSession(open, clock);
   const alternating = alternatingUsers(session);
   return {
     name: 'mariadb',
 
     async login(credentials, deadline, witness) {
       try {
-        return await connect(credentials, trust, deadline, async (connection) => {
+        return await open(credentials, deadline, async (connection) => {
           const [who] = await connection.query<{ user: string; account: string }>(
             'SELECT USER() AS user, CURRENT_USER() AS account',
           );
@@ -85,7 +86,7 @@ export function createMariadbEngine({ clock, ...trust }: MariadbOptions): Mariad
     try {
       const credentials = await witness();
       if (credentials === undefined) return undefined;
-      return await connect({ ...credentials, database: '' }, trust, deadline, async (connection) => {
+      return await open({ ...credentials, database: '' }, deadline, async (connection) => {
         const accounts = await connection.query<SeenAccount>(
           `SELECT IFNULL(JSON_VALUE(Priv, '$.account_locked'), 0) IN (1, 'true') AS locked,
              IFNULL(JSON_VALUE(Priv, '$.ssl_type'), 0) > 1 AS wantsCertificate

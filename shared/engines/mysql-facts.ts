@@ -1,4 +1,4 @@
-import type { PasswordNeeds } from '../secrets/password.ts';
+import { countedNeeds, type PasswordNeeds } from '../secrets/password.ts';
 import type { Connection } from './mysql-connection.ts';
 import { sessionsOf } from './mysql-open-sessions.ts';
 import type { ServerFacts } from './port.ts';
@@ -40,16 +40,13 @@ function needsIn(rules: readonly Variable[]): PasswordNeeds | undefined {
   const length = setting('length');
   if (length === undefined) return undefined;
   if (setting('policy') === 'LOW') return { length: Number(length), types: {} };
-  const eachCase = Number(setting('mixed_case_count'));
-  return {
+  const count = (name: string) => Number(setting(`${name}_count`));
+  return countedNeeds({
     length: Number(length),
-    types: {
-      'lower case letters': eachCase,
-      'upper case letters': eachCase,
-      digits: Number(setting('number_count')),
-      'other characters': Number(setting('special_char_count')),
-    },
-  };
+    eachCase: count('mixed_case'),
+    digits: count('number'),
+    others: count('special_char'),
+  });
 }
 
 /** Those that say what a password must be like. */

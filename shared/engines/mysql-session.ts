@@ -2,30 +2,26 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
-import { type Connection, quoteLiteral, withConnection } from './mysql-connection.ts';
+import { type Connection, quoteLiteral } from './mysql-connection.ts';
 import { refusalAsRekeyError, ServerRefusal } from './mysql-errors.ts';
-import { requireNames } from './mysql-names.ts';
 import type { Credentials } from './port.ts';
-import type { Trust } from './tls.ts';
 
 const ATTEMPTS = 5;
 /** How long one rotation or retirement waits for another one of the same users. */
 const LOCK_SECONDS = 5;
 
-/** Opens a session in which someone acts: there a refused login is a failure, not an answer. */
+/** Opens a session, does the work in it, and closes it. */
 export type Session = <T>(
   credentials: Credentials,
   deadline: Deadline,
   work: (connection: Connection) => Promise<T>,
 ) => Promise<T>;
 
-export function createSession(trust: Trust, clock: Clock): Session {
+/** A session in which someone acts: there a refused login is a failure, not an answer. */
+export function createSession(open: Session, clock: Clock): Session {
   return async (credentials, deadline, work) => {
-    requireNames(credentials);
     try {
-      return await withConnection(credentials, trust, deadline, (connection) =>
-        repeated(() => work(connection), clock, deadline),
-      );
+      return await open(credentials, deadline, (connection) => repeated(() => work(connection), clock, deadline));
     } catch (error) {
       if (!(error instanceof ServerRefusal)) throw error;
       throw refusalAsRekeyError(error, `the database at ${credentials.host}, asked by ${credentials.username},`);
@@ -34,7 +30,7 @@ export function createSession(trust: Trust, clock: Clock): Session {
 }
 
 /** The work is done again when a deadlock or a lock of someone else undid a statement of it: so it looks before it acts. */
-export async function repeated<T>(work: () => Promise<T>, clock: Clock, deadline: Deadline): Promise<T> {
+async function repeated<T>(work: () => Promise<T>, clock: Clock, deadline: Deadline): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work();

@@ -9,7 +9,7 @@ import { refusalAsRekeyError, ServerRefusal } from './mysql-errors.ts';
 import { inspectServer } from './mysql-facts.ts';
 import { requireNames, requireUserName } from './mysql-names.ts';
 import { requirePassword, setAnyPassword, setOwnPassword } from './mysql-password.ts';
-import { createSession, requireEncrypted } from './mysql-session.ts';
+import { createSession, requireEncrypted, type Session } from './mysql-session.ts';
 import { userPair } from './mysql-user-pair.ts';
 import type { Credentials, DatabaseEngine, Login, PasswordChange, RefusalReason } from './port.ts';
 import type { Trust } from './tls.ts';
@@ -23,7 +23,11 @@ export type MysqlEngine = DatabaseEngine &
 
 /** MySQL from 8.0.14 on. */
 export function createMysqlEngine({ clock, ...trust }: MysqlOptions): MysqlEngine {
-  const session = createSession(trust, clock);
+  const open: Session = async (credentials, deadline, work) => {
+    requireNames(credentials);
+    return withConnection(credentials, trust, deadline, work);
+  };
+  const session = createSession(open, clock);
   const alternating = alternatingUsers(session);
   return {
     name: 'mysql',
@@ -57,10 +61,9 @@ export function createMysqlEngine({ clock, ...trust }: MysqlOptions): MysqlEngin
     deadline: Deadline,
     witness?: () => Promise<Credentials | undefined>,
   ): Promise<Login> {
-    requireNames(credentials);
     const where = `the database at ${credentials.host}`;
     try {
-      return await withConnection(credentials, trust, deadline, async (connection) => {
+      return await open(credentials, deadline, async (connection) => {
         // Anonymous accounts, proxy users, poolers and a server without grant tables all know a session by another name.
         const account = await ownAccount(connection);
         if (account.user === credentials.username) return { kind: 'accepted' };

@@ -21,6 +21,18 @@ export interface PasswordNeeds {
   readonly types: Readonly<Partial<Record<CharacterType, number>>>;
 }
 
+/** What MySQL and MariaDB count in a password: letters of each case alike, digits, and whatever is neither. */
+export function countedNeeds(least: {
+  readonly length: number;
+  readonly eachCase: number;
+  readonly digits: number;
+  readonly others: number;
+}): PasswordNeeds {
+  const { length, eachCase, digits, others } = least;
+  const letters = { 'lower case letters': eachCase, 'upper case letters': eachCase };
+  return { length, types: { ...letters, digits, 'other characters': others } };
+}
+
 type PasswordOptions = Pick<SecretOptions, 'passwordLength' | 'excludeCharacters'>;
 type PasswordRules = Pick<EngineRules, 'excludeCharacters'>;
 
