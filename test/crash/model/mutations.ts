@@ -83,8 +83,8 @@ export const MUTATIONS: readonly Mutation[] = [
       },
       {
         file: 'strategy.ts',
-        from: "new RekeyError('PENDING_REFUSED',",
-        to: "new RekeyError('PENDING_REFUSED', password.expose() +",
+        from: "'PENDING_REFUSED',",
+        to: "'PENDING_REFUSED', password.expose() +",
       },
     ],
   },
