@@ -225,6 +225,15 @@ export async function ask<Facts extends object>(
   return Object.fromEntries(Object.keys(questions).map((fact, at) => [fact, answers[first.length + at]])) as Facts;
 }
 
+/** What users have of their own, which takes longer to find: asked only where there may be something. */
+export async function askForBelongings<Found>(connection: Connection, sql: string): Promise<Found> {
+  const [found] = await connection.query<{ belongings: Found }>(sql);
+  if (found === undefined) throw noAnswer();
+  return found.belongings;
+}
+
+const noAnswer = () => new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
+
 /** What answers say of who asked and of the two users, the same for users that alternate and for peers. */
 export function commonFacts(
   { asker, memberships, askerMemberships, settings, labels, schemas }: RoleFacts,
@@ -232,7 +241,7 @@ export function commonFacts(
   { current, alternate }: Pick<UserPair, 'current' | 'alternate'>,
 ) {
   const [found] = asker;
-  if (found === undefined) throw new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
+  if (found === undefined) throw noAnswer();
   const { database, ...admin } = found;
   const searchPaths = settings
     .filter(({ name, role }) => name === 'search_path' && (role === null || role === current))

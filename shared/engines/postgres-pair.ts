@@ -3,6 +3,7 @@ import type { AdministeredPair, UserPair } from './port.ts';
 import { carryOut } from './postgres-carry-out.ts';
 import {
   ask,
+  askForBelongings,
   type Belongings,
   belongingsSql,
   NO_BELONGINGS,
@@ -46,9 +47,7 @@ export async function observe(connection: Connection, pair: UserPair, ...first: 
   const { mayHaveBelongings, ...snapshot } = pairSnapshot(facts, version, pair);
   if (snapshot.current === null) throw new RekeyError('USERNAME_INVALID', `the user ${pair.current} does not exist`);
   if (!mayHaveBelongings) return { ...snapshot, ...NO_BELONGINGS };
-  const [found] = await connection.query<{ belongings: Belongings }>(belongingsSql(...users));
-  if (found === undefined) throw new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
-  return { ...snapshot, ...found.belongings };
+  return { ...snapshot, ...(await askForBelongings<Belongings>(connection, belongingsSql(...users))) };
 }
 
 /** What keeps the alternate user from being promoted, one sentence each. */

@@ -1,7 +1,7 @@
 import { RekeyError } from '../operations/errors.ts';
 import type { AdministeredPair, Credentials, PasswordChange, PeerChange, UserPairEngine } from './port.ts';
 import { carryOut, isNotPermitted } from './postgres-carry-out.ts';
-import { ask, type Role } from './postgres-catalog.ts';
+import { ask, askForBelongings, type Role } from './postgres-catalog.ts';
 import { type Connection, quoteLiteral } from './postgres-connection.ts';
 import { passwordRefused } from './postgres-errors.ts';
 import { requireAdministered, requirePair, requireUserName } from './postgres-names.ts';
@@ -173,7 +173,5 @@ async function observePeers(
   const snapshot = peerSnapshot(facts, version, { current, alternate });
   roleIn(snapshot, current);
   if (!facts.belongings.some(({ possible }) => possible)) return { ...snapshot, ...NO_PEER_BELONGINGS };
-  const [found] = await connection.query<{ belongings: PeerBelongings }>(peerBelongingsSql(...names));
-  if (found === undefined) throw new RekeyError('DATABASE_ERROR', 'the catalogue gave no answer');
-  return { ...snapshot, ...found.belongings };
+  return { ...snapshot, ...(await askForBelongings<PeerBelongings>(connection, peerBelongingsSql(...names))) };
 }
