@@ -109,15 +109,7 @@ export async function wayToSave(connection: Connection, acting: Acting): Promise
     accepted(aclFile, acting);
     return ['ACL', 'SAVE'];
   }
-  const [users] = await connection.send(['ACL', 'LIST']);
-  // CONFIG REWRITE writes quotes as they are, and the server refuses to start with the file (seen in Redis 7.0, 8.0
-  // and Valkey 9.1).
-  if (/["']/.test(String(accepted(users, acting))))
-    throw new RekeyError(
-      'DATABASE_UNSUPPORTED',
-      `a user of the database at ${acting.host} has a quote in its name or its rules, which its configuration file cannot keep`,
-      'Let the server keep its users in an ACL file (aclfile), or remove that user: with CONFIG REWRITE it would not start again.',
-    );
+  await requireNoQuote(connection, acting);
   const [configFile] = await connection.send(['CONFIG', 'REWRITE']);
   if (isRefusal(configFile, 'no-config-file')) return undefined;
   if (isRefusal(configFile, 'no-such-command'))
@@ -131,16 +123,36 @@ export async function wayToSave(connection: Connection, acting: Acting): Promise
 }
 
 /**
- * Asks for what every change asks for, in a transaction that is left without its end, so that nothing of it is done:
- * whether a command is permitted, the server says when it takes it down. Of CONFIG REWRITE it stays unknown whether it
- * will be needed.
- * @throws RekeyError PRIVILEGE_MISSING
+ * CONFIG REWRITE writes quotes as they are, and the server refuses to start with the file (seen in Redis 7.0, 8.0 and
+ * Valkey 9.1).
+ * @throws RekeyError DATABASE_UNSUPPORTED, PRIVILEGE_MISSING
  */
-export async function rehearseChange({ send }: Connection, name: string, acting: Acting): Promise<void> {
+async function requireNoQuote({ send }: Connection, acting: Acting): Promise<void> {
+  const [users] = await send(['ACL', 'LIST']);
+  if (/["']/.test(String(accepted(users, acting))))
+    throw new RekeyError(
+      'DATABASE_UNSUPPORTED',
+      `a user of the database at ${acting.host} has a quote in its name or its rules, which its configuration file cannot keep`,
+      'Let the server keep its users in an ACL file (aclfile), or remove that user: with CONFIG REWRITE it would not start again.',
+    );
+}
+
+/**
+ * Asks for what every change asks for, in a transaction that is left without its end, so that nothing of it is done:
+ * whether a command is permitted, the server says when it takes it down. Whether CONFIG REWRITE will be needed stays
+ * unknown where CONFIG GET is not permitted.
+ * @throws RekeyError PRIVILEGE_MISSING, DATABASE_UNSUPPORTED
+ */
+export async function rehearseChange(connection: Connection, name: string, acting: Acting): Promise<void> {
+  const { send } = connection;
+  const [aclFile = null] = await send(['CONFIG', 'GET', 'aclfile']);
+  const hasNoAclFile = fieldsIn(aclFile).get('aclfile') === '';
+  if (hasNoAclFile) await requireNoQuote(connection, acting);
   // First: without it the server would do the rest at once. An empty transaction is one that may be carried out.
   const begun = await send(['MULTI'], ['EXEC'], ['MULTI']);
   for (const answer of begun) accepted(answer, acting);
-  const answers = await send(getUser(name), ['ACL', 'SETUSER', name], ['ACL', 'SAVE']);
+  const rewrite: readonly Command[] = hasNoAclFile ? [['CONFIG', 'REWRITE']] : [];
+  const answers = await send(getUser(name), ['ACL', 'SETUSER', name], ['ACL', 'SAVE'], ...rewrite);
   for (const answer of answers) accepted(answer, acting);
 }
 

@@ -148,6 +148,26 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
       expect(await accepted(username, password, 'of-the-start', 'two')).toEqual(['two']);
     });
 
+    test.each(['acl|list', 'config|rewrite'])(
+      'could not be a password where the right to %s is missing: a rehearsal says so, and saves nothing',
+      async (lacking) => {
+        const { addUser, as, engine, server } = await start('config-file');
+        const rights = ['multi', 'exec', 'info', 'acl', 'config'].map((right) => `+${right}`);
+        await addUser('rotator', 'one', ...rights, `-${lacking}`);
+        const before = await readFile(server.usersFile, 'utf8');
+
+        const change = { acting: as('rotator', 'one'), username: 'app' };
+        await expect(engine.rehearse(change, soon())).rejects.toMatchObject({
+          code: 'PRIVILEGE_MISSING',
+          action: expect.stringContaining(`+${lacking}`),
+        });
+
+        await server.run('ACL', 'SETUSER', 'rotator', `+${lacking}`);
+        await engine.rehearse(change, soon());
+        expect(await readFile(server.usersFile, 'utf8')).toBe(before);
+      },
+    );
+
     test('could not be a password where nothing saves users: so it is not set', async () => {
       const { setPassword, accepted } = await start('config-file', 'rename-command CONFIG ""');
 
@@ -163,11 +183,13 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
       ['name', ['a"b'], []],
       ['rules', ['quoted'], ["~it's:*"]],
     ])('is nothing at all where a user has a quote in its %s: so nothing is written', async (_, [name = ''], rules) => {
-      const { addUser, setPassword, accepted, server } = await start('config-file');
+      const { addUser, admin, engine, setPassword, accepted, server } = await start('config-file');
       await addUser(name, 'one', ...rules);
       const before = await readFile(server.usersFile, 'utf8');
+      const refused = { code: 'DATABASE_UNSUPPORTED', message: expect.stringContaining('quote') };
 
-      await expect(setPassword('app', 'two')).rejects.toMatchObject({ code: 'DATABASE_UNSUPPORTED' });
+      await expect(engine.rehearse({ acting: admin, username: 'app' }, soon())).rejects.toMatchObject(refused);
+      await expect(setPassword('app', 'two')).rejects.toMatchObject(refused);
 
       expect(await readFile(server.usersFile, 'utf8')).toBe(before);
       expect(await accepted('app', 'one', 'two')).toEqual(['one']);
