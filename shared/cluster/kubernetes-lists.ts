@@ -39,6 +39,7 @@ interface Page<O> {
   readonly items?: readonly O[];
 }
 
+/** The lists of one invocation: what the server serves is learned as they go. */
 export function createLists(cluster: string, get: Requests['get']): Lists {
   /** Kind → the path that the server serves it by; undefined where it serves none. */
   const served = new Map<Kind, string | undefined>();

@@ -78,6 +78,7 @@ export interface NamePattern {
   matches(name: string): boolean;
 }
 
+/** A store of secrets; a SecretStore is in the namespace of whoever names it. */
 export interface StoreRef {
   readonly kind: 'SecretStore' | 'ClusterSecretStore';
   readonly name: string;
@@ -123,6 +124,7 @@ export interface CronJob extends References {
   readonly annotations: ReadonlyMap<string, string>;
 }
 
+/** A workload that Rekey may roll, as it was when it was listed. */
 export interface Workload extends References {
   readonly kind: WorkloadKind;
   readonly namespace: string;
@@ -175,6 +177,7 @@ export interface Rollout {
   readonly failure: string | undefined;
 }
 
+/** A pod, as it was when it was listed. */
 export interface Pod extends References {
   readonly namespace: string;
   readonly name: string;
@@ -196,6 +199,7 @@ export interface Pod extends References {
   readonly containers: readonly Container[];
 }
 
+/** A container of a pod, and what it has of the pod's volumes and of Kubernetes Secrets. */
 export interface Container {
   readonly name: string;
   readonly mounts: readonly ContainerMount[];
@@ -207,6 +211,7 @@ export interface Container {
   readonly exitCode: number | undefined;
 }
 
+/** A class of the CSI driver that a container has mounted. */
 export interface ContainerMount {
   readonly secretProviderClass: string;
   /** A subPath is bound when the container starts: what the driver writes later never shows in it. */
@@ -234,6 +239,7 @@ export interface Mount {
   readonly versions: ReadonlyMap<string, string>;
 }
 
+/** An annotation whose value is a versionId: what was done for that version of a secret. */
 export interface Marker {
   readonly annotation: string;
   readonly versionId: string;
@@ -248,6 +254,7 @@ export interface Note {
   readonly message: string;
 }
 
+/** What one patch writes on a workload. */
 export interface Marks {
   /** One that is new there rolls the workload. */
   readonly onTemplate: readonly Marker[];

@@ -9,6 +9,7 @@ import { againOf, rolledOf } from './marker.ts';
 import { type Action, idOfMark, type Mark, type Plan } from './plan.ts';
 import type { Siblings } from './siblings.ts';
 
+/** What came of a plan's actions. */
 export interface CarriedOut {
   /** How many actions changed something. */
   readonly done: number;

@@ -58,11 +58,13 @@ export type Source =
   | { readonly kind: 'awaited'; readonly why: string }
   | { readonly kind: 'stale'; readonly why: string };
 
+/** A live pod, and what it proves. */
 export interface JudgedPod {
   readonly pod: Pod;
   readonly verdict: Verdict;
 }
 
+/** An object or an annotation that cannot be read. */
 export interface Fault {
   /** The object, for a log. */
   readonly where: string;
@@ -71,6 +73,7 @@ export interface Fault {
   readonly consumer?: ConsumerRef;
 }
 
+/** All that was found out about one secret, in one cluster or in all. */
 export interface Consumers {
   readonly consumers: readonly Consumer[];
   /** What has to be read again for the version to be where consumers take it from. */
@@ -293,6 +296,7 @@ export function ownerOf({ namespace, name, controller }: Pod): string {
   return ownerId(controller?.kind ?? 'Pod', namespace, controller?.name ?? name);
 }
 
+/** What a pod's controller is told from others by, within a cluster. */
 export function ownerId(kind: string, namespace: string, name: string): string {
   return `${kind}/${namespace}/${name}`;
 }

@@ -32,6 +32,7 @@ export type Outline = Omit<Snapshot, 'pods' | 'mounts'>;
 /** The longest that one pass waits for a cluster before it goes on with the others. */
 export const LOOK_MS = 30_000;
 
+/** What one look at all clusters saw. */
 export interface Observation {
   readonly snapshots: readonly Snapshot[];
   /** Clusters that did not answer, in the words of a consumer that is not proved. */

@@ -24,6 +24,7 @@ export interface Situation {
   readonly nowMs: number;
 }
 
+/** A workload to be marked for the version, and where. */
 export interface Mark {
   readonly cluster: string;
   readonly workload: Workload;
@@ -35,6 +36,7 @@ export interface Mark {
 /** What is done besides marking. It restarts nothing by itself (force-sync, may-evict), or one pod (evict). */
 export type Action = ForceSync | Evict;
 
+/** An ExternalSecret that has to read its sources again. */
 export interface ForceSync {
   readonly kind: 'force-sync';
   readonly cluster: string;
@@ -44,6 +46,7 @@ export interface ForceSync {
   readonly consumers: readonly ConsumerRef[];
 }
 
+/** A pod that is to go, so that its workload makes a new one. */
 export interface Evict {
   /** `may-evict` only asks: Argo Rollouts evicts by itself, and tells nobody of a budget that forbids it. */
   readonly kind: 'evict' | 'may-evict';
@@ -86,6 +89,7 @@ export type State =
   /** Rekey does not touch it, or can do no more about it: it keeps none of the others waiting. */
   | { readonly kind: 'left-alone'; readonly why: string; readonly cause?: Cause };
 
+/** A consumer, and where it stands. */
 export interface Standing {
   readonly consumer: Consumer;
   readonly state: State;
@@ -149,6 +153,7 @@ export function stagesOf(consumers: readonly Consumer[], maxParallel: number): r
   }
 }
 
+/** What a consumer is told from others by, in all clusters. */
 export function idOf({ cluster, kind, namespace, name }: ConsumerRef): string {
   return `${cluster}/${kind}/${namespace}/${name}`;
 }

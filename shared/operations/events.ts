@@ -15,6 +15,7 @@ interface OfSecret {
   readonly versionId: string;
 }
 
+/** Something with pods that use a secret; `cluster` is the name that the configuration gives it. */
 export interface ConsumerRef {
   readonly cluster: string;
   readonly kind: string;
@@ -50,6 +51,7 @@ export type Evidence =
   | { readonly kind: 'synced-secret'; readonly name: string }
   | { readonly kind: 'template' };
 
+/** That every pod of a consumer runs on the version, and why. */
 export interface ConsumerProof extends ConsumerRef {
   readonly mode: 'restart' | 'annotate' | 'off';
   /** ISO 8601 of the marker patch; absent when the pods had the version without Rekey's doing. */
@@ -87,6 +89,7 @@ export type Cause =
   | 'stopped'
   | 'reverted';
 
+/** A consumer that is not proved to run on the version, or a cluster that did not answer. */
 export interface Unproved extends ConsumerRef {
   readonly cause?: Cause;
   /** One sentence for a person, e.g. "pod web-1 mounts version … of 2026-…, started before it". */

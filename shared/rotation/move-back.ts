@@ -14,6 +14,7 @@ import { witnessOf } from './single-user.ts';
 import type { Database, Rotation, Surroundings } from './strategy.ts';
 import { strategyFor } from './strategy-choice.ts';
 
+/** What sync asks for when new pods fail and the secret's tag wants AWSCURRENT back. */
 export interface MoveBackRequest {
   readonly secretArn: string;
   readonly secretName: string;

@@ -18,6 +18,7 @@ import {
 } from './strategy.ts';
 import { strategyFor } from './strategy-choice.ts';
 
+/** One thing that a rotation needs, and how it stands. */
 export interface Check {
   readonly what:
     | 'secret'

@@ -15,6 +15,7 @@ import { singleUser } from './single-user.ts';
 import { type Database, type Rotation, requireLogin, type Strategy, type Surroundings } from './strategy.ts';
 import { strategyFor } from './strategy-choice.ts';
 
+/** One step of one rotation, as Secrets Manager asks for it. */
 export interface RotationRequest {
   readonly step: Step;
   /** The whole ARN. */
@@ -25,6 +26,7 @@ export interface RotationRequest {
   readonly rotationToken: SecretValue | undefined;
 }
 
+/** What the steps are run with. */
 export interface RotationDeps extends Surroundings, Database {
   /**
    * When this process changed the password of a version, in epoch milliseconds. A hint only: it makes the reported gap

@@ -36,12 +36,14 @@ export interface SecretDescription {
 /** Secrets Manager API, ReplicationStatusType. */
 export type ReplicaStatus = 'InSync' | 'InProgress' | 'Failed';
 
+/** The value of one version. */
 export interface StoredValue {
   readonly value: SecretValue;
   /** Epoch milliseconds of when it was stored. */
   readonly createdAtMs: number;
 }
 
+/** The value under a label, with the whole ARN of its secret. */
 export interface StagedValue {
   readonly arn: string;
   readonly versionId: string;

@@ -33,6 +33,7 @@ export type Concern =
   | { readonly kind: 'overdue'; readonly secretArn: string; readonly hours: number }
   | { readonly kind: 'pending'; readonly secretArn: string; readonly hours: number };
 
+/** How all secrets stand: how many there are, the worst figure of any, and which of them to look at. */
 export interface Findings {
   readonly secrets: number;
   readonly daysWithoutRotation: number;

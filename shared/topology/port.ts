@@ -1,5 +1,6 @@
 import type { Deadline } from '../operations/deadline.ts';
 
+/** A DNS name or IP address, and a port. */
 export interface Address {
   readonly host: string;
   readonly port: number;
@@ -16,6 +17,7 @@ export interface DatabaseResource {
   readonly id: string;
 }
 
+/** What the service says of an instance or cluster. */
 export interface DatabaseDescription {
   readonly arn: string;
   /** As in the JSON of a secret: `postgres`, `aurora-postgresql`, … */
