@@ -1,7 +1,7 @@
 import type { Credentials, DualPasswordEngine } from '../engines/port.ts';
 import { RekeyError } from '../operations/errors.ts';
 import type { DatabaseSecret } from '../secrets/database-secret.ts';
-import { asAdministrator, requireAdministratorNamed, resetByAdministrator } from './administrator.ts';
+import { adminInvalid, asAdministrator, requireAdministratorNamed, resetByAdministrator } from './administrator.ts';
 import { witnessOf } from './single-user.ts';
 import { type Rotation, requireCurrentLogin, requireLogin, type Strategy } from './strategy.ts';
 
@@ -46,7 +46,7 @@ export function dualPassword(engine: DualPasswordEngine): Strategy {
       await requireCurrentLogin(rotation, witnessOf(rotation));
       const { current, deadline } = rotation;
       const rehearse = (acting: Credentials) => engine.rehearse({ acting, username: current.username }, deadline);
-      await (current.masterArn === undefined ? rehearse(current) : asAdministrator(rotation, rehearse));
+      await (current.masterArn === undefined ? rehearse(current) : byAdministrator(rotation, rehearse));
       return [];
     },
 
@@ -59,7 +59,7 @@ export function dualPassword(engine: DualPasswordEngine): Strategy {
       // Sessions cannot be told apart by the password that they began with; they live on, whichever it was.
       const discard = (acting: Credentials) => engine.discardOld({ acting, kept: current }, stillWanted, deadline);
       const result =
-        current.masterArn === undefined ? await discard(current) : await asAdministrator(rotation, discard);
+        current.masterArn === undefined ? await discard(current) : await byAdministrator(rotation, discard);
       return result === 'discarded' ? { kind: 'retired', user: current.username } : { kind: 'superseded' };
     },
   };
@@ -73,8 +73,18 @@ export function dualPassword(engine: DualPasswordEngine): Strategy {
     const change = { username, password, present: current };
     if (current.masterArn === undefined)
       return engine.addPassword({ ...change, acting: current }, stillWanted, deadline);
-    return asAdministrator(rotation, (acting) => engine.addPassword({ ...change, acting }, stillWanted, deadline));
+    return byAdministrator(rotation, (acting) => engine.addPassword({ ...change, acting }, stillWanted, deadline));
   }
+}
+
+/** Whose user is another one: its own secret would go on naming a password that is discarded one day. */
+function byAdministrator<T>(rotation: Rotation, work: (acting: Credentials) => Promise<T>): Promise<T> {
+  const { username } = rotation.current;
+  return asAdministrator(rotation, async (acting) => {
+    if (acting.username === username)
+      throw adminInvalid(rotation, `its user "${username}" is the one whose passwords are changed`);
+    return work(acting);
+  });
 }
 
 const OUTCOMES = { added: 'set', alreadyAdded: 'alreadySet', 'not-wanted': 'notWanted' } as const;

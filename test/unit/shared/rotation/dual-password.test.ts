@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test } from '@jest/globals';
 import { systemClock } from '../../../../shared/operations/clock.ts';
 import { deadlineIn } from '../../../../shared/operations/deadline.ts';
 import { STEPS } from '../../../../shared/rotation/plan.ts';
+import { preflight } from '../../../../shared/rotation/preflight.ts';
 import { retire } from '../../../../shared/rotation/retire.ts';
 import { ROTATION_FUNCTION } from '../../../contract/fakes/secret-store.ts';
 import { createFakeDatabase, type FakeDatabase } from '../../../sandbox/fakes/database-engine.ts';
@@ -12,13 +13,14 @@ const base = { engine: 'postgres', host: 'db.example', dbname: 'shop' };
 let database: FakeDatabase;
 let rig: Rig;
 let arn: string;
+let adminArn: string;
 
 function begin({ strategy = 'auto', admin = false } = {}) {
   database = createFakeDatabase('postgres');
   database.addUser('admin', { password: 'a', administers: true });
   database.addUser('app', { password: 'p0' });
   rig = createRig(database.engine);
-  const adminArn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }), {
+  adminArn = rig.secrets.create('admin', JSON.stringify({ ...base, username: 'admin', password: 'a' }), {
     'rekey:admin-for': 'app/',
   });
   const value = { ...base, username: 'app', password: 'p0', ...(admin && { masterarn: adminArn }) };
@@ -70,6 +72,19 @@ describe('a rotation with two passwords', () => {
     const token = rig.secrets.beginRotation(arn);
     await rig.run('createSecret', arn, token);
     await expect(rig.run('setSecret', arn, token)).rejects.toMatchObject({ code: 'PRIVILEGE_MISSING' });
+    expect(valid()).toEqual(['p0']);
+  });
+
+  test('41: is refused where the administrator is the user itself, whose own secret would end with the old password', async () => {
+    begin({ strategy: 'dual-password', admin: true });
+    rig.secrets.put(adminArn, JSON.stringify({ ...base, username: 'app', password: 'p0' }));
+    const refused = { code: 'ADMIN_SECRET_INVALID', message: expect.stringContaining('"app"') };
+
+    await expect(rotate()).rejects.toMatchObject(refused);
+    expect((await preflight(arn, rig.deps, deadlineIn(30_000, systemClock))).checks).toContainEqual(
+      expect.objectContaining({ verdict: 'failed', ...refused }),
+    );
+
     expect(valid()).toEqual(['p0']);
   });
 
