@@ -64,7 +64,7 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
     async prepareAlternate(pair, password, stillWanted, deadline) {
       requirePassword(password);
       return administering(pair, deadline, async (connection, first) => {
-        if (!(await stillWanted())) return 'not-wanted';
+        if (!(await stillWanted())) return 'notWanted';
         requireCurrent(first, pair);
         requireWritable(first);
         if (first.judgesPasswords) requireEncrypted(pair.admin);
@@ -112,13 +112,13 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
 
     disableAlternate(pair, stillWanted, deadline) {
       return administering(pair, deadline, async (connection, snapshot) => {
-        if (!(await stillWanted())) return { kind: 'not-wanted' };
+        if (!(await stillWanted())) return { kind: 'notWanted' };
         requireWritable(snapshot);
         // Without that right the list of sessions has one's own alone, and looks empty.
         if (!isMet(snapshot.admin, SEE_SESSIONS)) refuseMissing(pair, [remedyFor(snapshot.admin, SEE_SESSIONS)]);
         const look = async () => (await sessionsOf(connection, [pair.alternate])).map(({ user: _, ...open }) => open);
         const before = await look();
-        if (before.length > 0) return { kind: 'sessions-open', sessions: before };
+        if (before.length > 0) return { kind: 'sessionsOpen', sessions: before };
         const open = snapshot.alternate.filter(({ locked }) => !locked).map(accountName);
         if (open.length === 0) return { kind: 'disabled' };
 
@@ -127,7 +127,7 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
         const after = await look();
         if (after.length === 0) return { kind: 'disabled' };
         await alterUsers(connection, snapshot, pair, `${open.join(', ')} ACCOUNT UNLOCK`);
-        return { kind: 'sessions-open', sessions: after };
+        return { kind: 'sessionsOpen', sessions: after };
       });
     },
   };

@@ -39,7 +39,7 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
       requirePassword(password);
       requireEncrypted(pair.admin);
       return administering(pair, deadline, async (connection, first) => {
-        if (!(await stillWanted())) return 'not-wanted';
+        if (!(await stillWanted())) return 'notWanted';
         requireWritable(first);
         const models = requireCurrent(first, pair);
         const snapshot = await reconcile(connection, first, pair, password);
@@ -76,7 +76,7 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
 
     async disableAlternate(pair, stillWanted, deadline) {
       return administering(pair, deadline, async (connection, snapshot) => {
-        if (!(await stillWanted())) return { kind: 'not-wanted' };
+        if (!(await stillWanted())) return { kind: 'notWanted' };
         requireWritable(snapshot);
         const { alter, process } = authorityOf(snapshot);
         // Without that right the list of sessions has one's own alone, and looks empty.
@@ -85,7 +85,7 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
         const look = async () => (await sessionsOf(connection, [pair.alternate])).map(({ user: _, ...found }) => found);
 
         const before = await look();
-        if (before.length > 0) return { kind: 'sessions-open', sessions: before };
+        if (before.length > 0) return { kind: 'sessionsOpen', sessions: before };
         if (open.length === 0) return { kind: 'disabled' };
         // The older of two passwords goes as well, or the next prepareAlternate would bring it back.
         const accounts = snapshot.accounts
@@ -101,7 +101,7 @@ export function alternatingUsers(session: Session): AlternatingUsersEngine {
         const after = await look();
         if (after.length === 0) return { kind: 'disabled' };
         await connection.query(`ALTER USER ${open.join(', ')} ACCOUNT UNLOCK`);
-        return { kind: 'sessions-open', sessions: after };
+        return { kind: 'sessionsOpen', sessions: after };
       });
     },
   };

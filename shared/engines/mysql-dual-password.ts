@@ -72,7 +72,7 @@ export function dualPassword(
           if (acting.username !== username)
             return await addAsAdministrator(connection, { username, password }, present, stillWanted);
           await lockUsers(connection, [username], ['SET ROLE ALL']);
-          if (!(await stillWanted())) return 'not-wanted';
+          if (!(await stillWanted())) return 'notWanted';
           return await addOwn(connection, password, present.password, () => logIn({ ...acting, password }, deadline));
         } catch (error) {
           throw await mayNotHaveTwo(passwordRefused(error, username), connection, username);
@@ -130,7 +130,7 @@ async function discardOwn(connection: Connection, kept: Credentials, stillWanted
       `a password policy hides which of the two passwords of ${kept.username} is the older one`,
       'Name an administrator in masterarn, who can see it.',
     );
-  if (!(await stillWanted())) return 'not-wanted';
+  if (!(await stillWanted())) return 'notWanted';
   if (!isPrimary) {
     requireEncrypted(kept);
     await connection.query(`ALTER USER USER() IDENTIFIED BY ${quoteLiteral(kept.password.expose())}`);
@@ -196,7 +196,7 @@ async function addAsAdministrator(
   { username, password }: { readonly username: string; readonly password: SecretValue },
   present: Credentials,
   stillWanted: () => Promise<boolean>,
-): Promise<'added' | 'alreadyAdded' | 'not-wanted'> {
+): Promise<'added' | 'alreadyAdded' | 'notWanted'> {
   const { accounts } = await lockedAccounts(connection, username);
   const states = accounts.map((account) => ({
     account,
@@ -206,7 +206,7 @@ async function addAsAdministrator(
   if (states.every(({ added }) => added)) return 'alreadyAdded';
   const open = states.filter(({ added }) => !added);
   if (open.some((state) => state.present === undefined)) throw notInUse(present);
-  if (!(await stillWanted())) return 'not-wanted';
+  if (!(await stillWanted())) return 'notWanted';
   const text = quoteLiteral(password.expose());
   const changes = open.map(
     (state) =>
@@ -220,11 +220,11 @@ async function discardAsAdministrator(
   connection: Connection,
   kept: Credentials,
   stillWanted: () => Promise<boolean>,
-): Promise<'discarded' | 'not-wanted'> {
+): Promise<'discarded' | 'notWanted'> {
   const { accounts } = await lockedAccounts(connection, kept.username);
   const states = accounts.map((account) => ({ account, kept: holds(account, kept.password) }));
   if (states.some((state) => state.kept === undefined)) throw notInUse(kept);
-  if (!(await stillWanted())) return 'not-wanted';
+  if (!(await stillWanted())) return 'notWanted';
   const older = states.filter((state) => state.kept === 'secondary');
   if (older.length > 0) requireEncrypted(kept);
   const text = quoteLiteral(kept.password.expose());

@@ -95,7 +95,7 @@ export interface AlternatingUsersEngine {
     password: SecretValue,
     stillWanted: () => Promise<boolean>,
     deadline: Deadline,
-  ): Promise<'prepared' | 'not-wanted'>;
+  ): Promise<'prepared' | 'notWanted'>;
 
   /**
    * What the two users differ in, one sentence each; empty when the alternate may be promoted. Changes nothing.
@@ -120,8 +120,8 @@ export interface AlternatingUsersEngine {
     deadline: Deadline,
   ): Promise<
     | { readonly kind: 'disabled' }
-    | { readonly kind: 'sessions-open'; readonly sessions: readonly OpenSession[] }
-    | { readonly kind: 'not-wanted' }
+    | { readonly kind: 'sessionsOpen'; readonly sessions: readonly OpenSession[] }
+    | { readonly kind: 'notWanted' }
   >;
 }
 
@@ -186,7 +186,7 @@ export interface DualPasswordEngine {
     change: PasswordChange & { readonly present: Credentials },
     stillWanted: () => Promise<boolean>,
     deadline: Deadline,
-  ): Promise<'added' | 'alreadyAdded' | 'not-wanted'>;
+  ): Promise<'added' | 'alreadyAdded' | 'notWanted'>;
 
   /**
    * Leaves `kept` as the only valid password. May be repeated. Excludes `addPassword` for the same user meanwhile.
@@ -196,7 +196,7 @@ export interface DualPasswordEngine {
     request: { readonly acting: Credentials; readonly kept: Credentials },
     stillWanted: () => Promise<boolean>,
     deadline: Deadline,
-  ): Promise<'discarded' | 'not-wanted'>;
+  ): Promise<'discarded' | 'notWanted'>;
 }
 
 /**

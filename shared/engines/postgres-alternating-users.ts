@@ -28,7 +28,7 @@ export function alternatingUsers(sessions: Sessions): AlternatingUsersEngine {
       const verifier = scramVerifier(password);
       return asAdmin(pair, deadline, async (transaction) => {
         let seen = await observeLocked(transaction, pair);
-        if (!(await stillWanted())) return 'not-wanted';
+        if (!(await stillWanted())) return 'notWanted';
         // Other databases of the server first, each in a transaction of its own: they may be done twice, like all here.
         for (const { database } of seen.elsewhere)
           await asAdmin({ ...pair, database }, deadline, async (other) => {
@@ -73,10 +73,10 @@ export function alternatingUsers(sessions: Sessions): AlternatingUsersEngine {
     async disableAlternate(pair, stillWanted, deadline) {
       return asAdmin(pair, deadline, async (transaction) => {
         const { alternate } = await observeLocked(transaction, pair);
-        if (!(await stillWanted())) return { kind: 'not-wanted' };
+        if (!(await stillWanted())) return { kind: 'notWanted' };
         if (alternate === null) return { kind: 'disabled' };
         const open = await disableLogin(transaction, pair);
-        if (open.length > 0) return { kind: 'sessions-open', sessions: open };
+        if (open.length > 0) return { kind: 'sessionsOpen', sessions: open };
         await transaction.commit();
         return { kind: 'disabled' };
       });

@@ -91,7 +91,7 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
           requirePassword(user, kept);
           if (user.passwords.includes(added)) return 'alreadyAdded';
           // Asked after the user was looked at: a password that is added from now on is not among those removed.
-          if (!(await stillWanted())) return 'not-wanted';
+          if (!(await stillWanted())) return 'notWanted';
           const before = await change(...stillHaving(kept), `#${added}`, ...removalOf(user, [added, kept]));
           return before && (before.passwords.includes(added) ? 'alreadyAdded' : 'added');
         });
@@ -101,7 +101,7 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
         const hash = hashOf(kept.password);
         return changing(acting, kept.username, deadline, async ({ user, change }) => {
           requirePassword(user, hash);
-          if (!(await stillWanted())) return 'not-wanted'; // as above
+          if (!(await stillWanted())) return 'notWanted'; // as above
           return (await change(...stillHaving(hash), ...removalOf(user, [hash]))) && 'discarded';
         });
       },

@@ -94,9 +94,9 @@ export function alternatingUsers(engine: AlternatingUsersEngine): Strategy {
       switch (result.kind) {
         case 'disabled':
           return { kind: 'retired', user: pair.alternate };
-        case 'sessions-open':
+        case 'sessionsOpen':
           return { kind: 'sessionsOpen', user: pair.alternate, sessions: result.sessions };
-        case 'not-wanted':
+        case 'notWanted':
           return { kind: 'superseded' };
       }
     },

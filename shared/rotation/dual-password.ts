@@ -87,4 +87,4 @@ function byAdministrator<T>(rotation: Rotation, work: (acting: Credentials) => P
   });
 }
 
-const OUTCOMES = { added: 'set', alreadyAdded: 'alreadySet', 'not-wanted': 'notWanted' } as const;
+const OUTCOMES = { added: 'set', alreadyAdded: 'alreadySet', notWanted: 'notWanted' } as const;

@@ -335,11 +335,11 @@ function describeAlternatingUsers(scene: Scene): void {
 
     test('prepareAlternate changes nothing when it is no longer wanted', async () => {
       const pair = await scene.newPair();
-      expect(await prepare(pair, 'alternate-1', async () => false)).toBe('not-wanted');
+      expect(await prepare(pair, 'alternate-1', async () => false)).toBe('notWanted');
       expect((await scene.login(pair.alternate, 'alternate-1')).kind).toBe('refused');
 
       expect(await prepare(pair, 'alternate-1')).toBe('prepared');
-      expect(await prepare(pair, 'alternate-2', async () => false)).toBe('not-wanted');
+      expect(await prepare(pair, 'alternate-2', async () => false)).toBe('notWanted');
 
       expect(await scene.login(pair.alternate, 'alternate-1')).toEqual(ACCEPTED);
       expect((await scene.login(pair.alternate, 'alternate-2')).kind).toBe('refused');
@@ -503,7 +503,7 @@ function describeAlternatingUsers(scene: Scene): void {
       test('changes nothing when it is no longer wanted', async () => {
         const pair = await prepared();
 
-        expect(await disable(pair, async () => false)).toEqual({ kind: 'not-wanted' });
+        expect(await disable(pair, async () => false)).toEqual({ kind: 'notWanted' });
 
         expect(await scene.login(pair.alternate, 'alternate-1')).toEqual(ACCEPTED);
       });
@@ -513,7 +513,7 @@ function describeAlternatingUsers(scene: Scene): void {
         const end = await scene.database.openSession(pair.alternate, 'alternate-1', 'nightly-report');
         try {
           expect(await disable(pair)).toEqual({
-            kind: 'sessions-open',
+            kind: 'sessionsOpen',
             sessions: [
               {
                 applicationName: 'nightly-report',
@@ -894,7 +894,7 @@ function describeDualPassword(scene: Scene): void {
         await scene.database.letChangeItself?.(user);
         const acting = who === 'an administrator' ? scene.admin : scene.as(user, 'current-1');
 
-        expect(await add(user, 'second', acting, 'current-1', async () => false)).toBe('not-wanted');
+        expect(await add(user, 'second', acting, 'current-1', async () => false)).toBe('notWanted');
 
         expect(await accepted(user, 'current-1', 'second')).toEqual(['current-1']);
       },
@@ -904,7 +904,7 @@ function describeDualPassword(scene: Scene): void {
       const user = await newUser();
       await add(user, 'second');
 
-      expect(await discard(user, 'second', async () => false)).toBe('not-wanted');
+      expect(await discard(user, 'second', async () => false)).toBe('notWanted');
 
       expect(await accepted(user, 'current-1', 'second')).toEqual(['current-1', 'second']);
     });

@@ -29,7 +29,7 @@ export interface MysqlFamilyBench<Server extends MysqlFamilyServer, E extends En
   setByAdmin(username: string, password: string): Promise<void>;
   /** Of these two the current user exists, with the password `one`. */
   newPair(...hosts: string[]): Promise<AdministeredPair>;
-  prepare(pair: AdministeredPair, password?: string): Promise<'prepared' | 'not-wanted'>;
+  prepare(pair: AdministeredPair, password?: string): Promise<'prepared' | 'notWanted'>;
   /** What the two differ in, as the administrator sees it. */
   differences(pair: AdministeredPair): Promise<readonly string[]>;
   /** SHOW GRANTS of an account, without its own name and what the server keeps of its password. */

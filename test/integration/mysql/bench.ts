@@ -15,7 +15,7 @@ export interface Bench extends MysqlFamilyBench<MysqlServer, MysqlEngine> {
     password: string,
     acting?: Credentials,
   ): ReturnType<MysqlEngine['dualPassword']['addPassword']>;
-  discard(username: string, kept: string, acting?: Credentials): Promise<'discarded' | 'not-wanted'>;
+  discard(username: string, kept: string, acting?: Credentials): Promise<'discarded' | 'notWanted'>;
 }
 
 export async function startBench(options: MysqlOptions): Promise<Bench> {

@@ -282,7 +282,7 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
           return answers.shift() ?? false;
         });
 
-        expect(outcome).toBe('not-wanted');
+        expect(outcome).toBe('notWanted');
         expect(answers).toEqual([]);
         expect(await bench.accepted(user, 'one', 'two', 'three')).toEqual(['two', 'three']);
       });

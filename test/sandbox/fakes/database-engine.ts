@@ -165,7 +165,7 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
         begin('prepareAlternate');
         requireDistinct(pair);
         actingAs(pair.admin);
-        if (!(await stillWanted())) return 'not-wanted';
+        if (!(await stillWanted())) return 'notWanted';
         prepare(pair, password.expose());
         return 'prepared';
       },
@@ -188,10 +188,10 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
         begin('disableAlternate');
         requireDistinct(pair);
         actingAs(pair.admin);
-        if (!(await stillWanted())) return { kind: 'not-wanted' };
+        if (!(await stillWanted())) return { kind: 'notWanted' };
         const user = users.get(pair.alternate);
         if (user === undefined) return { kind: 'disabled' };
-        if (user.sessions.length > 0) return { kind: 'sessions-open', sessions: [...user.sessions] };
+        if (user.sessions.length > 0) return { kind: 'sessionsOpen', sessions: [...user.sessions] };
         user.mayLogIn = false;
         user.passwords = [];
         return { kind: 'disabled' };
@@ -247,7 +247,7 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
         actingAs(acting);
         const user = userNamed(username);
         const isAdded = () => user.passwords.includes(password.expose());
-        if (!isAdded() && !(await stillWanted())) return 'not-wanted';
+        if (!isAdded() && !(await stillWanted())) return 'notWanted';
         // Somebody else may have meanwhile.
         if (isAdded()) return 'alreadyAdded';
         requirePower(acting, username);
@@ -258,7 +258,7 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
       async discardOld({ acting, kept }, stillWanted) {
         begin('discardOld');
         actingAs(acting);
-        if (!(await stillWanted())) return 'not-wanted';
+        if (!(await stillWanted())) return 'notWanted';
         userNamed(kept.username).passwords = [kept.password.expose()];
         return 'discarded';
       },
