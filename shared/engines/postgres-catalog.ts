@@ -97,6 +97,8 @@ export interface Membership {
   readonly admin: boolean;
   readonly inherit: boolean;
   readonly set: boolean;
+  /** The member made the role: PostgreSQL gives it ADMIN OPTION in the name of a superuser, who alone may take it back. */
+  readonly ofMaker: boolean;
   /** The administrator may grant the role to others. */
   readonly administered: boolean;
 }
@@ -180,8 +182,8 @@ export const roleQuestions = (version: number, { names, oids }: RolesInSql): Que
       ${administers(version, 'r.oid')} AS administered
     FROM pg_roles r WHERE rolname = ANY (${names})`,
   memberships: `SELECT pg_get_userbyid(roleid) AS role, pg_get_userbyid(member) AS member, pg_get_userbyid(grantor) AS grantor,
-      admin_option AS admin, ${membershipOptions(version)}, ${administers(version, 'roleid')} AS administered
-    FROM pg_auth_members WHERE member = ANY (${oids})`,
+      admin_option AS admin, ${membershipOptions(version)}, ${ofMaker(version)} AS "ofMaker", ${mayGive('m.roleid')} AS administered
+    FROM pg_auth_members m WHERE member = ANY (${oids})`,
   askerMemberships: `SELECT pg_get_userbyid(roleid) AS role, ${membershipOptions(version)}
     FROM pg_auth_members WHERE member = ${oidOf('current_user')}${version < 16 ? '' : ' AND grantor = member'}`,
   settings: `SELECT CASE WHEN setrole <> 0 THEN pg_get_userbyid(setrole) END AS role, datname AS database,
@@ -197,6 +199,19 @@ export const roleQuestions = (version: number, { names, oids }: RolesInSql): Que
 /** Before 16 a member may SET ROLE, and inherits as its attribute says. */
 const membershipOptions = (version: number): string =>
   version < 16 ? 'true AS inherit, true AS set' : 'inherit_option AS inherit, set_option AS set';
+
+/** By what CREATE ROLE gives its maker, in the name of the superuser that initdb made. */
+const ofMaker = (version: number): string =>
+  version < 16 ? 'false' : 'grantor = 10 AND admin_option AND NOT inherit_option AND NOT set_option';
+
+/**
+ * Whether who asks may give others a role, which takes ADMIN OPTION among the rights that it has: to be a member of who
+ * has it is not enough.
+ * @param role an expression of SQL for its OID
+ */
+const mayGive = (role: string): string =>
+  `((SELECT rolsuper FROM pg_roles WHERE rolname = current_user) OR EXISTS (SELECT FROM pg_auth_members a
+    WHERE a.roleid = ${role} AND a.admin_option AND pg_has_role(current_user, a.member, 'USAGE')))`;
 
 /**
  * Whether who asks may grant a role and, with CREATEROLE, alter it. To be asked of few: PostgreSQL goes through all

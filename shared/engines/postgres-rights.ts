@@ -172,31 +172,38 @@ function* otherMemberships(family: Family): Iterable<Step> {
     const { role, grantor } = membership;
     const shared = membershipOptions && ofHolder.some((other) => other.role === role && other.set);
     if (isMirror(family, membership) && (shared || heirIsCurrent)) continue; // the latter is for a person: see unsettled()
+    // A role that the heir made is the holder's as well, like an object; what its maker has no administrator could take.
+    const stays = membership.ofMaker;
     const change = (why: string, sql: string): Step => ({
       why,
       sql,
-      ...actingOnMembership(family, grantor),
+      ...(stays ? { as: heir.name } : actingOnMembership(family, grantor)),
       remedy: `${sql};`,
     });
     const why = `${heir.name} is a member of ${role} by itself`;
-    if (heirIsCurrent && !ofHolder.some((other) => covers(other, membership)))
+    if ((heirIsCurrent || stays) && !ofHolder.some((other) => covers(other, membership)))
       yield change(
         `${holder.name} is not the member of ${role} that ${heir.name} is`,
         grantMembership(family, membership, holder),
       );
+    if (stays) continue;
     const mirrored = shared || (membershipOptions && heirIsCurrent && membership.set);
     yield change(why, mirrored ? mirror(role, heir) : `REVOKE ${name(role)} FROM ${name(heir.name)}`);
   }
   if (!membershipOptions) return;
 
-  for (const { role, set, grantor, administered } of ofHolder)
-    if (set && !ofHeir.some((other) => other.role === role))
-      yield {
-        why: `${heir.name} may not SET ROLE ${role}`,
-        sql: mirror(role, heir),
-        ...(administered ? {} : acting(family, grantor)),
-        remedy: `${mirror(role, heir)};`,
-      };
+  for (const { role, set, grantor, administered } of ofHolder) {
+    const had = ofHeir.filter((other) => other.role === role);
+    if (!set || had.some(({ ofMaker }) => !ofMaker)) continue;
+    // What the maker has is of a superuser, who as administrator would change it instead of granting anew.
+    const giver = had[0] ?? (administered ? undefined : ofHolder.find((other) => other.role === role && other.admin));
+    yield {
+      why: `${heir.name} may not SET ROLE ${role}`,
+      sql: mirror(role, heir),
+      ...(giver ? { as: giver.member } : administered ? {} : acting(family, grantor)),
+      remedy: `${mirror(role, heir)};`,
+    };
+  }
 }
 
 const isMirror = ({ membershipOptions }: Snapshot, { admin, inherit, set }: Membership): boolean =>

@@ -711,6 +711,30 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
       expect(await differences(users.back)).toEqual([]);
     });
 
+    test('in a role that either of them made let both administer it', async () => {
+      const users = await newUsers();
+      await server.run(`ALTER ROLE ${users.app} CREATEROLE`);
+      await prepare(users);
+      for (const maker of [users.app, users.clone]) await as(maker, `CREATE ROLE made_by_${maker}`);
+      expect(await differences(users)).toEqual(
+        version < 16 ? [] : [`${users.app} is not the member of made_by_${users.clone} that ${users.clone} is`],
+      );
+
+      await prepare(users);
+      await prepare(users.back);
+
+      for (const pair of [users.back, users]) expect(await differences(pair)).toEqual([]);
+      // From 16 on its maker is not in it by itself.
+      for (const role of [`made_by_${users.app}`, `made_by_${users.clone}`]) {
+        await as(users.app, `GRANT ${role} TO ${users.app}`);
+        await prepare(users);
+        await as(users.clone, `SET ROLE ${role}`);
+        expect(await differences(users)).toEqual([]);
+      }
+      await as(users.clone, `ALTER ROLE made_by_${users.app} CONNECTION LIMIT 3; DROP ROLE made_by_${users.app}`);
+      await as(users.app, `ALTER ROLE made_by_${users.clone} CONNECTION LIMIT 3; DROP ROLE made_by_${users.clone}`);
+    });
+
     test('that were revoked are gone from the alternate user', async () => {
       const users = await newUsers();
       const readers = `readers_${users.app}`;
