@@ -41,9 +41,9 @@ export function awsFailure(error: unknown): AwsFailure {
 }
 
 const SET_THE_CLOCK =
-  'The clock of the function is minutes off. On Lambda it is right again at the next try, which comes by itself; if it repeats, deploy the function anew. Elsewhere set the clock of the machine (NTP).';
+  'The clock of the function is minutes off. On Lambda the next try, which comes by itself, has mostly another; elsewhere set it (NTP).';
 const CHECK_THE_CREDENTIALS =
-  "AWS does not know the function's credentials: check that its role still exists, and that no environment variable (AWS_ACCESS_KEY_ID) puts others in their place.";
+  "AWS does not know the function's credentials: check that its role exists, and that no variable (AWS_ACCESS_KEY_ID) replaces them.";
 
 function kindOf(name: string, answered: boolean, metadata: unknown): AwsFailure['kind'] {
   if (DENIED.has(name)) return 'denied';

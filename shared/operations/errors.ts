@@ -13,13 +13,12 @@ export const ERROR_CATALOGUE = {
   EVENT_INVALID: {
     retryable: false,
     action:
-      'Correct what the message names. Only Secrets Manager, its own queue or schedule, and people with a question (docs/strategies.md, docs/plan.md) call this function.',
+      'Correct what the message names. But for people who ask, only Secrets Manager, its queue and its schedule call this function.',
   },
   CONFIG_INVALID: { retryable: false, action: 'Correct the environment variables of the function and deploy again.' },
   DEADLINE_TOO_CLOSE: {
     retryable: true,
-    action:
-      'It is tried again by itself. If it repeats, look for what took the time before it in the log, or raise the time-out of the function.',
+    action: 'It is tried again by itself. If it repeats, see in the log what took the time.',
   },
   EVENT_NOT_SENT: {
     retryable: true,
@@ -27,13 +26,11 @@ export const ERROR_CATALOGUE = {
   },
   QUEUE_UNAVAILABLE: {
     retryable: true,
-    action:
-      "What started this comes back by itself: the message, or the schedule of the sweep. Check the queue and the function's right to send.",
+    action: "What started this comes back by itself. Check the queue and the function's right to send.",
   },
   TAG_INVALID: {
     retryable: false,
-    action:
-      'Correct or remove the tag (aws secretsmanager tag-resource, untag-resource), then rotate again if a rotation failed over it.',
+    action: 'Correct or remove the tag, then rotate again if a rotation failed over it.',
   },
   SECRET_NOT_FOUND: {
     retryable: false,
@@ -41,8 +38,7 @@ export const ERROR_CATALOGUE = {
   },
   SECRET_DELETED: {
     retryable: false,
-    action:
-      'Restore the secret (aws secretsmanager restore-secret --secret-id <secret>), or remove what still refers to it.',
+    action: 'Restore the secret (aws secretsmanager restore-secret), or remove what still refers to it.',
   },
   SECRET_MANAGED: {
     retryable: false,
@@ -51,12 +47,12 @@ export const ERROR_CATALOGUE = {
   ACCESS_DENIED: {
     retryable: false,
     action:
-      "Give the function's role the named permission on the named secret; look at the secret's resource policy and at the VPC endpoint's too.",
+      "Give the function's role the named permission on the named secret, by the secret's and the endpoint's policies too.",
   },
   KEY_UNUSABLE: {
     retryable: false,
     action:
-      "Check that the secret's KMS key is enabled, and that its policy and the role's let the function use it: kms:Decrypt and kms:GenerateDataKey.",
+      "Check that the secret's KMS key is enabled and lets the function's role use it: kms:Decrypt, kms:GenerateDataKey.",
   },
   SECRETS_MANAGER_UNAVAILABLE: {
     retryable: true,
@@ -78,17 +74,16 @@ export const ERROR_CATALOGUE = {
   ROTATION_DISABLED: {
     retryable: false,
     action:
-      'Leave it alone, or rotate again, which switches it on (aws secretsmanager rotate-secret --secret-id <secret>). If a version has AWSPENDING still, take that from it before (aws secretsmanager update-secret-version-stage --secret-id <secret> --version-stage AWSPENDING --remove-from-version-id <version>), and with a single user whose setSecret has run move AWSCURRENT to it first.',
+      'Leave it alone, or rotate again, which switches it on. Before that take AWSPENDING from the version that still has it; with a single user whose setSecret has run, first move AWSCURRENT to it (commands: docs/errors.md).',
   },
   ROTATION_HELD: {
     retryable: false,
-    action:
-      'Take the tag away (aws secretsmanager untag-resource --secret-id <secret> --tag-keys rekey:hold) or wait for its date, and rotate again.',
+    action: 'Remove the tag rekey:hold, or wait for its date, and rotate again.',
   },
   VERSION_NOT_PENDING: {
     retryable: false,
     action:
-      'This version is not the one being rotated: rotate again. Of a single user whose setSecret has run it has the only password that works: then first move AWSCURRENT to it (docs/errors.md, single-user).',
+      'This version is not the one being rotated: rotate again. With a single user whose setSecret has run, first move AWSCURRENT to it (commands: docs/errors.md).',
   },
   CURRENT_MISSING: {
     retryable: false,
@@ -100,18 +95,17 @@ export const ERROR_CATALOGUE = {
   },
   SECRET_VALUE_INVALID: {
     retryable: false,
-    action:
-      'Correct the named key in the JSON of the named secret (aws secretsmanager put-secret-value), then rotate again.',
+    action: 'Correct the named key in the JSON of the named secret, then rotate again.',
   },
   HOST_NOT_ALLOWED: {
     retryable: false,
     action:
-      'Name the database by the DNS name that its certificate carries. Where the secret has an address, the tag rekey:server-name may say that name instead; a reader needs a name of its own. Which endings are allowed, the configuration says (hosts).',
+      'Name the database by the DNS name that its certificate carries. Where the secret has an address, the tag rekey:server-name may say that name instead; a reader needs a name of its own.',
   },
   PENDING_MISMATCH: {
     retryable: false,
     action:
-      'The pending version does not follow from the current one. With a single user whose setSecret has run, it holds the only password that works: put that password into AWSCURRENT (aws secretsmanager put-secret-value). Then, if it still has AWSPENDING, take that from it (aws secretsmanager update-secret-version-stage --secret-id <secret> --version-stage AWSPENDING --remove-from-version-id <version>), and rotate again.',
+      'With a single user whose setSecret has run, the pending version holds the only password that works: put that into AWSCURRENT. Then take AWSPENDING from it, if it is still there, and rotate again (commands: docs/errors.md).',
   },
   PENDING_REFUSED: {
     retryable: true,
@@ -129,17 +123,17 @@ export const ERROR_CATALOGUE = {
   ROTATION_RUNNING: {
     retryable: true,
     action:
-      'Wait until the rotation that has begun is over. If it cannot go on, and AWSCURRENT logs in, end it (aws secretsmanager update-secret-version-stage --secret-id <secret> --version-stage AWSPENDING --remove-from-version-id <version>). Then ask again.',
+      'Wait until the rotation that has begun is over, or, if it cannot go on and AWSCURRENT logs in, take AWSPENDING from its version (commands: docs/errors.md); then ask again.',
   },
   STANDBY_MISSING: {
     retryable: false,
     action:
-      'The strategy user-pair needs the login of the second user: let Rekey make it (docs/strategies.md, "user-pair"), or store it (aws secretsmanager put-secret-value --secret-id <secret> --version-stages REKEYSTANDBY --secret-string file://<file>).',
+      'The strategy user-pair needs the login of the second user: let Rekey make it (docs/strategies.md, "user-pair"), or store it as a version labelled REKEYSTANDBY.',
   },
   ADMIN_SECRET_INVALID: {
     retryable: false,
     action:
-      'Let masterarn be the whole ARN of the secret of an administrator of the same database server, in the same account and Region.',
+      'Let masterarn name the secret of an administrator of the same database server, in the same account and Region.',
   },
   RDS_DATABASE_NOT_FOUND: {
     retryable: false,
@@ -164,12 +158,12 @@ export const ERROR_CATALOGUE = {
   DATABASE_TLS: {
     retryable: false,
     action:
-      'The connection must be encrypted and the certificate must be valid for this host: check that the server has TLS switched on, the host name in the secret (or the tag rekey:server-name), and that a bundle of the function has its authority (the tag rekey:ca).',
+      'The connection must be encrypted and the certificate valid for this host: check that the server has TLS switched on, the host name (tag rekey:server-name) and the CA bundle (tag rekey:ca).',
   },
   DATABASE_BUSY: {
     retryable: true,
     action:
-      'The server refused for the moment, and it is tried again by itself. If it repeats, the message says what to look at on the server.',
+      'The server refused for the moment. It is tried again by itself; if it repeats, the message says where to look.',
   },
   DATABASE_READ_ONLY: {
     retryable: true,
@@ -184,12 +178,12 @@ export const ERROR_CATALOGUE = {
   LOGIN_REFUSED: {
     retryable: false,
     action:
-      'Correct the login in the secret that the message names, else in the one that is rotated. Where the message gives another reason than the password, change that on the server.',
+      'Correct the login in the secret that the message names, else in the one that is rotated; or the user on the server, where not its password is wrong.',
   },
   PRIVILEGE_MISSING: {
     retryable: false,
     action:
-      'As a superuser or the owner, give the user that the message names the right whose lack the log of the server names (PostgreSQL: CONNECT on the database may be it), then rotate again.',
+      'Give the user that the message names what it lacks by the log of the server (PostgreSQL: perhaps CONNECT on the database), then rotate again.',
   },
   PASSWORD_REJECTED: {
     retryable: false,
@@ -197,8 +191,7 @@ export const ERROR_CATALOGUE = {
   },
   USERNAME_INVALID: {
     retryable: false,
-    action:
-      'Correct the user name in the secret, or make the user fit on the server: the message says what is wrong with it.',
+    action: 'Correct the user name in the secret or the user on the server: the message says what is wrong.',
   },
   RIGHTS_DIFFER: {
     retryable: false,
@@ -232,12 +225,12 @@ export const ERROR_CATALOGUE = {
   MARKER_REVERTED: {
     retryable: false,
     action:
-      'Have the tool that owns the manifest (Argo CD, Flux, …) leave annotations of rekey.dev alone, then restart the workload once (kubectl rollout restart <kind>/<name> -n <namespace>). Rekey does not write the marker again.',
+      'Have the tool that owns the manifest (Argo CD, Flux, …) leave annotations of rekey.dev alone, then restart the workload once (kubectl rollout restart). Rekey does not write the marker again.',
   },
   WINDOW_TOO_LATE: {
     retryable: false,
     action:
-      'Widen rekey:window, or put the next rotation off by its schedule (aws secretsmanager rotate-secret --secret-id <secret> --no-rotate-immediately --rotation-rules AutomaticallyAfterDays=<days>); rekey:hold would keep the workloads back as well. A workload that you restart yourself is not rolled again.',
+      'Widen rekey:window, or have the secret rotated later by its schedule; rekey:hold keeps the workloads back as well. A workload that you restart yourself is not rolled again.',
   },
   SESSIONS_OPEN: {
     retryable: true,

@@ -150,9 +150,9 @@ export function loginRefused(which: string, { reason }: Refusal, action = WHAT_T
 const WHAT_TO_DO: Readonly<Record<Refusal['reason'], string | undefined>> = {
   password: undefined,
   expired:
-    "Let the user log in again, as an administrator, then rotate again. PostgreSQL: ALTER ROLE … VALID UNTIL 'infinity'; MySQL: ALTER USER … IDENTIFIED BY its present password; MariaDB: SET PASSWORD FOR … = PASSWORD(that one).",
+    "Prolong the user on the server (PostgreSQL: VALID UNTIL 'infinity'; MySQL, MariaDB: set its present password anew), then rotate again.",
   locked:
-    'Unlock the user as an administrator, or wait until its lock-out ends, then rotate again. PostgreSQL: ALTER ROLE … LOGIN; MySQL and MariaDB: ALTER USER … ACCOUNT UNLOCK; Redis and Valkey: ACL SETUSER … on.',
+    'Unlock the user on the server (PostgreSQL: LOGIN; MySQL, MariaDB: ACCOUNT UNLOCK; Redis, Valkey: on), or wait until its lock-out ends, then rotate again.',
   'not-permitted':
     'Let the user connect from the function: CONNECT on the database, pg_hba.conf, the host part of the account.',
   'no-such-user': 'Create the user that the secret names, or correct "username" in the secret.',

@@ -193,7 +193,7 @@ async function translated<T>(operation: string, secretId: string, call: () => Pr
   try {
     return await call();
   } catch (error) {
-    throw error instanceof RekeyError ? error : translate(error, operation, secretId);
+    throw error instanceof RekeyError ? error : translate(error, `${operation} of ${secretId}`);
   }
 }
 
@@ -201,10 +201,10 @@ const KEY = new Set(['DecryptionFailure', 'EncryptionFailure']);
 /** KMS by name, its action or the ARN of a key: not a secret that is called after it. */
 const OF_KMS = /\bKMS\b|\bkms:/;
 
-function translate(error: unknown, operation: string, secretId: string): RekeyError {
+function translate(error: unknown, call: string): RekeyError {
   const { name, kind, said: failure, action } = awsFailure(error);
   const text = textField(error, 'message');
-  const said = `${operation} of ${secretId}: ${failure}`;
+  const said = `${call}: ${failure}`;
 
   const refused = kind === 'denied' || kind === 'rejected';
   if (KEY.has(name) || (refused && OF_KMS.test(text))) return new RekeyError('KEY_UNUSABLE', said);
@@ -212,11 +212,11 @@ function translate(error: unknown, operation: string, secretId: string): RekeyEr
   if (kind === 'denied') return new RekeyError('ACCESS_DENIED', said, action);
   if (/marked (for deletion|deleted)|scheduled for deletion/i.test(text)) return new RekeyError('SECRET_DELETED', said);
   if (kind === 'unavailable') return new RekeyError('SECRETS_MANAGER_UNAVAILABLE', said, action);
-  if (name === 'LimitExceededException') return new RekeyError('SECRETS_MANAGER_REJECTED', said, makeRoom(secretId));
+  if (name === 'LimitExceededException') return new RekeyError('SECRETS_MANAGER_REJECTED', said, MAKE_ROOM);
   if (kind === 'rejected') return new RekeyError('SECRETS_MANAGER_REJECTED', said);
   return new RekeyError('UNEXPECTED', said);
 }
 
-/** Of versions, or of labels (Secrets Manager User Guide, "Quotas"). */
-const makeRoom = (secretId: string) =>
-  `The secret holds as many versions or labels as Secrets Manager allows. It removes versions without a label itself once they are a day old. So stop whatever writes the secret more often than every ten minutes and wait a day, or take labels from versions that nobody reads: aws secretsmanager list-secret-version-ids --secret-id '${secretId}' shows them, aws secretsmanager update-secret-version-stage --secret-id '${secretId}' --version-stage <label> --remove-from-version-id <version> takes one. Then rotate again.`;
+/** Secrets Manager User Guide, "Quotas". */
+const MAKE_ROOM =
+  'The secret has as many versions or labels as Secrets Manager allows. Versions without a label go once they are a day old: stop what writes the secret so often, or take labels from old versions (commands: docs/errors.md), then rotate again.';

@@ -117,11 +117,7 @@ describe.each(OPERATIONS)('%s', (operation) => {
 
 test.each([
   ['55: a wrong clock', refuse('InvalidSignatureException', BEHIND, 403), 'clock'],
-  [
-    '48: the limit of versions',
-    refuse('LimitExceededException', 'too many'),
-    `list-secret-version-ids --secret-id '${ARN}'`,
-  ],
+  ['48: the limit of versions', refuse('LimitExceededException', 'too many'), 'take labels from old versions'],
   ['credentials that AWS does not know', refuse('UnrecognizedClientException', 'invalid', 403), 'credentials'],
 ])('of %s people are told what to do about it', async (_, fault, says) => {
   const refused = await answering(fault, calls()['PutSecretValue'] ?? (async () => undefined));
