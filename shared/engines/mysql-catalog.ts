@@ -144,10 +144,13 @@ const gone = (table: 'tables' | 'columns', alias: string): string => {
     WHERE found.TABLE_SCHEMA = ${alias}.Db AND found.TABLE_NAME = ${alias}.Table_name${column}))`;
 };
 
-const ROUTINE_GONE = `(Routine_type IN ('PROCEDURE', 'FUNCTION')
-  AND EXISTS (SELECT 1 FROM sees WHERE routines AND (procs_priv.Db = name OR procs_priv.Db LIKE pattern))
-  AND NOT EXISTS (SELECT 1 FROM information_schema.routines AS found WHERE found.ROUTINE_SCHEMA = procs_priv.Db
-    AND found.ROUTINE_NAME = procs_priv.Routine_name AND found.ROUTINE_TYPE = procs_priv.Routine_type))`;
+const ROUTINE_GONE = `(
+  EXISTS (SELECT 1 FROM sees WHERE routines AND (procs_priv.Db = name OR procs_priv.Db LIKE pattern))
+  AND NOT IF(Routine_type IN ('PROCEDURE', 'FUNCTION'),
+    EXISTS (SELECT 1 FROM information_schema.routines AS found WHERE found.ROUTINE_SCHEMA = procs_priv.Db
+      AND found.ROUTINE_NAME = procs_priv.Routine_name AND found.ROUTINE_TYPE = procs_priv.Routine_type),
+    -- A library, whose view in information_schema no server before 9.2 has.
+    EXISTS (SELECT 1 FROM information_schema.schemata AS found WHERE found.SCHEMA_NAME = procs_priv.Db)))`;
 
 const TEXT = 'CHAR(255)) COLLATE utf8mb4_bin';
 

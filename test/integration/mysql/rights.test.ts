@@ -487,18 +487,23 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('rights on MySQL %s', (vers
     });
   });
 
-  test('rights on routines that were dropped with their database hinder nothing', async () => {
+  test('rights on routines and libraries that were dropped with their database hinder nothing', async () => {
     const pair = await bench.newPair();
     await bench.run(
       'CREATE DATABASE short_lived',
       'CREATE PROCEDURE short_lived.p() SELECT 1',
+      "CREATE LIBRARY short_lived.l LANGUAGE JAVASCRIPT AS ''",
+      "CREATE LIBRARY app.l LANGUAGE JAVASCRIPT AS ''",
       `GRANT EXECUTE ON PROCEDURE short_lived.p TO ${pair.current}`,
+      `GRANT EXECUTE ON LIBRARY short_lived.l TO ${pair.current}`,
+      `GRANT EXECUTE ON LIBRARY app.l TO ${pair.current}`,
       'DROP DATABASE short_lived',
     );
 
     await bench.prepare(pair);
 
     expect(await bench.differences(pair)).toEqual([]);
+    expect(await bench.grants(pair.alternate)).toEqual(['GRANT USAGE ON *.*', 'GRANT EXECUTE ON LIBRARY `app`.`l`']);
     expect(await bench.login(pair.alternate, 'two')).toEqual(ACCEPTED);
   });
 
