@@ -41,7 +41,7 @@ export function requirePasswordMethods(account: string, plugins: readonly string
   throw new RekeyError(
     'DATABASE_UNSUPPORTED',
     `${account} logs in by ${unknown ?? plugins.join(' or ')}, which Rekey cannot give a password`,
-    `Let it use another plugin: ALTER USER ${account} IDENTIFIED VIA ed25519 USING PASSWORD('…');`,
+    `Let it have a password: ALTER USER ${account} IDENTIFIED BY '…'; (or, once that plugin is loaded: IDENTIFIED VIA ed25519 USING PASSWORD('…'))`,
   );
 }
 

@@ -525,9 +525,13 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('rights on MariaDB %s',
     await bench.run(`ALTER USER ${pair.current} IDENTIFIED VIA unix_socket`);
 
     await expect(bench.prepare(pair)).rejects.toMatchObject({ code: 'DATABASE_UNSUPPORTED' });
-    await expect(bench.setByAdmin(pair.current, 'two')).rejects.toMatchObject({ code: 'DATABASE_UNSUPPORTED' });
+    const refusal = await bench.setByAdmin(pair.current, 'two').catch((error: unknown) => error);
+    expect(refusal).toMatchObject({ code: 'DATABASE_UNSUPPORTED' });
 
     expect(await bench.texts(`SELECT 1 FROM mysql.user WHERE User = '${pair.alternate}'`)).toEqual([]);
+    const [, statement = ''] = /: (ALTER USER [^;]+);/.exec((refusal as { action: string }).action) ?? [];
+    await bench.run(statement.replace('…', 'one'));
+    await bench.prepare(pair);
   });
 
   test('what PUBLIC may do is everybody’s, and no difference', async () => {
