@@ -77,14 +77,16 @@ export function requireUser(name: string, reply: Reply): AclUser {
 /**
  * Each node has users of its own: they are neither replicated nor shared within a cluster. A password that is changed
  * on one node alone is refused by the others, after the next fail-over if not before.
- * @param replication the answer to INFO replication
- * @throws RekeyError DATABASE_READ_ONLY, DATABASE_UNSUPPORTED
+ * @param info the answer to INFO replication persistence
+ * @throws RekeyError DATABASE_READ_ONLY, DATABASE_BUSY, DATABASE_UNSUPPORTED
  */
-export function requireOnlyNode({ greeting }: Connection, replication: Reply, host: string): void {
+export function requireOnlyNode({ greeting }: Connection, info: Reply, host: string): void {
   if (isReplica(greeting)) throw new RekeyError('DATABASE_READ_ONLY', `the database at ${host} is a replica`);
   // One that restarts comes back, and so does a primary that this server has taken over from: the backlog is kept for them.
-  const hasReplicas = /^(connected_slaves:[1-9]|repl_backlog_active:1)/m.test(String(replication));
+  const hasReplicas = /^(connected_slaves:[1-9]|repl_backlog_active:1)/m.test(String(info));
   if (greeting.mode === 'standalone' && !hasReplicas) return;
+  // Every server has a backlog while it loads its data, and keeps it where the data say that there were replicas.
+  if (/^loading:1/m.test(String(info))) throw new RekeyError('DATABASE_BUSY', `the database at ${host} is starting up`);
   const what = hasReplicas ? 'has replicas, or had them of late' : `runs in ${greeting.mode} mode`;
   throw new RekeyError(
     'DATABASE_UNSUPPORTED',

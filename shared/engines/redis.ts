@@ -163,12 +163,12 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
     requireUserName(username);
     // A user that could not work in its database is not changed: afterwards no login would prove its new password.
     const chosen = acting.username === username ? selecting(acting) : [];
-    const opening = [...chosen, getUser(username), ['INFO', 'replication']] as const;
+    const opening = [...chosen, getUser(username), ['INFO', 'replication', 'persistence']] as const;
     return asUser(acting, deadline, opening, async (connection) => {
       requireSelected(connection.opening.slice(0, chosen.length), acting);
-      const [shown = null, replication = null] = connection.opening.slice(chosen.length);
-      requireOnlyNode(connection, replication, acting.host); // before rights, which would be given in vain
-      accepted(replication, acting);
+      const [shown = null, info = null] = connection.opening.slice(chosen.length);
+      requireOnlyNode(connection, info, acting.host); // before rights, which would be given in vain
+      accepted(info, acting);
       return work(connection, requireUser(username, accepted(shown, acting)));
     });
   }

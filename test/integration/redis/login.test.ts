@@ -224,6 +224,29 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
       });
     });
 
+    test('72: one that still loads its data is starting up, and is not taken for one that had replicas', async () => {
+      const loadsSlowly = { 'key-load-delay': '2000', 'loading-process-events-interval-bytes': '1024' };
+      const { server, setPassword, accepted } = await start({ settings: loadsSlowly });
+      const client = await server.connect(server.superuser);
+      for (let key = 0; key < 1_000; key += 1) void client.sendCommand(['SET', `key:${key}`, 'x'.repeat(50)]);
+      await client.sendCommand(['SAVE']);
+      client.destroy();
+      process.kill(server.pid, 'SIGKILL');
+
+      const up = server.startAgain();
+      await eventually('the server loads', () =>
+        server.run('INFO', 'persistence').then(
+          (info) => /^loading:1/m.test(String(info)),
+          () => false,
+        ),
+      );
+      await expect(setPassword('app', 'two')).rejects.toMatchObject({ code: 'DATABASE_BUSY', retryable: true });
+
+      await up;
+      await setPassword('app', 'two');
+      expect(await accepted('app', 'one', 'two')).toEqual(['two']);
+    });
+
     test('72: one that is busy with a script changes nothing, and is worth another try', async () => {
       const { server, setPassword, accepted } = await start({ settings: { 'busy-reply-threshold': '20' } });
       const client = await server.connect(server.superuser);
