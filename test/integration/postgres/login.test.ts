@@ -18,19 +18,11 @@ import {
   startPostgres,
 } from '../../sandbox/postgres.ts';
 import { type ImpostorOptions, startImpostor } from '../../sandbox/postgres-impostor.ts';
+import { engineFor, loginAt, soon } from './bench.ts';
 
 /* Numbers are entries of the catalogue of bad input. */
 
-const soon = () => deadlineIn(30_000, systemClock);
-const engineFor = (server: PostgresServer, ca = server.ca): PostgresEngine =>
-  createPostgresEngine({ ca, allowLoopback: true, clock: systemClock });
 const loginOf = (username: string, password: string) => ({ username, password: new SecretValue(password) });
-const credentialsAt = (server: PostgresServer, username: string, password: string): Credentials => ({
-  host: server.host,
-  port: server.port,
-  database: 'postgres',
-  ...loginOf(username, password),
-});
 
 describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to PostgreSQL %s', (version) => {
   let server: PostgresServer;
@@ -62,8 +54,8 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
     return `user_${count}`;
   };
   const login = (username: string, password: string, database = 'postgres') =>
-    engine.login({ ...credentialsAt(server, username, password), database }, soon());
-  const admin = () => credentialsAt(server, server.admin.username, server.admin.password);
+    engine.login({ ...loginAt(server, username, password), database }, soon());
+  const admin = () => loginAt(server, server.admin.username, server.admin.password);
   const pairOf = (current: string, alternate: string): AdministeredPair => ({
     admin: admin(),
     current,
@@ -92,7 +84,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
       const alternate = `${username}_clone`;
 
       await engine.setPassword(
-        { acting: credentialsAt(server, username, 'one'), username, password: new SecretValue('two') },
+        { acting: loginAt(server, username, 'one'), username, password: new SecretValue('two') },
         soon(),
       );
       await engine.alternatingUsers.prepareAlternate(
@@ -151,7 +143,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
           );
           await engine.userPair.createPeer(pairOf(username, peer), new SecretValue('three'), soon());
           await engine.setPassword(
-            { acting: credentialsAt(server, username, 'one'), username, password: new SecretValue('four') },
+            { acting: loginAt(server, username, 'one'), username, password: new SecretValue('four') },
             soon(),
           );
 
@@ -160,8 +152,8 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
           expect(await login(peer, 'three')).toEqual(ACCEPTED);
           expect(
             await engine.userPair.peerDifferences(
-              credentialsAt(server, username, 'four'),
-              credentialsAt(server, peer, 'three'),
+              loginAt(server, username, 'four'),
+              loginAt(server, peer, 'three'),
               soon(),
             ),
           ).toEqual([]);
@@ -214,7 +206,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
 
   describe('the rehearsal of a change', () => {
     const rehearse = (username: string, acting: string) =>
-      engine.rehearse({ acting: credentialsAt(server, acting, 'one'), username }, soon());
+      engine.rehearse({ acting: loginAt(server, acting, 'one'), username }, soon());
 
     test('by the user itself leaves everything as it was', async () => {
       const username = newName();
@@ -269,7 +261,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
       await addUser(username, 'one');
 
       await engine.setPassword(
-        { acting: credentialsAt(server, username, 'one'), username, password: new SecretValue(password) },
+        { acting: loginAt(server, username, 'one'), username, password: new SecretValue(password) },
         soon(),
       );
 
@@ -287,7 +279,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
 
       await expect(
         engine.setPassword(
-          { acting: credentialsAt(server, username, 'one'), username, password: new SecretValue(password) },
+          { acting: loginAt(server, username, 'one'), username, password: new SecretValue(password) },
           soon(),
         ),
       ).rejects.toMatchObject({ code: 'PASSWORD_REJECTED' });
@@ -341,7 +333,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
         fc.asyncProperty(password, fc.boolean(), async (password, byAdmin) => {
           await engine.setPassword(
             {
-              acting: byAdmin ? admin() : credentialsAt(server, username, present),
+              acting: byAdmin ? admin() : loginAt(server, username, present),
               username,
               password: new SecretValue(password),
             },
@@ -411,7 +403,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
     const { username, password } = server.admin;
 
     await expect(
-      engine.login(credentialsAt(server, username, password), deadlineIn(2_000, systemClock)),
+      engine.login(loginAt(server, username, password), deadlineIn(2_000, systemClock)),
     ).rejects.toMatchObject({ code: 'DEADLINE_TOO_CLOSE' });
   });
 
@@ -424,7 +416,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('logging in to Postgr
       ALTER ROLE ${username} SET search_path TO nowhere`);
 
     await engine.setPassword(
-      { acting: credentialsAt(server, username, 'one'), username, password: new SecretValue('two') },
+      { acting: loginAt(server, username, 'one'), username, password: new SecretValue('two') },
       soon(),
     );
 
@@ -472,7 +464,7 @@ describe('a PostgreSQL server that is not as it should be', () => {
     return server;
   }
   const loginAsSuperuser = (server: PostgresServer, engine = engineFor(server), host = server.host) =>
-    engine.login({ ...credentialsAt(server, server.superuser.username, server.superuser.password), host }, soon());
+    engine.login({ ...loginAt(server, server.superuser.username, server.superuser.password), host }, soon());
   /** No user got as far as being asked for a password. */
   const expectNothingSaid = (server: PostgresServer) =>
     expect(server.log().slice(logBefore.length)).not.toMatch(/user=|authenticat|for user/);
@@ -537,7 +529,7 @@ describe('a PostgreSQL server that is not as it should be', () => {
   describe('a transport of its own', () => {
     test('names the host that the certificate is for, where the host is an alias', async () => {
       const server = await start({ tls: (authority) => authority.issue(['db.example.com']) });
-      const superuser = credentialsAt(server, server.superuser.username, server.superuser.password);
+      const superuser = loginAt(server, server.superuser.username, server.superuser.password);
       const as = (serverName: string) => ({ ...superuser, transport: { kind: 'verified', serverName } as const });
 
       expect(await engineFor(server).login(as('db.example.com'), soon())).toEqual({ kind: 'accepted' });
@@ -548,7 +540,7 @@ describe('a PostgreSQL server that is not as it should be', () => {
 
     test('names the authorities instead of those configured', async () => {
       const server = await start({});
-      const superuser = credentialsAt(server, server.superuser.username, server.superuser.password);
+      const superuser = loginAt(server, server.superuser.username, server.superuser.password);
       const configured = engineFor(server, createAuthority('another').certificate);
 
       expect(await configured.login({ ...superuser, transport: { kind: 'verified', ca: server.ca } }, soon())).toEqual({
@@ -567,7 +559,7 @@ describe('a PostgreSQL server that is not as it should be', () => {
       ['by its address', '127.0.0.1'],
     ])('is told in inspect by its certificate, %s', async (_, serverName) => {
       const server = await start({ tls: (authority) => authority.issue(['db.example.com', '127.0.0.1']) });
-      const superuser = credentialsAt(server, server.superuser.username, server.superuser.password);
+      const superuser = loginAt(server, server.superuser.username, server.superuser.password);
 
       const { certificate } = await engineFor(server).inspect(
         { ...superuser, transport: { kind: 'verified', serverName } },
@@ -581,7 +573,7 @@ describe('a PostgreSQL server that is not as it should be', () => {
 
     describe('in plaintext, which a person asked for,', () => {
       const plaintext = (server: PostgresServer): Credentials => ({
-        ...credentialsAt(server, server.superuser.username, server.superuser.password),
+        ...loginAt(server, server.superuser.username, server.superuser.password),
         transport: { kind: 'plaintext' },
       });
 
@@ -687,14 +679,14 @@ describe('a PostgreSQL server that is not as it should be', () => {
       const server = await start({ authentication: 'password' });
 
       await expect(
-        engineFor(server).login(credentialsAt(server, 'postgres', server.superuser.password), soon()),
+        engineFor(server).login(loginAt(server, 'postgres', server.superuser.password), soon()),
       ).rejects.toMatchObject({ code: 'AUTHENTICATION_UNSAFE' });
     });
 
     test('that lets anyone in proves nothing', async () => {
       const server = await start({ authentication: 'trust' });
 
-      await expect(engineFor(server).login(credentialsAt(server, 'postgres', 'wrong'), soon())).rejects.toMatchObject({
+      await expect(engineFor(server).login(loginAt(server, 'postgres', 'wrong'), soon())).rejects.toMatchObject({
         code: 'AUTHENTICATION_UNSAFE',
       });
     });
@@ -705,7 +697,7 @@ describe('a PostgreSQL server that is not as it should be', () => {
     await server.run("CREATE ROLE app LOGIN PASSWORD 'one'");
 
     await engineFor(server).setPassword(
-      { acting: credentialsAt(server, 'app', 'one'), username: 'app', password: new SecretValue('two') },
+      { acting: loginAt(server, 'app', 'one'), username: 'app', password: new SecretValue('two') },
       soon(),
     );
 
@@ -714,14 +706,14 @@ describe('a PostgreSQL server that is not as it should be', () => {
       .query("SELECT substr(rolpassword, 1, 14) AS kind FROM pg_authid WHERE rolname = 'app'")
       .finally(() => client.end());
     expect(rows).toEqual([{ kind: 'SCRAM-SHA-256$' }]);
-    expect(await engineFor(server).login(credentialsAt(server, 'app', 'two'), soon())).toEqual({ kind: 'accepted' });
+    expect(await engineFor(server).login(loginAt(server, 'app', 'two'), soon())).toEqual({ kind: 'accepted' });
   });
 
   describe('67: a policy on passwords', () => {
     test('that refuses one is told from everything else, and the present password goes on', async () => {
       const server = await start({ settings: { shared_preload_libraries: 'passwordcheck' } });
       await server.run("CREATE ROLE application LOGIN PASSWORD 'present-password-1'");
-      const present = credentialsAt(server, 'application', 'present-password-1');
+      const present = loginAt(server, 'application', 'present-password-1');
 
       await expect(
         engineFor(server).setPassword(
@@ -739,8 +731,8 @@ describe('a PostgreSQL server that is not as it should be', () => {
     test('that sees a verifier only asks nothing of the password, and inspect says so to those who may know', async () => {
       const server = await start({ settings: { shared_preload_libraries: 'passwordcheck' } });
       await server.run("CREATE ROLE application LOGIN PASSWORD 'present-password-1'");
-      const present = credentialsAt(server, 'application', 'present-password-1');
-      const superuser = credentialsAt(server, server.superuser.username, server.superuser.password);
+      const present = loginAt(server, 'application', 'present-password-1');
+      const superuser = loginAt(server, server.superuser.username, server.superuser.password);
 
       await engineFor(server).setPassword(
         { acting: present, username: 'application', password: new SecretValue('short') },
@@ -754,7 +746,7 @@ describe('a PostgreSQL server that is not as it should be', () => {
 
     test('of an md5 server is told, as it is about others', async () => {
       const server = await start({ settings: { password_encryption: 'md5' } });
-      const superuser = credentialsAt(server, server.superuser.username, server.superuser.password);
+      const superuser = loginAt(server, server.superuser.username, server.superuser.password);
 
       expect((await engineFor(server).inspect(superuser, [], soon())).passwordPolicy).toEqual([
         expect.stringContaining('password_encryption is md5'),
@@ -765,7 +757,7 @@ describe('a PostgreSQL server that is not as it should be', () => {
   describe('63: a replica', () => {
     test('lets in, and says that it is read-only when something is to change', async () => {
       const server = await start({ standby: true });
-      const superuser = credentialsAt(server, server.superuser.username, server.superuser.password);
+      const superuser = loginAt(server, server.superuser.username, server.superuser.password);
 
       expect(await loginAsSuperuser(server)).toEqual({ kind: 'accepted' });
       expect(await engineFor(server).inspect(superuser, [], soon())).toMatchObject({ readOnly: true });
@@ -788,7 +780,7 @@ describe('a PostgreSQL server that is not as it should be', () => {
       for (let number = 0; number < 2; number += 1) sessions.push(await server.connect(server.admin));
 
       await expect(
-        engineFor(server).login(credentialsAt(server, server.admin.username, server.admin.password), soon()),
+        engineFor(server).login(loginAt(server, server.admin.username, server.admin.password), soon()),
       ).rejects.toMatchObject({ code: 'DATABASE_BUSY', message: expect.stringContaining('53300') });
     } finally {
       await Promise.all(sessions.map((session) => session.end()));

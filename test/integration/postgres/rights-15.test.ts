@@ -1,16 +1,12 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import type { AdministeredPair, Credentials } from '../../../shared/engines/port.ts';
-import { createPostgresEngine, type PostgresEngine } from '../../../shared/engines/postgres.ts';
-import { systemClock } from '../../../shared/operations/clock.ts';
-import { deadlineIn } from '../../../shared/operations/deadline.ts';
+import type { AdministeredPair } from '../../../shared/engines/port.ts';
+import type { PostgresEngine } from '../../../shared/engines/postgres.ts';
 import { SecretValue } from '../../../shared/secrets/secret-value.ts';
 import { describeOnServer } from '../../sandbox/describe-server.ts';
 import { type PostgresServer, postgresIsInstalled, startPostgres } from '../../sandbox/postgres.ts';
+import { engineFor, loginAt, PASSWORD, runAs, soon } from './bench.ts';
 
 /* What is special to 15, which has no GRANT … WITH INHERIT, SET. M numbers: the measured failures of AWS's functions. */
-
-const PASSWORD = 'password-1';
-const soon = () => deadlineIn(30_000, systemClock);
 
 describeOnServer(postgresIsInstalled(15), 'alternating users on PostgreSQL 15', () => {
   let server: PostgresServer;
@@ -19,17 +15,11 @@ describeOnServer(postgresIsInstalled(15), 'alternating users on PostgreSQL 15', 
 
   beforeAll(async () => {
     server = await startPostgres({ version: 15 });
-    engine = createPostgresEngine({ ca: server.ca, allowLoopback: true, clock: systemClock });
+    engine = engineFor(server);
   });
   afterAll(() => server?.stop());
 
-  const loginOf = (username: string, password = PASSWORD): Credentials => ({
-    host: server.host,
-    port: server.port,
-    database: 'postgres',
-    username,
-    password: new SecretValue(password),
-  });
+  const loginOf = (username: string, password = PASSWORD) => loginAt(server, username, password);
 
   async function newPair(acceptTakeOver = true): Promise<AdministeredPair> {
     count += 1;
@@ -50,15 +40,8 @@ describeOnServer(postgresIsInstalled(15), 'alternating users on PostgreSQL 15', 
     engine.alternatingUsers.differences(pair, loginOf(pair.current), soon());
   const back = (pair: AdministeredPair) => ({ ...pair, current: pair.alternate, alternate: pair.current });
 
-  async function as(username: string, sql: string, password = PASSWORD): Promise<object[]> {
-    const client = await server.connect({ username, password });
-    try {
-      const result = await client.query(sql);
-      return (Array.isArray(result) ? result.at(-1) : result).rows;
-    } finally {
-      await client.end();
-    }
-  }
+  const as = (username: string, sql: string, password = PASSWORD, database = 'postgres') =>
+    runAs(server, username, sql, password, database);
 
   test('M3: are refused to those who have not accepted the take-over, with what to do, and nothing is changed', async () => {
     const pair = await newPair(false);

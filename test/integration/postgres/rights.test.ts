@@ -1,21 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { AdministeredPair, Credentials } from '../../../shared/engines/port.ts';
-import { createPostgresEngine, type PostgresEngine } from '../../../shared/engines/postgres.ts';
+import type { AdministeredPair } from '../../../shared/engines/port.ts';
+import type { PostgresEngine } from '../../../shared/engines/postgres.ts';
 import { disableLogin } from '../../../shared/engines/postgres-alternating-users.ts';
 import { withConnection } from '../../../shared/engines/postgres-connection.ts';
 import { systemClock } from '../../../shared/operations/clock.ts';
-import { deadlineIn } from '../../../shared/operations/deadline.ts';
 import { SecretValue } from '../../../shared/secrets/secret-value.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { POSTGRES_VERSIONS, type PostgresServer, postgresIsInstalled, startPostgres } from '../../sandbox/postgres.ts';
+import { engineFor, loginAt, PASSWORD, runAs, soon } from './bench.ts';
 
 /*
  * M numbers: the measured failures of AWS's rotation functions. M9 (accounts per host) cannot happen in PostgreSQL;
  * M11, the password in a log, is in test/leak, and M12, the owner of two peers, in user-pair.test.ts.
  */
-
-const PASSWORD = 'password-1';
-const soon = () => deadlineIn(30_000, systemClock);
 
 describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two users on PostgreSQL %s', (version) => {
   let server: PostgresServer;
@@ -24,7 +21,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
 
   beforeAll(async () => {
     server = await startPostgres({ version });
-    engine = createPostgresEngine({ ca: server.ca, allowLoopback: true, clock: systemClock });
+    engine = engineFor(server);
     await server.run('GRANT CREATE ON SCHEMA public TO rekey_admin WITH GRANT OPTION');
   });
   afterAll(() => server?.stop());
@@ -71,25 +68,11 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
   const differences = (pair: AdministeredPair) =>
     engine.alternatingUsers.differences(pair, loginOf(pair.current), soon());
   const missingFor = (pair: AdministeredPair) => engine.alternatingUsers.missingForAlternate(pair, soon());
-  const loginOf = (username: string, password = PASSWORD): Credentials => ({
-    host: server.host,
-    port: server.port,
-    database: 'postgres',
-    username,
-    password: new SecretValue(password),
-  });
+  const loginOf = (username: string, password = PASSWORD) => loginAt(server, username, password);
   const asAdmin = (sql: string) => as(server.admin.username, sql, server.admin.password);
 
-  /** Rows of the last statement, run in a session of that user. */
-  async function as(username: string, sql: string, password = PASSWORD, database = 'postgres'): Promise<object[]> {
-    const client = await server.connect({ username, password }, database);
-    try {
-      const result = await client.query(sql);
-      return (Array.isArray(result) ? result.at(-1) : result).rows;
-    } finally {
-      await client.end();
-    }
-  }
+  const as = (username: string, sql: string, password = PASSWORD, database = 'postgres') =>
+    runAs(server, username, sql, password, database);
   /** Where a membership has options, and the administrator needs one in whomever it changes; 15: rights-15.test.ts. */
   const since16 = (name: string, fn: () => Promise<void>) => {
     if (version >= 16) test(name, fn);
@@ -1085,7 +1068,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
           pauses += 1;
         },
       };
-      const patient = createPostgresEngine({ ca: server.ca, allowLoopback: true, clock });
+      const patient = engineFor(server, server.ca, clock);
       const other = await server.connect(server.admin);
       try {
         await other.query(`BEGIN; ALTER ROLE ${users.app} CONNECTION LIMIT 7`);

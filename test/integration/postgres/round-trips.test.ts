@@ -1,32 +1,22 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import type { AdministeredPair, Credentials } from '../../../shared/engines/port.ts';
-import { createPostgresEngine, type PostgresEngine } from '../../../shared/engines/postgres.ts';
-import { systemClock } from '../../../shared/operations/clock.ts';
-import { deadlineIn } from '../../../shared/operations/deadline.ts';
+import type { AdministeredPair } from '../../../shared/engines/port.ts';
+import type { PostgresEngine } from '../../../shared/engines/postgres.ts';
 import { SecretValue } from '../../../shared/secrets/secret-value.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { POSTGRES_VERSIONS, type PostgresServer, postgresIsInstalled, startPostgres } from '../../sandbox/postgres.ts';
-
-const PASSWORD = 'password-1';
-const soon = () => deadlineIn(30_000, systemClock);
+import { engineFor, loginAt, PASSWORD, soon } from './bench.ts';
 
 /* What a call costs, so that a change which makes it cost more is seen. */
 describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('round trips to PostgreSQL %s', (version) => {
   let server: PostgresServer;
   let engine: PostgresEngine;
   let pair: AdministeredPair;
-  const loginOf = (username: string, password = PASSWORD): Credentials => ({
-    host: server.host,
-    port: server.port,
-    database: 'postgres',
-    username,
-    password: new SecretValue(password),
-  });
+  const loginOf = (username: string, password = PASSWORD) => loginAt(server, username, password);
 
   beforeAll(async () => {
     // The server logs a message of the client once, however many statements it holds.
     server = await startPostgres({ version, settings: { log_statement: 'all', log_connections: 'on' } });
-    engine = createPostgresEngine({ ca: server.ca, allowLoopback: true, clock: systemClock });
+    engine = engineFor(server);
     const client = await server.connect(server.admin);
     // Peers have nothing of their own; two users that alternate have default privileges for each other.
     const roles = ['app', 'peer', 'other_peer'].map((user) => `CREATE ROLE ${user} LOGIN PASSWORD '${PASSWORD}'`);

@@ -1,16 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { AdministeredPair, Credentials } from '../../../shared/engines/port.ts';
-import { createPostgresEngine, type PostgresEngine } from '../../../shared/engines/postgres.ts';
-import { systemClock } from '../../../shared/operations/clock.ts';
-import { deadlineIn } from '../../../shared/operations/deadline.ts';
+import type { AdministeredPair } from '../../../shared/engines/port.ts';
+import type { PostgresEngine } from '../../../shared/engines/postgres.ts';
 import { SecretValue } from '../../../shared/secrets/secret-value.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { POSTGRES_VERSIONS, type PostgresServer, postgresIsInstalled, startPostgres } from '../../sandbox/postgres.ts';
+import { engineFor, loginAt, PASSWORD, runAs, soon } from './bench.ts';
 
 /* M numbers: the measured failures of AWS's rotation functions, and what cures them. */
-
-const PASSWORD = 'password-1';
-const soon = () => deadlineIn(30_000, systemClock);
 
 describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a user pair on PostgreSQL %s', (version) => {
   let server: PostgresServer;
@@ -19,18 +15,12 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a user pair on Postg
 
   beforeAll(async () => {
     server = await startPostgres({ version });
-    engine = createPostgresEngine({ ca: server.ca, allowLoopback: true, clock: systemClock });
+    engine = engineFor(server);
     await server.run('GRANT CREATE ON DATABASE postgres TO rekey_admin WITH GRANT OPTION');
   });
   afterAll(() => server?.stop());
 
-  const loginOf = (username: string, password = PASSWORD): Credentials => ({
-    host: server.host,
-    port: server.port,
-    database: 'postgres',
-    username,
-    password: new SecretValue(password),
-  });
+  const loginOf = (username: string, password = PASSWORD) => loginAt(server, username, password);
 
   interface Pair extends AdministeredPair {
     /** The same two with their parts exchanged. */
@@ -62,16 +52,8 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a user pair on Postg
     engine.userPair.peerDifferences(loginOf(pair.current), loginOf(pair.alternate), soon());
   const asAdmin = (sql: string, database?: string) => as(server.admin.username, sql, server.admin.password, database);
 
-  /** Rows of the last statement, run in a session of that user. */
-  async function as(username: string, sql: string, password = PASSWORD, database = 'postgres'): Promise<object[]> {
-    const client = await server.connect({ username, password }, database);
-    try {
-      const result = await client.query(sql);
-      return (Array.isArray(result) ? result.at(-1) : result).rows;
-    } finally {
-      await client.end();
-    }
-  }
+  const as = (username: string, sql: string, password = PASSWORD, database = 'postgres') =>
+    runAs(server, username, sql, password, database);
   const NOT_PERMITTED = expect.objectContaining({ code: '42501' });
   /** Where the administrator needs ADMIN OPTION in whomever it changes. */
   const since16 = (name: string, fn: () => Promise<void>) => {
