@@ -175,6 +175,29 @@ describe('an application whose own host is a reader', () => {
   });
 });
 
+test('a single user whose own host is a reader is refused there, and rotates once tags name the writer and the reader', async () => {
+  const application = await createApplication({ ...primary, port: replica.port }, 'single-user');
+  await catchUp();
+  const token = application.beginRotation();
+  await application.run('createSecret', token);
+  await expect(application.run('setSecret', token, waitingClock())).rejects.toMatchObject({
+    code: 'DATABASE_READ_ONLY',
+    retryable: true,
+    action: expect.stringContaining('rekey:database-host'),
+  });
+
+  const { tags } = application.rig.secrets.secret(application.arn);
+  tags.set('rekey:database-host', `localhost:${primary.port}`);
+  tags.set('rekey:readers', `localhost:${replica.port}`);
+  const outcomes = [];
+  for (const step of STEPS) outcomes.push((await application.run(step, token, waitingClock(catchUp))).kind);
+
+  expect(outcomes).toEqual(['alreadyCreated', 'set', 'tested', 'promoted']);
+  const account = await application.login(CURRENT);
+  expect(account).toMatchObject({ port: replica.port });
+  expect(account && (await replica.canRead(account))).toBe(true);
+});
+
 test('a reader that cannot be reached is no reader that is behind: it is told at once', async () => {
   const gone = await startTcpProxy(replica.port);
   await gone.close();
