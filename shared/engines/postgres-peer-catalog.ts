@@ -80,6 +80,9 @@ export interface PeerFacts extends RoleFacts {
   readonly belongings: readonly { readonly possible: boolean }[];
 }
 
+/** By them one writes pg_hba.conf, for one. https://www.postgresql.org/docs/18/predefined-roles.html */
+const AS_GOOD_AS_SUPERUSERS = `'{pg_execute_server_program, pg_write_server_files}'::name[]`;
+
 /** The two, and their owner; of a first one that acts as a role already that role is the owner. */
 const familyOf = (pair: readonly string[], owner: string): RolesInSql =>
   rolesFrom(`SELECT unnest(ARRAY[${[...pair, owner].join(', ')}]) AS name
@@ -100,8 +103,8 @@ export function peerQuestions(
     takeOvers: `SELECT u.rolname AS "user", v.rolname AS victim FROM pg_roles u CROSS JOIN pg_roles v
       WHERE u.rolname = ANY (${pair.names}) AND v.rolname = ANY (${pair.names}) AND u.oid <> v.oid AND (
         pg_has_role(u.oid, v.oid, 'MEMBER') OR pg_has_role(u.oid, v.oid, 'MEMBER WITH ADMIN OPTION') OR EXISTS (
-          SELECT FROM pg_roles r WHERE ${version < 16 ? '(r.rolsuper OR r.rolcreaterole)' : 'r.rolsuper'}
-            AND pg_has_role(u.oid, r.oid, 'MEMBER')))`,
+          SELECT FROM pg_roles r WHERE pg_has_role(u.oid, r.oid, 'MEMBER')
+            AND (r.rolsuper ${version < 16 ? 'OR r.rolcreaterole' : ''} OR r.rolname = ANY (${AS_GOOD_AS_SUPERUSERS}))))`,
     belongings: `SELECT EXISTS (SELECT FROM pg_policy)
       OR EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND refobjid = ANY (${pair.oids})
         AND classid NOT IN ('pg_auth_members'::regclass, 'pg_default_acl'::regclass))

@@ -3,6 +3,7 @@ import type { AdministeredPair } from '../../../shared/engines/port.ts';
 import type { PostgresEngine } from '../../../shared/engines/postgres.ts';
 import { SecretValue } from '../../../shared/secrets/secret-value.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
+import { eventually } from '../../sandbox/eventually.ts';
 import { POSTGRES_VERSIONS, type PostgresServer, postgresIsInstalled, startPostgres } from '../../sandbox/postgres.ts';
 import { engineFor, loginAt, PASSWORD, runAs, soon } from './bench.ts';
 
@@ -522,6 +523,54 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a user pair on Postg
 
       expect(await differences(pair)).toContain(sentence(pair));
       expect(await differences(pair.back)).toContain(sentence(pair));
+    });
+
+    test.each(['pg_execute_server_program', 'pg_write_server_files'])(
+      'M3: names %s, by which one can take the other over',
+      async (role) => {
+        const pair = await newPair();
+        await createPeer(pair);
+        await server.run(`GRANT ${role} TO ${pair.owner}`);
+
+        expect(await differences(pair)).toEqual([
+          `${pair.current} may become ${pair.alternate}, or change its password`,
+          `${pair.alternate} may become ${pair.current}, or change its password`,
+        ]);
+      },
+    );
+
+    test('M3: whoever may write files of the server can take the other over indeed', async () => {
+      const pair = await newPair();
+      await createPeer(pair);
+      await server.run(`GRANT pg_read_all_settings, pg_write_server_files TO ${pair.owner}`);
+      const write = (rule: string, user: string, password = PASSWORD) =>
+        as(
+          user,
+          `DO $$ BEGIN EXECUTE format('COPY (SELECT %L) TO %L', '${rule}', current_setting('hba_file')); END $$`,
+          password,
+        );
+      const steal = () => as(pair.alternate, `SET ROLE NONE; ALTER ROLE ${pair.alternate} PASSWORD 'evil'`, 'unknown');
+      await expect(steal()).rejects.toThrow('password authentication failed');
+
+      await write('hostssl all all 127.0.0.1/32 trust', pair.current);
+      await server.run('SELECT pg_reload_conf()'); // as somebody does one day
+      await eventually('a login without the password', () =>
+        steal().then(
+          () => true,
+          () => false,
+        ),
+      );
+
+      const { username, password } = server.superuser;
+      await write('hostssl all all 127.0.0.1/32 scram-sha-256', username, password);
+      await server.run('SELECT pg_reload_conf()');
+      await eventually('a refusal again', () =>
+        steal().then(
+          () => false,
+          () => true,
+        ),
+      );
+      await as(pair.alternate, 'SELECT 1', 'evil');
     });
 
     test('names what one of them has in another database', async () => {
