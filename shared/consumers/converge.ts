@@ -164,7 +164,7 @@ async function tell({ told }: Pass, event: RekeyEvent, { announcer }: ConvergeDe
 }
 
 /** What an outcome rests on (retire, and whoever is to act) must be heard, however late; the rest is best effort. */
-function untold({ look, told, ageMs }: Pass): Outcome {
+function untold({ told, ageMs }: Pass, look: Look): Outcome {
   return {
     kind: 'look-again',
     look: { ...look, told: [...told] },
@@ -195,11 +195,11 @@ async function announceConverged(pass: Pass, deps: ConvergeDeps, deadline: Deadl
       pinned,
     },
   };
-  if (!(await tell(pass, event, deps))) return untold(pass);
+  if (!(await tell(pass, event, deps))) return untold(pass, look);
   // At once: what was seen of the workload is the precondition of writing to it.
   const recorded = await recordTold(situation, marker, deps, deadline);
   await writeNotes(notesOf(plan, situation, NOTHING_DONE, { secretName: look.secretName, marker }), deps, deadline);
-  return recorded === 'moved' ? untold(pass) : { kind: 'converged' };
+  return recorded === 'moved' ? untold(pass, look) : { kind: 'converged' };
 }
 
 async function hold(pass: Pass, deps: ConvergeDeps): Promise<Outcome> {
@@ -258,7 +258,7 @@ async function roll(pass: Pass, deps: ConvergeDeps, deadline: Deadline): Promise
         'Rekey leaves the old credential alone; with single-user the rotation has ended it. Put right what each entry names (or restart it); Rekey looks again by itself every 15 minutes.',
     },
   };
-  return (await tell(pass, event, deps)) ? { kind: 'given-up' } : untold(pass);
+  return (await tell(pass, event, deps)) ? { kind: 'given-up' } : untold(pass, next());
 }
 
 /**

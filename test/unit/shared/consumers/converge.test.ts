@@ -435,11 +435,18 @@ describe('a look', () => {
     nowMs = T0 + 30 * MINUTE;
     busRefuses = true;
     const told = ['Sync Started'] as const;
-    expect(await look({ told })).toEqual({ kind: 'look-again', look: { ...LOOK, told }, afterSeconds: 60 });
+    expect(await look({ told })).toMatchObject({ kind: 'look-again', look: { ...LOOK, told }, afterSeconds: 60 });
 
     busRefuses = false;
     expect(await look({ told })).toEqual({ kind });
     expect(types()).toEqual([type]);
+  });
+
+  test('remembers whom it has rolled when the bus refuses that it gave up', async () => {
+    nowMs = T0 + 30 * MINUTE;
+    busRefuses = true;
+
+    expect(await look()).toMatchObject({ kind: 'look-again', look: { rolled: ['prod/Deployment/shop/orders'] } });
   });
 
   test('goes on when the bus refuses what nothing rests on', async () => {
