@@ -27,6 +27,10 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
         ['appendonly', 'yes'],
       ] as const)
         await server.run('CONFIG', 'SET', name, value);
+      // Its first file is written under another name, which is gone when it is done.
+      await eventually('the append-only file', async () =>
+        /^aof_rewrite_in_progress:0\r?\naof_rewrite_scheduled:0/m.test(String(await server.run('INFO', 'persistence'))),
+      );
     });
     afterAll(() => server?.stop());
 
