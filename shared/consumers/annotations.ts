@@ -1,6 +1,6 @@
 import type { Workload } from '../cluster/port.ts';
 import type { ConsumerProof } from '../operations/events.ts';
-import { refersTo, type SecretIdentity } from './matching.ts';
+import { refersTo, type SecretIdentity } from './references.ts';
 
 /** What the owner of a workload writes on it for Rekey to read. What Rekey writes itself is in marker.ts. */
 

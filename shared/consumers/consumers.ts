@@ -11,7 +11,6 @@ import { DEFAULT_WAVE, isNamed, type Mode, steeringOf } from './annotations.ts';
 import { syncOf } from './external-secrets.ts';
 import { findUses } from './manifests.ts';
 import { has } from './marker.ts';
-import type { SecretIdentity } from './matching.ts';
 import type { Snapshot } from './observe.ts';
 import type { ForceSync } from './plan.ts';
 import {
@@ -28,6 +27,7 @@ import {
   usedBy,
 } from './pod-uses.ts';
 import { judgePod, type Verdict } from './proof.ts';
+import type { SecretIdentity } from './references.ts';
 import { type Choice, choiceFor, type Steering } from './uses.ts';
 
 /** Something whose pods use the secret. */

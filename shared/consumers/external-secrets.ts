@@ -1,7 +1,8 @@
 import type { ExternalSecret, ExternalSource, ExternalStore, Marker } from '../cluster/port.ts';
 import { CURRENT } from '../secrets/port.ts';
 import { parseSecretArn } from '../secrets/secret-arn.ts';
-import { referencedSecret, refersTo, regionsOf, type SecretIdentity, type Use } from './matching.ts';
+import type { Use } from './class-objects.ts';
+import { referencedSecret, refersTo, regionsOf, type SecretIdentity } from './references.ts';
 
 /** What the sources of an ExternalSecret have to do with one secret, or whatever else a source may be. */
 type ExternalUse = Exclude<Use, { readonly kind: 'follows' }>;

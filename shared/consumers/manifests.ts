@@ -1,8 +1,9 @@
 import type { ExternalSecret, SecretProviderClass } from '../cluster/port.ts';
 import { isNamed, namesIn } from './annotations.ts';
+import { mayUse, objectsOf, type Use, useOf } from './class-objects.ts';
 import { readsOf, type Stores, secretsRead, storesByKey } from './external-secrets.ts';
-import { mayUse, objectsOf, type SecretIdentity, type Use, useOf } from './matching.ts';
 import type { Outline } from './observe.ts';
+import type { SecretIdentity } from './references.ts';
 import type { WrittenSecret } from './synced-secrets.ts';
 
 /** What a cluster's manifests have to do with the secret. Keys are namespace and name. */

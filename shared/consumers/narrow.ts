@@ -3,8 +3,8 @@ import { namesIn } from './annotations.ts';
 import { ownerId, ownerOf } from './consumers.ts';
 import { secretsRead, storeKey, storesByKey } from './external-secrets.ts';
 import { findUses, secretsMounted } from './manifests.ts';
-import { referencesTo, type SecretIdentity } from './matching.ts';
 import type { Snapshot } from './observe.ts';
+import { referencesTo, type SecretIdentity } from './references.ts';
 
 /** Key of what may have to do with any secret. No reference is empty. */
 const ANY = '';

@@ -1,8 +1,8 @@
 import type { CsiDriver, ExternalSecret, Marker, Mount, Pod, References } from '../cluster/port.ts';
 import type { Mode } from './annotations.ts';
+import type { Use } from './class-objects.ts';
 import { syncOf } from './external-secrets.ts';
 import type { Found } from './manifests.ts';
-import type { Use } from './matching.ts';
 import type { Claim, SecretClaim } from './proof.ts';
 import { claimOnSynced, isRecorded, type WrittenSecret } from './synced-secrets.ts';
 import { type Choice, choiceFor, type How, type Steering } from './uses.ts';

@@ -3,9 +3,9 @@ import { RekeyError } from '../operations/errors.ts';
 import { CURRENT, PENDING, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
 import { secretsNamed } from './manifests.ts';
 import { markerOf } from './marker.ts';
-import { refersTo } from './matching.ts';
 import type { Snapshot } from './observe.ts';
 import type { Mark } from './plan.ts';
+import { refersTo } from './references.ts';
 
 /** The other secrets of a workload: new pods get their current versions as well. */
 export interface Siblings {

@@ -3,9 +3,9 @@ import fc from 'fast-check';
 import type { SecretProviderClass } from '../../../../shared/cluster/port.ts';
 import { consumersOf } from '../../../../shared/consumers/consumers.ts';
 import { markerOf } from '../../../../shared/consumers/marker.ts';
-import { referencesTo, type SecretIdentity } from '../../../../shared/consumers/matching.ts';
 import { narrowing } from '../../../../shared/consumers/narrow.ts';
 import type { Snapshot } from '../../../../shared/consumers/observe.ts';
+import { referencesTo, type SecretIdentity } from '../../../../shared/consumers/references.ts';
 import { inRegion } from '../../../../shared/secrets/secret-arn.ts';
 import { versionOf } from '../../functions/sync/messages.ts';
 import {
