@@ -175,9 +175,10 @@ const inWords = (privileges: readonly string[], target: Target): string =>
 function grant(privileges: readonly string[], target: Target, to: Pick<Account, 'user' | 'host'>): readonly string[] {
   const granted = privileges.filter((privilege) => privilege !== 'GRANT OPTION');
   const option = granted.length < privileges.length ? ' WITH GRANT OPTION' : '';
-  // A proxy right has nothing but itself, and is given anew to change its option.
-  const nothing = target.level === 'proxy' ? 'PROXY' : 'USAGE';
-  return packaged(target, `GRANT ${onTarget(granted, target, nothing)} TO ${accountName(to)}${option}`);
+  const given = packaged(target, `GRANT ${onTarget(granted, target, 'USAGE')} TO ${accountName(to)}${option}`);
+  if (target.level !== 'proxy' || granted.length > 0) return given;
+  // A proxy right has nothing but itself, and MariaDB keeps the option of a new one only, until it reads its tables again.
+  return [...revoke(privileges, target, to), `GRANT PROXY ON ${targetSql(target)} TO ${accountName(to)}${option}`];
 }
 
 function revoke(

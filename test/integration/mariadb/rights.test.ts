@@ -214,6 +214,19 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('rights on MariaDB %s',
     await refused(`GRANT \`${role}\` TO ${name} WITH ADMIN OPTION;`);
   });
 
+  test('M7: WITH GRANT OPTION that comes later, to act as another, is the clone’s too', async () => {
+    const pair = await prepared('GRANT PROXY ON other TO ?');
+    await bench.run(
+      `REVOKE PROXY ON other FROM ${pair.current}`,
+      `GRANT PROXY ON other TO ${pair.current} WITH GRANT OPTION`,
+    );
+
+    await bench.prepare(pair);
+
+    await bench.run('FLUSH PRIVILEGES'); // what the server remembers is what its tables say
+    await expectEqual(pair);
+  });
+
   test('M7: WITH GRANT OPTION and WITH ADMIN OPTION are the clone’s too', async () => {
     const role = await newRole();
     const pair = await prepared(

@@ -165,6 +165,19 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('rights on MySQL %s', (vers
     await refused(`GRANT ${account(role)} TO ${name} WITH ADMIN OPTION;`);
   });
 
+  test('M7: WITH GRANT OPTION that comes later, to act as another, is the clone’s too', async () => {
+    const pair = await prepared('GRANT PROXY ON auditor TO ?');
+    await bench.run(
+      `REVOKE PROXY ON auditor FROM ${pair.current}`,
+      `GRANT PROXY ON auditor TO ${pair.current} WITH GRANT OPTION`,
+    );
+
+    await bench.prepare(pair);
+
+    await bench.run('FLUSH PRIVILEGES'); // what the server remembers is what its tables say
+    await expectEqual(pair);
+  });
+
   test('M7: WITH GRANT OPTION and WITH ADMIN OPTION are the clone’s too', async () => {
     const role = newName();
     const pair = await prepared(
