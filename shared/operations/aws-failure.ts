@@ -41,7 +41,7 @@ export function awsFailure(error: unknown): AwsFailure {
 }
 
 const SET_THE_CLOCK =
-  'The clock of the function is minutes off. On Lambda the next try, which comes by itself, has mostly another; elsewhere set it (NTP).';
+  "The function's clock is minutes off. On Lambda the next try mostly has another; elsewhere set it (NTP).";
 const CHECK_THE_CREDENTIALS =
   "AWS does not know the function's credentials: check that its role exists, and that no variable (AWS_ACCESS_KEY_ID) replaces them.";
 

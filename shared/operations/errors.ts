@@ -12,8 +12,7 @@ interface Entry {
 export const ERROR_CATALOGUE = {
   EVENT_INVALID: {
     retryable: false,
-    action:
-      'Correct what the message names. But for people who ask, only Secrets Manager, its queue and its schedule call this function.',
+    action: 'Correct what the message names, and who calls this function so.',
   },
   CONFIG_INVALID: { retryable: false, action: 'Correct the environment variables of the function and deploy again.' },
   DEADLINE_TOO_CLOSE: {
@@ -74,7 +73,7 @@ export const ERROR_CATALOGUE = {
   ROTATION_DISABLED: {
     retryable: false,
     action:
-      'Leave it alone, or rotate again, which switches it on. Before that take AWSPENDING from the version that still has it; with a single user whose setSecret has run, first move AWSCURRENT to it (commands: docs/errors.md).',
+      'Leave it alone; or take AWSPENDING from the version that still has it (with a single user whose setSecret has run, move AWSCURRENT to it first), and rotate again (docs/errors.md).',
   },
   ROTATION_HELD: {
     retryable: false,
@@ -83,7 +82,7 @@ export const ERROR_CATALOGUE = {
   VERSION_NOT_PENDING: {
     retryable: false,
     action:
-      'This version is not the one being rotated: rotate again. With a single user whose setSecret has run, first move AWSCURRENT to it (commands: docs/errors.md).',
+      'Rotate again; with a single user whose setSecret has run, first move AWSCURRENT to this version (docs/errors.md).',
   },
   CURRENT_MISSING: {
     retryable: false,
@@ -105,7 +104,7 @@ export const ERROR_CATALOGUE = {
   PENDING_MISMATCH: {
     retryable: false,
     action:
-      'With a single user whose setSecret has run, the pending version holds the only password that works: put that into AWSCURRENT. Then take AWSPENDING from it, if it is still there, and rotate again (commands: docs/errors.md).',
+      'With a single user whose setSecret has run, the pending version has the only password that works: put it into AWSCURRENT. Then take AWSPENDING away, if it is still there, and rotate again (docs/errors.md).',
   },
   PENDING_REFUSED: {
     retryable: true,
@@ -123,7 +122,7 @@ export const ERROR_CATALOGUE = {
   ROTATION_RUNNING: {
     retryable: true,
     action:
-      'Wait until the rotation that has begun is over, or, if it cannot go on and AWSCURRENT logs in, take AWSPENDING from its version (commands: docs/errors.md); then ask again.',
+      'Wait until the rotation that has begun is over; if it cannot go on and AWSCURRENT logs in, take AWSPENDING away (docs/errors.md). Then ask again.',
   },
   STANDBY_MISSING: {
     retryable: false,
@@ -158,7 +157,7 @@ export const ERROR_CATALOGUE = {
   DATABASE_TLS: {
     retryable: false,
     action:
-      'The connection must be encrypted and the certificate valid for this host: check that the server has TLS switched on, the host name (tag rekey:server-name) and the CA bundle (tag rekey:ca).',
+      'The certificate must be valid for this host: check that the server has TLS switched on, the host name (tag rekey:server-name) and the CA bundle (tag rekey:ca).',
   },
   DATABASE_BUSY: {
     retryable: true,
@@ -178,12 +177,11 @@ export const ERROR_CATALOGUE = {
   LOGIN_REFUSED: {
     retryable: false,
     action:
-      'Correct the login in the secret that the message names, else in the one that is rotated; or the user on the server, where not its password is wrong.',
+      'Correct the login in the secret that the message names, else in the one that is rotated; or the user on the server.',
   },
   PRIVILEGE_MISSING: {
     retryable: false,
-    action:
-      'Give the user that the message names what it lacks by the log of the server (PostgreSQL: perhaps CONNECT on the database), then rotate again.',
+    action: "Give the user that the message names what it lacks, as the server's log says, then rotate again.",
   },
   PASSWORD_REJECTED: {
     retryable: false,
@@ -225,12 +223,12 @@ export const ERROR_CATALOGUE = {
   MARKER_REVERTED: {
     retryable: false,
     action:
-      'Have the tool that owns the manifest (Argo CD, Flux, …) leave annotations of rekey.dev alone, then restart the workload once (kubectl rollout restart). Rekey does not write the marker again.',
+      'Have the tool that owns the manifest (Argo CD, Flux, …) leave annotations of rekey.dev alone, then restart the workload once. Rekey does not write the marker again.',
   },
   WINDOW_TOO_LATE: {
     retryable: false,
     action:
-      'Widen rekey:window, or have the secret rotated later by its schedule; rekey:hold keeps the workloads back as well. A workload that you restart yourself is not rolled again.',
+      'Widen rekey:window, or have the secret rotated later; rekey:hold keeps the workloads back as well. One that you restart yourself is not rolled again.',
   },
   SESSIONS_OPEN: {
     retryable: true,

@@ -297,6 +297,6 @@ function whatStillWorks({ code }: RekeyError, versionId: string, strategy: Strat
   // Not even createSecret can say more of a single user: it may come again after setSecret.
   if (strategy?.hasGap === false) return `${CURRENT} works as before: its password was not touched.`;
   if (code === 'PENDING_REFUSED')
-    return `A single user has the password of version ${versionId} (${PENDING}). At a server that lacks it yet, or has lost it again, ${CURRENT} works.`;
+    return `A single user has the password of version ${versionId} (${PENDING}); where a server lacks it, or has lost it again, ${CURRENT} works.`;
   return `${CURRENT} works, unless a single user's password was already changed: then version ${versionId} (${PENDING}) has the one that works.`;
 }

@@ -149,10 +149,8 @@ export function loginRefused(which: string, { reason }: Refusal, action = WHAT_T
 
 const WHAT_TO_DO: Readonly<Record<Refusal['reason'], string | undefined>> = {
   password: undefined,
-  expired:
-    "Prolong the user on the server (PostgreSQL: VALID UNTIL 'infinity'; MySQL, MariaDB: set its present password anew), then rotate again.",
-  locked:
-    'Unlock the user on the server (PostgreSQL: LOGIN; MySQL, MariaDB: ACCOUNT UNLOCK; Redis, Valkey: on), or wait until its lock-out ends, then rotate again.',
+  expired: 'Prolong the user on the server (docs/errors.md), then rotate again.',
+  locked: 'Unlock the user on the server (docs/errors.md), or wait until its lock-out ends, then rotate again.',
   'not-permitted':
     'Let the user connect from the function: CONNECT on the database, pg_hba.conf, the host part of the account.',
   'no-such-user': 'Create the user that the secret names, or correct "username" in the secret.',

@@ -219,4 +219,4 @@ function translate(error: unknown, call: string): RekeyError {
 
 /** Secrets Manager User Guide, "Quotas". */
 const MAKE_ROOM =
-  'The secret has as many versions or labels as Secrets Manager allows. Versions without a label go once they are a day old: stop what writes the secret so often, or take labels from old versions (commands: docs/errors.md), then rotate again.';
+  'The secret has as many versions or labels as Secrets Manager allows. Versions without a label go after a day: stop what writes it so often, or take labels from old versions (docs/errors.md), then rotate again.';

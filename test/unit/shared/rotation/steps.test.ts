@@ -254,8 +254,8 @@ describe('a rotation of alternating users', () => {
   });
 
   test.each([
-    [{ expired: true }, 'VALID UNTIL'],
-    [{ mayLogIn: false }, 'ACCOUNT UNLOCK'],
+    [{ expired: true }, 'Prolong the user'],
+    [{ mayLogIn: false }, 'Unlock the user'],
     [{ passwords: ['lost'] }, 'runs all steps again by itself'],
   ])('a pending login that is refused as %j is told with its cure', async (state, cure) => {
     await kinds(['createSecret', 'setSecret']);
