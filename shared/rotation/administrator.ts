@@ -113,6 +113,18 @@ export async function asAdministrator<T>(
   }
 }
 
+/** As {@link asAdministrator}, who is not the user: its own secret would go on naming a password that is changed here. */
+export function asAnotherThan<T>(
+  username: string,
+  rotation: Rotation,
+  work: (admin: Credentials) => Promise<T>,
+): Promise<T> {
+  return asAdministrator(rotation, async (admin) => {
+    if (admin.username === username) throw adminInvalid(rotation, `its user "${username}" is the one to be changed`);
+    return work(admin);
+  });
+}
+
 const isRefusal = (error: unknown): error is RekeyError =>
   error instanceof RekeyError && error.code === 'LOGIN_REFUSED';
 
@@ -137,10 +149,7 @@ export async function resetByAdministrator(
   if (refusal.reason !== 'password') throw loginRefused(which, refusal);
   if (!accepts(options, 'admin-reset') || current.masterArn === undefined)
     throw loginRefused(which, refusal, HOW_TO_RESET);
-  await asAdministrator(rotation, async (acting) => {
-    if (acting.username === username) throw adminInvalid(rotation, `its user "${username}" is the one to be reset`);
-    await engine.setPassword({ acting, username, password }, deadline);
-  });
+  await asAnotherThan(username, rotation, (acting) => engine.setPassword({ acting, username, password }, deadline));
   log.warn('the administrator reset a password, as the tag rekey:accept allows', { secretArn, user: username });
   await announceReset(rotation, username, login === current ? CURRENT : PENDING);
 }

@@ -1,7 +1,7 @@
 import type { Credentials, DualPasswordEngine } from '../engines/port.ts';
 import { RekeyError } from '../operations/errors.ts';
 import type { DatabaseSecret } from '../secrets/database-secret.ts';
-import { adminInvalid, asAdministrator, requireAdministratorNamed, resetByAdministrator } from './administrator.ts';
+import { asAnotherThan, requireAdministratorNamed, resetByAdministrator } from './administrator.ts';
 import { witnessOf } from './single-user.ts';
 import { type Rotation, requireCurrentLogin, requireLogin, type Strategy } from './strategy.ts';
 
@@ -45,8 +45,7 @@ export function dualPassword(engine: DualPasswordEngine): Strategy {
     async preflight(rotation) {
       await requireCurrentLogin(rotation, witnessOf(rotation));
       const { current, deadline } = rotation;
-      const rehearse = (acting: Credentials) => engine.rehearse({ acting, username: current.username }, deadline);
-      await (current.masterArn === undefined ? rehearse(current) : byAdministrator(rotation, rehearse));
+      await changing(rotation, (acting) => engine.rehearse({ acting, username: current.username }, deadline));
       return [];
     },
 
@@ -57,9 +56,9 @@ export function dualPassword(engine: DualPasswordEngine): Strategy {
         return { kind: 'leftAlone', why: 'the previous version names another user' };
       await requireCurrentLogin(rotation, witnessOf(rotation));
       // Sessions cannot be told apart by the password that they began with; they live on, whichever it was.
-      const discard = (acting: Credentials) => engine.discardOld({ acting, kept: current }, stillWanted, deadline);
-      const result =
-        current.masterArn === undefined ? await discard(current) : await byAdministrator(rotation, discard);
+      const result = await changing(rotation, (acting) =>
+        engine.discardOld({ acting, kept: current }, stillWanted, deadline),
+      );
       return result === 'discarded' ? { kind: 'retired', user: current.username } : { kind: 'superseded' };
     },
   };
@@ -70,21 +69,16 @@ export function dualPassword(engine: DualPasswordEngine): Strategy {
     stillWanted: () => Promise<boolean>,
   ) {
     const { current, deadline } = rotation;
-    const change = { username, password, present: current };
-    if (current.masterArn === undefined)
-      return engine.addPassword({ ...change, acting: current }, stillWanted, deadline);
-    return byAdministrator(rotation, (acting) => engine.addPassword({ ...change, acting }, stillWanted, deadline));
+    return changing(rotation, (acting) =>
+      engine.addPassword({ acting, username, password, present: current }, stillWanted, deadline),
+    );
   }
 }
 
-/** Whose user is another one: its own secret would go on naming a password that is discarded one day. */
-function byAdministrator<T>(rotation: Rotation, work: (acting: Credentials) => Promise<T>): Promise<T> {
-  const { username } = rotation.current;
-  return asAdministrator(rotation, async (acting) => {
-    if (acting.username === username)
-      throw adminInvalid(rotation, `its user "${username}" is the one whose passwords are changed`);
-    return work(acting);
-  });
+/** Who changes the passwords: the user itself, unless the secret names an administrator. */
+function changing<T>(rotation: Rotation, work: (acting: Credentials) => Promise<T>): Promise<T> {
+  const { current } = rotation;
+  return current.masterArn === undefined ? work(current) : asAnotherThan(current.username, rotation, work);
 }
 
 const OUTCOMES = { added: 'set', alreadyAdded: 'alreadySet', notWanted: 'notWanted' } as const;
