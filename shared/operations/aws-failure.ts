@@ -42,8 +42,7 @@ export function awsFailure(error: unknown): AwsFailure {
 
 const SET_THE_CLOCK =
   "The function's clock is minutes off. On Lambda the next try mostly has another; elsewhere set it (NTP).";
-const CHECK_THE_CREDENTIALS =
-  "AWS does not know the function's credentials: check that its role exists, and that no variable (AWS_ACCESS_KEY_ID) replaces them.";
+const CHECK_THE_CREDENTIALS = "AWS does not know the function's credentials: check that its role exists.";
 
 function kindOf(name: string, answered: boolean, metadata: unknown): AwsFailure['kind'] {
   if (DENIED.has(name)) return 'denied';

@@ -68,7 +68,7 @@ export const ERROR_CATALOGUE = {
   NOT_MOVED_BACK: {
     retryable: false,
     action:
-      'AWSCURRENT stays where it is. Mend the new pods that "Sync Halted" names, and Rekey goes on with them; or mend what the message says, and rotate.',
+      'Mend the new pods that "Sync Halted" names, and Rekey goes on with them; or mend what the message says, and rotate.',
   },
   ROTATION_DISABLED: {
     retryable: false,
@@ -99,7 +99,7 @@ export const ERROR_CATALOGUE = {
   HOST_NOT_ALLOWED: {
     retryable: false,
     action:
-      'Name the database by the DNS name that its certificate carries. Where the secret has an address, the tag rekey:server-name may say that name instead; a reader needs a name of its own.',
+      'Name the database by the DNS name that its certificate carries; with an address, the tag rekey:server-name may say that name; a reader needs a name of its own.',
   },
   PENDING_MISMATCH: {
     retryable: false,
@@ -127,7 +127,7 @@ export const ERROR_CATALOGUE = {
   STANDBY_MISSING: {
     retryable: false,
     action:
-      'The strategy user-pair needs the login of the second user: let Rekey make it (docs/strategies.md, "user-pair"), or store it as a version labelled REKEYSTANDBY.',
+      'Let Rekey make the second user (docs/strategies.md, "user-pair"), or store its login as a version labelled REKEYSTANDBY.',
   },
   ADMIN_SECRET_INVALID: {
     retryable: false,
