@@ -43,7 +43,7 @@ describe('the logger', () => {
       code: 'EVENT_INVALID',
       message: 'EVENT_INVALID: there is no "Step"',
       retryable: false,
-      action: expect.stringContaining('Secrets Manager'),
+      action: expect.stringContaining('Correct what the message names'),
     });
   });
 

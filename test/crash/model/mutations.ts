@@ -49,8 +49,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'dual-password.ts',
-        from: 'return engine.addPassword({ ...change, acting: current }, stillWanted, deadline);',
-        to: "return rotation.engine.setPassword({ ...change, acting: current }, deadline).then(() => 'added' as const);",
+        from: 'engine.addPassword({ acting, username, password, present: current }, stillWanted, deadline),',
+        to: "rotation.engine.setPassword({ acting, username, password }, deadline).then(() => 'added' as const),",
       },
     ],
   },
@@ -170,8 +170,8 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'dual-password.ts',
-        from: 'acting: current }, stillWanted,',
-        to: 'acting: current }, async () => true,',
+        from: 'present: current }, stillWanted,',
+        to: 'present: current }, async () => true,',
       },
     ],
   },
