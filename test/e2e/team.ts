@@ -53,12 +53,12 @@ export class Team {
     return this;
   }
 
-  /** All pods of all workloads are there and ready. */
+  /** All pods of all workloads are there and ready, and their controllers have seen it. */
   async ready(): Promise<this> {
     await this.applied();
     await eventually(`the pods of ${this.namespace}`, async () => {
       const [pods, workloads] = [await this.pods(), await this.workloads()];
-      return pods.length >= REPLICAS * workloads.length && pods.every(isReady);
+      return pods.length >= REPLICAS * workloads.length && pods.every(isReady) && workloads.every(isSettled);
     });
     return this;
   }
@@ -154,6 +154,14 @@ function markerIn(metadata: Annotated | undefined): string | undefined {
 
 export function isReady({ status }: Pod): boolean {
   return (status?.conditions ?? []).some((condition) => condition.type === 'Ready' && condition.status === 'True');
+}
+
+/** Until then Rekey says that a rollout of it is under way. */
+function isSettled({ metadata, status }: KubernetesObject): boolean {
+  const { observedGeneration, updatedReplicas, updatedNumberScheduled } = (status ?? {}) as Readonly<
+    Record<string, number | undefined>
+  >;
+  return observedGeneration === metadata.generation && (updatedReplicas ?? updatedNumberScheduled ?? 0) >= REPLICAS;
 }
 
 /** A secret that no database stands behind. */
