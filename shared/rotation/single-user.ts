@@ -28,16 +28,8 @@ export const singleUser: Strategy = {
     const previous = await previousOf(rotation);
     if (previous && (await changedBy(previous, rotation, pending))) return 'set';
     const which = `user "${pending.username}" with every password of the secret`;
-    try {
-      await resetByAdministrator(rotation, pending, { which, refusal: login });
-      return 'set';
-    } catch (error) {
-      if (!(error instanceof RekeyError && error.code === 'PASSWORD_REJECTED')) throw error;
-      // The refusal may have been for the moment only: a password that is set already must not lose its label.
-      const again = await rotation.engine.login(pending, rotation.deadline);
-      if (again.kind === 'accepted') return 'alreadySet';
-      throw error;
-    }
+    await resetByAdministrator(rotation, pending, { which, refusal: login });
+    return 'set';
   },
 
   test: (rotation, pending) => requireLogin(rotation, pending, witnessOf(rotation)),

@@ -178,9 +178,12 @@ async function setOrWithdraw(run: Run, pending: DatabaseSecret): Promise<StepOut
     const kind = await strategy.set(rotation, pending, stillWanted);
     return kind === 'notWanted' ? endedAs(asked.ended) : { kind };
   } catch (error) {
-    if (error instanceof RekeyError && error.code === 'PASSWORD_REJECTED')
-      // Where the label stays, the next try withdraws it: what must be heard is why the rotation failed.
-      await deps.store.withdrawLabel(request.secretArn, PENDING, request.versionId).catch(() => {});
+    if (!(error instanceof RekeyError && error.code === 'PASSWORD_REJECTED')) throw error;
+    // A server with a history rejects what an earlier try or a twin has set, too: that must not lose its label.
+    const login = await rotation.engine.login(pending, rotation.deadline).catch(() => undefined);
+    if (login?.kind === 'accepted') return { kind: 'alreadySet' };
+    // Where the label stays, the next try withdraws it: what must be heard is why the rotation failed.
+    if (login) await deps.store.withdrawLabel(request.secretArn, PENDING, request.versionId).catch(() => {});
     throw error;
   }
 }

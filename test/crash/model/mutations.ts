@@ -19,9 +19,10 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'steps.ts',
-        from: "if (error instanceof RekeyError && error.code === 'PASSWORD_REJECTED')",
-        to: 'if (error instanceof RekeyError)',
+        from: "if (!(error instanceof RekeyError && error.code === 'PASSWORD_REJECTED')) throw error;",
+        to: 'if (!(error instanceof RekeyError)) throw error;',
       },
+      { file: 'steps.ts', from: "if (login?.kind === 'accepted') return { kind: 'alreadySet' };", to: '' },
     ],
   },
   {
