@@ -1,13 +1,13 @@
 import type { Deadline } from '../operations/deadline.ts';
-import { RekeyError } from '../operations/errors.ts';
-import { withLogin } from '../secrets/database-secret.ts';
+import { asRekeyError, RekeyError } from '../operations/errors.ts';
+import { type DatabaseSecret, withLogin } from '../secrets/database-secret.ts';
 import { generatePassword } from '../secrets/password.ts';
-import { CURRENT, PENDING, STANDBY, versionWithStage } from '../secrets/port.ts';
+import { CURRENT, PENDING, PREVIOUS, STANDBY, versionWithStage } from '../secrets/port.ts';
 import { administratorOf, asAdministrator } from './administrator.ts';
 import { administeredPair, alternateOf } from './alternating-users.ts';
 import { rotationOf } from './rotation.ts';
 import { readLogin, readStaged } from './secret-reader.ts';
-import { type Database, requireCurrentLogin, type Surroundings } from './strategy.ts';
+import { type Database, type Rotation, requireCurrentLogin, type Surroundings } from './strategy.ts';
 import { isBeside, standbyVersionId } from './user-pair.ts';
 
 export type PeerOutcome = { readonly kind: 'created' | 'alreadyCreated'; readonly user: string };
@@ -43,11 +43,8 @@ export async function createPeer(
   await requireCurrentLogin(rotation, async () => administrator.login);
 
   const versionId = standbyVersionId('peer', rotation);
-  const before = await readStaged(rotation, STANDBY);
-  let standby = before?.username === username && isBeside(current, before) ? before : undefined;
-  // Stored with other tags: as when a policy refused it, and the tags were changed to suit.
-  if (standby && versionWithStage(secret, STANDBY) !== versionId)
-    if ((await rotation.engine.login(standby, deadline)).kind === 'refused') standby = undefined;
+  const before = await storedLogin(rotation, username, versionId);
+  let standby = before;
   if (!standby) {
     // Stored before the database hears of it, under an id that a second try finds again.
     const value = withLogin(current, { username, password: generatePassword(options, rules) });
@@ -63,4 +60,26 @@ export async function createPeer(
     administrator,
   );
   return { kind: before === standby ? 'alreadyCreated' : 'created', user: username };
+}
+
+/**
+ * The peer's login, where the secret has one: stored for these tags, and perhaps not set yet, or one that the server
+ * takes. After a rotation that is the one under AWSPREVIOUS, on which consumers may still run.
+ */
+async function storedLogin(
+  rotation: Rotation,
+  username: string,
+  versionId: string,
+): Promise<DatabaseSecret | undefined> {
+  for (const stage of [STANDBY, PREVIOUS]) {
+    const login = await readStaged(rotation, stage).catch((error: unknown) => {
+      if (asRekeyError(error).retryable) throw error;
+      return undefined; // what cannot be read is nobody's login
+    });
+    if (login?.username !== username || !isBeside(rotation.current, login)) continue;
+    if (versionWithStage(rotation, stage) === versionId) return login;
+    // As when a policy refused it, and the tags were changed to suit.
+    if ((await rotation.engine.login(login, rotation.deadline)).kind === 'accepted') return login;
+  }
+  return undefined;
 }

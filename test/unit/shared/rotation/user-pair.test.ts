@@ -236,6 +236,30 @@ describe('making the second user of a pair', () => {
     expect(logsIn(stored)).toBe(true);
   });
 
+  test('again after a rotation leaves the previous login alone, on which pods may still run', async () => {
+    await createPeer(arn, rig.deps, soon());
+    await rotate();
+    const previous = await stage('AWSPREVIOUS');
+
+    expect(await createPeer(arn, rig.deps, soon())).toEqual({ kind: 'alreadyCreated', user: 'app' });
+
+    expect(logsIn(previous)).toBe(true);
+    await rotate();
+    expect((await stage('AWSCURRENT')).username).toBe('app');
+    expect(logsIn(await stage('AWSCURRENT'))).toBe(true);
+  });
+
+  test('gives a previous user that the server refuses another login', async () => {
+    await createPeer(arn, rig.deps, soon());
+    await rotate();
+    database.addUser('app', { password: 'nobody knows' });
+
+    expect(await createPeer(arn, rig.deps, soon())).toEqual({ kind: 'created', user: 'app' });
+
+    await rotate();
+    expect(logsIn(await stage('AWSCURRENT'))).toBe(true);
+  });
+
   test('is refused while a rotation runs', async () => {
     rig.secrets.beginRotation(arn);
     await expect(createPeer(arn, rig.deps, soon())).rejects.toMatchObject({ code: 'ROTATION_RUNNING' });
