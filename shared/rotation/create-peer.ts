@@ -1,14 +1,13 @@
 import type { Deadline } from '../operations/deadline.ts';
 import { asRekeyError, RekeyError } from '../operations/errors.ts';
-import { type DatabaseSecret, withLogin } from '../secrets/database-secret.ts';
-import { generatePassword } from '../secrets/password.ts';
+import type { DatabaseSecret } from '../secrets/database-secret.ts';
 import { CURRENT, PENDING, PREVIOUS, STANDBY, versionWithStage } from '../secrets/port.ts';
 import { administratorOf, asAdministrator } from './administrator.ts';
 import { administeredPair, alternateOf } from './alternating-users.ts';
 import { rotationOf } from './rotation.ts';
-import { readLogin, readStaged } from './secret-reader.ts';
+import { readStaged } from './secret-reader.ts';
 import { type Database, type Rotation, requireCurrentLogin, type Surroundings } from './strategy.ts';
-import { isBeside, standbyVersionId } from './user-pair.ts';
+import { isBeside, standbyVersionId, storeStandby } from './user-pair.ts';
 
 export type PeerOutcome = { readonly kind: 'created' | 'alreadyCreated'; readonly user: string };
 
@@ -35,7 +34,7 @@ export async function createPeer(
     throw new RekeyError('ROTATION_RUNNING', `${secretArn} is being rotated to version ${pending}`);
 
   const rotation = await rotationOf(secret, { versionId: currentVersion, stored }, deps, deadline);
-  const { current, options, rules, store } = rotation;
+  const { current, rules } = rotation;
   const username = alternateOf(current, rules);
   const administrator = await administratorOf(rotation);
   administeredPair(rotation, administrator.login);
@@ -44,22 +43,13 @@ export async function createPeer(
 
   const versionId = standbyVersionId('peer', rotation);
   const before = await storedLogin(rotation, username, versionId);
-  let standby = before;
-  if (!standby) {
-    // Stored before the database hears of it, under an id that a second try finds again.
-    const value = withLogin(current, { username, password: generatePassword(options, rules) });
-    const version = { secretId: secretArn, versionId, stage: STANDBY, value, rotationToken: undefined } as const;
-    const written = await store.writeVersion(version);
-    const theirs = written === 'taken' ? (await store.read(secretArn, versionId))?.value : undefined;
-    standby = await readLogin(theirs ?? value, STANDBY, rotation);
-  }
-  const { password } = standby;
+  const { password } = before ?? (await storeStandby(rotation, versionId, current, username));
   await asAdministrator(
     rotation,
     (admin) => userPair.createPeer(administeredPair(rotation, admin), password, deadline),
     administrator,
   );
-  return { kind: before === standby ? 'alreadyCreated' : 'created', user: username };
+  return { kind: before ? 'alreadyCreated' : 'created', user: username };
 }
 
 /**

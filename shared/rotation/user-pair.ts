@@ -68,7 +68,7 @@ export function userPair(engine: UserPairEngine): Strategy {
     },
 
     async retire(rotation, previous, stillWanted) {
-      const { current, deadline, store, secretArn } = rotation;
+      const { current, deadline } = rotation;
       if (!previous) return { kind: 'nothingToRetire', why: `no version is labelled ${PREVIOUS}` };
       if (previous.username === current.username)
         return { kind: 'nothingToRetire', why: `${PREVIOUS} names the same user as the current version` };
@@ -89,24 +89,8 @@ export function userPair(engine: UserPairEngine): Strategy {
       if (sessions.length > 0) return { kind: 'sessionsOpen', user, sessions };
       if (!(await stillWanted())) return { kind: 'superseded' };
 
-      // Stored before the database hears of it.
       const versionId = standbyVersionId('standby', rotation, versionWithStage(rotation, PREVIOUS));
-      const value = withLogin(previous, {
-        username: user,
-        password: generatePassword(rotation.options, rotation.rules),
-      });
-      const stored = { secretId: secretArn, versionId, stage: STANDBY, value, rotationToken: undefined } as const;
-      let standby = value;
-      if ((await store.writeVersion(stored)) === 'taken') {
-        const theirs = await store.read(secretArn, versionId);
-        if (!theirs)
-          throw new RekeyError(
-            'SECRETS_MANAGER_UNAVAILABLE',
-            `version ${versionId} of ${secretArn} is not readable yet`,
-          );
-        standby = theirs.value;
-      }
-      const { password } = await readLogin(standby, STANDBY, rotation);
+      const { password } = await storeStandby(rotation, versionId, previous, user);
       await rotation.engine.setPassword({ acting: previous, username: user, password }, deadline);
       return { kind: 'retired', user };
     },
@@ -150,6 +134,28 @@ export function standbyVersionId(
   const { passwordLength, excludeCharacters } = options;
   const source = [what, currentVersion, ...(retired === undefined ? [] : [retired]), passwordLength, excludeCharacters];
   return createHash('sha256').update(source.join(' ')).digest('hex');
+}
+
+/**
+ * A new password for the user that is not in use, stored before the database hears of it.
+ * @param like a secret that is the same in all else
+ * @returns what is stored: an earlier try may have been first
+ * @throws RekeyError SECRETS_MANAGER_UNAVAILABLE
+ */
+export async function storeStandby(
+  rotation: Rotation,
+  versionId: string,
+  like: DatabaseSecret,
+  username: string,
+): Promise<DatabaseSecret> {
+  const { store, secretArn: secretId, options, rules } = rotation;
+  const value = withLogin(like, { username, password: generatePassword(options, rules) });
+  const version = { secretId, versionId, stage: STANDBY, value, rotationToken: undefined } as const;
+  if ((await store.writeVersion(version)) === 'stored') return readLogin(value, STANDBY, rotation);
+  const theirs = await store.read(secretId, versionId);
+  if (!theirs)
+    throw new RekeyError('SECRETS_MANAGER_UNAVAILABLE', `version ${versionId} of ${secretId} is not readable yet`);
+  return readLogin(theirs.value, STANDBY, rotation);
 }
 
 const isRefusal = (error: unknown) => error instanceof RekeyError && error.code === 'LOGIN_REFUSED';

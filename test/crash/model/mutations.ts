@@ -35,7 +35,7 @@ export const MUTATIONS: readonly Mutation[] = [
     mistake: 'a standby password is set that another attempt has not stored',
     breaks: 'I3',
     strategy: 'user-pair',
-    edits: [{ file: 'user-pair.ts', from: 'standby = theirs.value;', to: '' }],
+    edits: [{ file: 'user-pair.ts', from: 'readLogin(theirs.value,', to: 'readLogin(value,' }],
   },
   {
     mistake: 'a password that an earlier attempt has set is not recognised',

@@ -260,6 +260,20 @@ describe('making the second user of a pair', () => {
     expect(logsIn(await stage('AWSCURRENT'))).toBe(true);
   });
 
+  test('sets no password that is not stored, when a twin stored another one that cannot be read yet', async () => {
+    const { store } = rig.deps;
+    const late = {
+      ...store,
+      writeVersion: async () => 'taken' as const,
+      read: async (id: string, version: string) =>
+        version === versionUnder('AWSCURRENT') ? store.read(id, version) : undefined,
+    };
+
+    await expect(createPeer(arn, { ...rig.deps, store: late }, soon())).rejects.toMatchObject({ retryable: true });
+
+    expect(database.users.has('app_clone')).toBe(false);
+  });
+
   test('is refused while a rotation runs', async () => {
     rig.secrets.beginRotation(arn);
     await expect(createPeer(arn, rig.deps, soon())).rejects.toMatchObject({ code: 'ROTATION_RUNNING' });
