@@ -22,6 +22,7 @@ import { requirePassword } from './mysql-password.ts';
 import { createSession, requireEncrypted } from './mysql-session.ts';
 import type { Credentials, DatabaseEngine, PasswordChange, RefusalReason } from './port.ts';
 import type { Trust } from './tls.ts';
+import { reasonSeenBy } from './witness.ts';
 
 export interface MariadbOptions extends Trust {
   readonly clock: Clock;
@@ -53,7 +54,8 @@ export function createMariadbEngine({ clock, ...trust }: MariadbOptions): Mariad
         const reason = REASONS.get(error.errno);
         if (reason === undefined) throw refusalAsRekeyError(error, `the database at ${credentials.host}`);
         if (witness === undefined || reason !== 'password') return { kind: 'refused', reason };
-        return { kind: 'refused', reason: (await reasonSeenBy(witness, credentials, deadline)) ?? reason };
+        const seen = await reasonSeenBy(witness, (as) => reasonOf(credentials.username, as, deadline));
+        return { kind: 'refused', reason: seen ?? reason };
       }
     },
 
@@ -74,32 +76,23 @@ export function createMariadbEngine({ clock, ...trust }: MariadbOptions): Mariad
     userPair: userPair(session, alternating, changeOwn),
   };
 
-  /**
-   * What an administrator knows of a user that was refused; undefined where nothing speaks against the refusal as it
-   * is. That a password has expired the server says by itself, to whoever has it.
-   */
-  async function reasonSeenBy(
-    witness: () => Promise<Credentials | undefined>,
-    { username }: Credentials,
+  /** That a password has expired the server says by itself, to whoever has it. */
+  async function reasonOf(
+    username: string,
+    witness: Credentials,
     deadline: Deadline,
   ): Promise<RefusalReason | undefined> {
-    try {
-      const credentials = await witness();
-      if (credentials === undefined) return undefined;
-      return await open({ ...credentials, database: '' }, deadline, async (connection) => {
-        const accounts = await connection.query<SeenAccount>(
-          `SELECT IFNULL(JSON_VALUE(Priv, '$.account_locked'), 0) IN (1, 'true') AS locked,
+    return await open({ ...witness, database: '' }, deadline, async (connection) => {
+      const accounts = await connection.query<SeenAccount>(
+        `SELECT IFNULL(JSON_VALUE(Priv, '$.account_locked'), 0) IN (1, 'true') AS locked,
              IFNULL(JSON_VALUE(Priv, '$.ssl_type'), 0) > 1 AS wantsCertificate
            FROM mysql.global_priv WHERE BINARY User = ${quoteLiteral(username)} AND Host <> ''`,
-        );
-        if (accounts.length === 0) return 'no-such-user';
-        if (accounts.every(({ locked }) => locked)) return 'locked';
-        // Rekey has no certificate of its own to show.
-        return accounts.every(({ wantsCertificate }) => wantsCertificate) ? 'not-permitted' : undefined;
-      });
-    } catch {
-      return undefined; // the witness could not say; that the login was refused stands
-    }
+      );
+      if (accounts.length === 0) return 'no-such-user';
+      if (accounts.every(({ locked }) => locked)) return 'locked';
+      // Rekey has no certificate of its own to show.
+      return accounts.every(({ wantsCertificate }) => wantsCertificate) ? 'not-permitted' : undefined;
+    });
   }
 }
 

@@ -13,6 +13,7 @@ import { createSession, requireEncrypted, type Session } from './mysql-session.t
 import { userPair } from './mysql-user-pair.ts';
 import type { Credentials, DatabaseEngine, Login, PasswordChange, RefusalReason } from './port.ts';
 import type { Trust } from './tls.ts';
+import { reasonSeenBy } from './witness.ts';
 
 export interface MysqlOptions extends Trust {
   readonly clock: Clock;
@@ -73,36 +74,27 @@ export function createMysqlEngine({ clock, ...trust }: MysqlOptions): MysqlEngin
       if (!(error instanceof ServerRefusal)) throw error;
       const told = REASON[error.errno];
       if (told === undefined) throw refusalAsRekeyError(error, where);
-      const reason = told === 'password' && witness ? await whyRefused(credentials.username, witness, deadline) : told;
-      return { kind: 'refused', reason };
+      if (told !== 'password' || witness === undefined) return { kind: 'refused', reason: told };
+      const seen = await reasonSeenBy(witness, (as) => reasonOf(credentials.username, as, deadline));
+      return { kind: 'refused', reason: seen ?? told };
     }
   }
 
   /** MySQL answers with one and the same error to a wrong password, an unknown user and one from the wrong host. */
-  async function whyRefused(
-    username: string,
-    findWitness: () => Promise<Credentials | undefined>,
-    deadline: Deadline,
-  ): Promise<RefusalReason> {
-    try {
-      const witness = await findWitness();
-      if (witness === undefined) return 'password';
-      return await session({ ...witness, database: '' }, deadline, async (connection) => {
-        const accounts = await connection.query<{ locked: 0 | 1; admits: 0 | 1 }>(
-          // The server sees us as it sees the witness: by name where it looks names up, else by address.
-          `SELECT account_locked = 'Y' AS locked, ssl_type NOT IN ('X509', 'SPECIFIED') AND (
+  async function reasonOf(username: string, witness: Credentials, deadline: Deadline): Promise<RefusalReason> {
+    return await session({ ...witness, database: '' }, deadline, async (connection) => {
+      const accounts = await connection.query<{ locked: 0 | 1; admits: 0 | 1 }>(
+        // The server sees us as it sees the witness: by name where it looks names up, else by address.
+        `SELECT account_locked = 'Y' AS locked, ssl_type NOT IN ('X509', 'SPECIFIED') AND (
              client LIKE Host OR LOCATE('/', Host) > 0 OR (Host REGEXP '^[0-9]' AND NOT IS_IPV4(client))) AS admits
            FROM mysql.user, (SELECT SUBSTRING_INDEX(USER(), '@', -1) AS client) AS me
            WHERE User = ${quoteLiteral(username)}`,
-        );
-        if (accounts.length === 0) return 'no-such-user';
-        const admitting = accounts.filter(({ admits }) => admits);
-        if (admitting.length === 0) return 'not-permitted';
-        return admitting.every(({ locked }) => locked) ? 'locked' : 'password';
-      });
-    } catch {
-      return 'password'; // the witness could not say; that the login was refused stands
-    }
+      );
+      if (accounts.length === 0) return 'no-such-user';
+      const admitting = accounts.filter(({ admits }) => admits);
+      if (admitting.length === 0) return 'not-permitted';
+      return admitting.every(({ locked }) => locked) ? 'locked' : 'password';
+    });
   }
 }
 

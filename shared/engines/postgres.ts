@@ -13,6 +13,7 @@ import { createSessions, type Transaction } from './postgres-session.ts';
 import { userPair } from './postgres-user-pair.ts';
 import { scramVerifier } from './scram.ts';
 import type { Trust } from './tls.ts';
+import { reasonSeenBy } from './witness.ts';
 
 export interface PostgresOptions extends Trust {
   readonly clock: Clock;
@@ -41,7 +42,8 @@ export function createPostgresEngine({ clock, ...trust }: PostgresOptions): Post
         const reason = reasonOf(error);
         if (reason === undefined) throw refusalAsRekeyError(error, `the database at ${credentials.host}`);
         if (witness === undefined || error.roleLocked) return { kind: 'refused', reason };
-        return { kind: 'refused', reason: (await reasonSeenBy(witness, credentials, deadline)) ?? reason };
+        const seen = await reasonSeenBy(witness, (as) => reasonInCatalogue(credentials.username, as, deadline));
+        return { kind: 'refused', reason: seen ?? reason };
       }
     },
 
@@ -68,27 +70,20 @@ export function createPostgresEngine({ clock, ...trust }: PostgresOptions): Post
     userPair: userPair(sessions, passwordChange),
   };
 
-  /** What an administrator knows of a user that was refused; undefined where nothing speaks against the refusal as it is. */
-  async function reasonSeenBy(
-    witness: () => Promise<Credentials | undefined>,
-    { username }: Credentials,
+  async function reasonInCatalogue(
+    username: string,
+    witness: Credentials,
     deadline: Deadline,
   ): Promise<RefusalReason | undefined> {
-    try {
-      const credentials = await witness();
-      if (credentials === undefined) return undefined;
-      return await withConnection(credentials, trust, deadline, async (connection) => {
-        const [role] = await connection.query<{ locked: boolean; expired: boolean }>(
-          `SELECT NOT rolcanlogin AS locked, coalesce(rolvaliduntil < now(), false) AS expired FROM pg_roles
+    return await withConnection(witness, trust, deadline, async (connection) => {
+      const [role] = await connection.query<{ locked: boolean; expired: boolean }>(
+        `SELECT NOT rolcanlogin AS locked, coalesce(rolvaliduntil < now(), false) AS expired FROM pg_roles
            WHERE rolname = ${quoteLiteral(username)}`,
-        );
-        if (role === undefined) return 'no-such-user';
-        if (role.locked) return 'locked';
-        return role.expired ? 'expired' : undefined;
-      });
-    } catch {
-      return undefined; // the witness could not say; that the login was refused stands
-    }
+      );
+      if (role === undefined) return 'no-such-user';
+      if (role.locked) return 'locked';
+      return role.expired ? 'expired' : undefined;
+    });
   }
 }
 

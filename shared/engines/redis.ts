@@ -22,6 +22,7 @@ import {
   wayToSave,
 } from './redis-users.ts';
 import type { Trust } from './tls.ts';
+import { reasonSeenBy } from './witness.ts';
 
 export interface RedisOptions extends Trust {
   readonly clock: Clock;
@@ -47,8 +48,9 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
       } catch (error) {
         if (!(error instanceof ServerRefusal)) throw error;
         if (error.kind !== 'wrong-password') throw refusalAsRekeyError(error, `the database at ${credentials.host}`);
-        const reason = witness === undefined ? 'password' : await whyRefused(credentials, witness, deadline);
-        return { kind: 'refused', reason };
+        if (witness === undefined) return { kind: 'refused', reason: 'password' };
+        const seen = await reasonSeenBy(witness, (as) => reasonOf(credentials.username, as, deadline));
+        return { kind: 'refused', reason: seen ?? 'password' };
       }
     },
 
@@ -173,24 +175,14 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
     });
   }
 
-  async function whyRefused(
-    { username }: Credentials,
-    witness: () => Promise<Credentials | undefined>,
-    deadline: Deadline,
-  ): Promise<RefusalReason> {
-    try {
-      const administrator = await witness();
-      if (administrator === undefined) return 'password';
-      return await withConnection(administrator, trust, deadline, [getUser(username)], async ({ opening }) => {
-        const [shown = null] = opening;
-        if (shown instanceof ServerRefusal) throw shown;
-        const user = userIn(username, shown);
-        if (user === undefined) return 'no-such-user';
-        return user.on ? 'password' : 'locked';
-      });
-    } catch {
-      return 'password'; // the witness could not say; that the login was refused stands
-    }
+  async function reasonOf(username: string, witness: Credentials, deadline: Deadline): Promise<RefusalReason> {
+    return await withConnection(witness, trust, deadline, [getUser(username)], async ({ opening }) => {
+      const [shown = null] = opening;
+      if (shown instanceof ServerRefusal) throw shown;
+      const user = userIn(username, shown);
+      if (user === undefined) return 'no-such-user';
+      return user.on ? 'password' : 'locked';
+    });
   }
 }
 
