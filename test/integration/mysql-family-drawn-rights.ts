@@ -15,7 +15,8 @@ const OF_DATABASE = [
   'ALTER ROUTINE, EXECUTE',
   'ALL',
 ] as const;
-const TABLES = ['app.ledger', 'orders.t', 'orders.swapped'] as const;
+const LASTING_TABLES = ['app.ledger', 'orders.t'] as const;
+const TABLES = [...LASTING_TABLES, 'orders.swapped'] as const;
 const OF_TABLE = ['SELECT', 'INSERT, UPDATE', 'CREATE', 'DELETE, DROP', 'TRIGGER'] as const;
 const OF_COLUMN = ['SELECT', 'UPDATE', 'INSERT', 'REFERENCES'] as const;
 const COLUMNS = ['id', 'note', 'id, note'] as const;
@@ -52,8 +53,9 @@ export const anyRights = (own: {
     drawn`REVOKE ${[...OF_DATABASE, 'GRANT OPTION']} ON ${DATABASES} FROM ?`,
     drawn`GRANT ${OF_TABLE} ON ${TABLES} TO ?${OPTION}`,
     drawn`REVOKE ${[...OF_TABLE, 'GRANT OPTION']} ON ${TABLES} FROM ?`,
-    drawn`GRANT ${OF_COLUMN} (${COLUMNS}) ON ${TABLES} TO ?${OPTION}`,
-    drawn`REVOKE ${OF_COLUMN} (${COLUMNS}) ON ${TABLES} FROM ?`,
+    // A right on a column cannot be given while there is no such table.
+    drawn`GRANT ${OF_COLUMN} (${COLUMNS}) ON ${LASTING_TABLES} TO ?${OPTION}`,
+    drawn`REVOKE ${OF_COLUMN} (${COLUMNS}) ON ${LASTING_TABLES} FROM ?`,
     drawn`GRANT ${OF_ROUTINE} ON ${ROUTINES} TO ?${OPTION}`,
     drawn`REVOKE ${[...OF_ROUTINE, 'GRANT OPTION']} ON ${ROUTINES} FROM ?`,
     drawn`GRANT ${['clerk', 'auditor']} TO ?${ADMIN_OPTION}`,
