@@ -125,8 +125,9 @@ export async function preflightOf(rotation: Rotation): Promise<PreflightReport> 
   const { name } = chosen.found;
   checks.push({ what: 'strategy', verdict: 'passed', message: `The strategy is ${name}.` });
   checks.push(...passwordChecks(rotation, server.found));
-  // With alternating users it is the administrator that writes, at the writer.
-  if (readOnly && name !== 'alternating-users')
+  // Where the administrator alone writes, it does so at the writer, and looks there itself.
+  const asAdministrator = name === 'alternating-users' || (name === 'dual-password' && current.masterArn !== undefined);
+  if (readOnly && !asAdministrator)
     checks.push(failed('server', new RekeyError('DATABASE_READ_ONLY', `${current.host} takes no writes`)));
   const rights = await check(
     'rights',

@@ -213,9 +213,23 @@ describe('a preflight', () => {
     expect(password(await look(inspecting({ passwordNeeds })))?.verdict).toBe('warning');
   });
 
-  test('a server that takes no writes fails it', async () => {
+  test.each([
+    ['single-user', {}],
+    ['single-user', { masterarn: '' }],
+    ['dual-password', {}],
+    ['user-pair', {}],
+  ])('a server that takes no writes fails %s with %j', async (strategy, app) => {
+    begin(app, { 'rekey:strategy': strategy });
     expect(verdicts(await look(inspecting({ readOnly: true })))).toContain('server failed DATABASE_READ_ONLY');
   });
+
+  test.each(['alternating-users', 'dual-password'])(
+    'a reader is no obstacle to %s, whose administrator works at the writer',
+    async (strategy) => {
+      begin({ masterarn: '' }, { 'rekey:strategy': strategy });
+      expect(await look(inspecting({ readOnly: true }))).toMatchObject({ strategy, works: true });
+    },
+  );
 
   test.each(['DATABASE_UNREACHABLE', 'DATABASE_TLS', 'LOGIN_REFUSED'] as const)(
     '%s ends it, and what was not looked at is unknown',
