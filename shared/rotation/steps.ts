@@ -90,10 +90,12 @@ async function strategyToSet(rotation: Rotation): Promise<Strategy> {
   try {
     return await strategyFor(rotation, rotation.current);
   } catch (error) {
+    if (!(error instanceof RekeyError && error.code === 'LOGIN_REFUSED')) throw error;
     // `auto` asked over the current login. Refused: an earlier try has changed the password of a single user, which
-    // the pending login shows; or for the moment only, and then what works must not be replaced.
-    if (error instanceof RekeyError && error.code === 'LOGIN_REFUSED') return strategyFor(rotation, undefined);
-    throw error;
+    // the pending login shows; or for the moment only, and then what works must not be replaced. Once is enough.
+    const { engine } = rotation;
+    const dualPassword = engine.dualPassword && { ...engine.dualPassword, addPassword: () => Promise.reject(error) };
+    return strategyFor({ ...rotation, engine: { ...engine, ...(dualPassword && { dualPassword }) } }, undefined);
   }
 }
 

@@ -135,6 +135,19 @@ describe('the strategy auto', () => {
     expect(strategyTold()).toEqual([['Rotation Succeeded', 'single-user', true]]);
   });
 
+  test('tries a password once in a step, where an earlier one has changed it', async () => {
+    begin();
+    database.powerless.add('app');
+    const token = rig.secrets.beginRotation(arn);
+    await rig.run('createSecret', arn, token);
+    database.addUser('app', { password: await passwordOf('AWSPENDING') });
+    database.calls.length = 0;
+
+    expect(await rig.run('setSecret', arn, token)).toEqual({ kind: 'alreadySet' });
+
+    expect(database.calls).toEqual(['mayKeepOld', 'login']);
+  });
+
   test.each(['user-pair', 'dual-password', 'alternating-users'])(
     '%s is refused before anything is stored where the kind of database does not know it',
     async (strategy) => {
