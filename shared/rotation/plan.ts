@@ -1,5 +1,5 @@
 import { RekeyError } from '../operations/errors.ts';
-import { type DatabaseSecret, sameLogin } from '../secrets/database-secret.ts';
+import { type DatabaseSecret, sameLogin, sameServer } from '../secrets/database-secret.ts';
 import { CURRENT, PENDING, type SecretDescription, versionWithStage } from '../secrets/port.ts';
 
 /** In the order in which Secrets Manager calls them. After a failure it calls all of them again. */
@@ -96,21 +96,17 @@ export function plan(step: Step, state: RotationState): Action {
 }
 
 function differingKeys({ current, nextUsername }: RotationState, pending: DatabaseSecret): string[] {
-  const expected = {
-    engine: current.engine,
-    host: current.host,
-    port: current.port,
-    dbname: current.database,
-    masterarn: current.masterArn,
-    username: nextUsername,
-  };
-  const found: typeof expected = {
-    engine: pending.engine,
-    host: pending.host,
-    port: pending.port,
-    dbname: pending.database,
-    masterarn: pending.masterArn,
-    username: pending.username,
-  };
-  return (Object.keys(expected) as (keyof typeof expected)[]).filter((key) => expected[key] !== found[key]);
+  const keysOf = ({ engine, host, port, database, encrypted, masterArn }: DatabaseSecret, username: string) => ({
+    engine,
+    host,
+    port,
+    dbname: database,
+    ssl: encrypted,
+    masterarn: masterArn,
+    username,
+  });
+  const [expected, found] = [keysOf(current, nextUsername), keysOf(pending, pending.username)];
+  const keys = (Object.keys(expected) as (keyof typeof expected)[]).filter((key) => expected[key] !== found[key]);
+  // Where a tag says at which host Rekey works, both have that one; applications go by the JSON.
+  return keys.length > 0 || sameServer(current, pending) ? keys : ['host'];
 }

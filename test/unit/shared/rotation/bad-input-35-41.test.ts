@@ -138,6 +138,29 @@ describe('bad input 37 to 40: the pending version', () => {
     await expect(state.rig.run(step, state.arn, state.token)).rejects.toMatchObject({ code: 'PENDING_MISMATCH' });
   });
 
+  test.each(STEPS_WITH_A_VALUE)(
+    '37: %s refuses another host for applications, where a tag says where Rekey works',
+    async (step) => {
+      const state = begun();
+      state.rig.secrets.secret(state.arn).tags.set('rekey:database-host', 'writer.example');
+      pendingIs(state, app({ username: 'app_clone', host: 'evil.example', password: 'n', masterarn: state.adminArn }));
+      await expect(state.rig.run(step, state.arn, state.token)).rejects.toMatchObject({
+        code: 'PENDING_MISMATCH',
+        message: expect.stringContaining('has another host'),
+      });
+    },
+  );
+
+  test.each(STEPS_WITH_A_VALUE)(
+    '37: %s refuses a connection without TLS that AWSCURRENT does not ask for',
+    async (step) => {
+      const state = begun();
+      state.rig.secrets.secret(state.arn).tags.set('rekey:accept', 'plaintext');
+      pendingIs(state, app({ username: 'app_clone', ssl: false, password: 'n', masterarn: state.adminArn }));
+      await expect(state.rig.run(step, state.arn, state.token)).rejects.toMatchObject({ code: 'PENDING_MISMATCH' });
+    },
+  );
+
   test.each(STEPS_WITH_A_VALUE)('37: %s refuses another user before any connection', async (step) => {
     const state = begun();
     pendingIs(state, app({ username: 'postgres', password: 'n', masterarn: state.adminArn }));
