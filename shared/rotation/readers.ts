@@ -2,7 +2,7 @@ import type { Credentials, Login } from '../engines/port.ts';
 import { RekeyError } from '../operations/errors.ts';
 import type { DatabaseSecret } from '../secrets/database-secret.ts';
 import { type Address, sameAddress } from '../topology/port.ts';
-import { serverAt } from '../topology/server.ts';
+import { isCustomEndpoint, serverAt } from '../topology/server.ts';
 import { administratorOf } from './administrator.ts';
 import { addressOf, loginAt } from './secret-reader.ts';
 import { pendingRefused, type Refusal, type Rotation } from './strategy.ts';
@@ -94,6 +94,8 @@ export async function unseenSessions(rotation: Rotation, asked: Address): Promis
     return `the readers of the tag rekey:readers have sessions that ${asked.host} does not show`;
   // An alias, a proxy or a pooler opens its sessions at the server itself; a reader that RDS knows does not.
   if (place.kind !== 'address' || sameAddress(place, asked)) return undefined;
+  if (isCustomEndpoint(place.host))
+    return `the secret names ${place.host}, a custom endpoint: it may lead to readers, whose sessions ${asked.host} does not show`;
   const server = await serverAt(place, topology, deadline);
   if (server === undefined || sameAddress(server.writer, place)) return undefined;
   return `the secret names ${place.host}, a reader, whose sessions ${asked.host} does not show`;

@@ -82,3 +82,9 @@ function resourceNamedIn(host: string): DatabaseResource | undefined {
   if (!kind || !rest.includes('rds') || !/^[a-z][a-z0-9-]{0,62}$/.test(id)) return undefined;
   return { kind: kind[1] === undefined ? 'instance' : 'cluster', id };
 }
+
+/**
+ * `orders.cluster-custom-<id>.…` leads to whichever members its maker chose, readers among them, and carries no name
+ * of its cluster (Aurora User Guide, "Custom endpoints").
+ */
+export const isCustomEndpoint = (host: string): boolean => /^[^.]+\.cluster-custom-[^.]+\..*\brds\b/i.test(host);

@@ -99,6 +99,13 @@ describe('the previous user, once its consumers have converged', () => {
     expect(previousLogsIn()).toBe(true);
   });
 
+  test('lives where applications go by a custom endpoint, which may lead to readers that nobody asks', async () => {
+    const host = 'reports.cluster-custom-abc123.eu-central-1.rds.amazonaws.com';
+    await rotated({ host }, { 'rekey:database-host': base.host });
+    expect(await ask()).toEqual({ kind: 'leftAlone', why: expect.stringContaining(host) });
+    expect(previousLogsIn()).toBe(true);
+  });
+
   test('lives while a workload is pinned to another version', async () => {
     expect(await ask({ pinnedUses: true })).toMatchObject({ kind: 'leftAlone' });
     expect(database.calls).toEqual([]);
