@@ -44,7 +44,10 @@ export type StepOutcome =
 /** The least time that reading the secret and one round with the database take; below it nothing is begun. */
 const STEP_MS = 3_000;
 
-/** So soon after they were seen, labels cannot have moved to this version and back: that takes a roll-out that fails. */
+/**
+ * So soon after they were seen, labels cannot have moved to this version and back, which takes a roll-out that fails; nor
+ * can a person have cancelled the rotation and begun another.
+ */
 const LABELS_FRESH_MS = 5_000;
 
 /** How long a version's value may stay invisible after it was stored (aws/aws-sdk-js-v3#7701). */
@@ -135,6 +138,9 @@ async function act(run: Run): Promise<StepOutcome> {
       throw action.error;
     case 'create': {
       await strategy.check(rotation);
+      // The label comes with the value: it would be taken from a rotation that has begun since.
+      const ended = await endedMeanwhile(run);
+      if (ended) return endedAs(ended);
       const password = generatePassword(options, deps.rules);
       const value = withLogin(current, { username: nextUsername, password });
       const { secretArn: secretId, versionId, rotationToken } = request;
@@ -202,6 +208,11 @@ async function askAgain({ request, deps, rotation }: Run): Promise<Ended | undef
   return { kind: 'refused', error: new RekeyError('CURRENT_MOVED', `${CURRENT} of ${secretArn} moved meanwhile`) };
 }
 
+/** Of a step that was held up; labels that were seen just now are not asked for again. */
+async function endedMeanwhile(run: Run): Promise<Ended | undefined> {
+  return run.deps.clock.now() - run.seenAtMs > LABELS_FRESH_MS ? askAgain(run) : undefined;
+}
+
 function endedAs(ended: Ended | undefined): StepOutcome {
   if (ended?.kind === 'refused') throw ended.error;
   return { kind: 'alreadyCurrent' };
@@ -214,10 +225,8 @@ async function promote(run: Run, pending: DatabaseSecret, createdAtMs: number): 
   await requireLogin(rotation, pending);
   // A server that kept the login waiting may have outlasted a twin of this step, a roll-out that failed and the move back:
   // then AWSCURRENT is where it was.
-  if (deps.clock.now() - run.seenAtMs > LABELS_FRESH_MS) {
-    const ended = await askAgain(run);
-    if (ended) return endedAs(ended);
-  }
+  const ended = await endedMeanwhile(run);
+  if (ended) return endedAs(ended);
   try {
     await deps.store.moveCurrent(secretArn, { from: rotation.currentVersion, to: versionId });
   } catch (error) {

@@ -185,6 +185,28 @@ describe('a rotation of a single user', () => {
     expect((await valueOfStage('AWSCURRENT')).password).toBe('theirs');
   });
 
+  test('createSecret that was held up stores nothing for a rotation that was cancelled: another may have begun', async () => {
+    const { store, clock } = rig.deps;
+    let passedMs = 0;
+    const late: SecretStore = {
+      ...store,
+      async read(...asked) {
+        const found = await store.read(...asked);
+        if (passedMs > 0) return found;
+        passedMs = 10_000;
+        await store.withdrawLabel(arn, 'AWSPENDING', token);
+        const next = rig.secrets.beginRotation(arn);
+        for (const step of ['createSecret', 'setSecret'] as const) await rig.run(step, arn, next);
+        return found;
+      },
+    };
+
+    const held = run('createSecret', { store: late, clock: { ...clock, now: () => clock.now() + passedMs } });
+
+    await expect(held).rejects.toMatchObject({ code: 'VERSION_NOT_PENDING' });
+    expect(await logsIn('AWSPENDING')).toBe(true);
+  });
+
   test('createSecret does not take a value that another hand stored meanwhile and that does not fit', async () => {
     const store: SecretStore = {
       ...rig.deps.store,
