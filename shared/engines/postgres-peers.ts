@@ -7,6 +7,7 @@ import {
   acting,
   actingOnMembership,
   changeDefault,
+  covers,
   createRole,
   FLAGS,
   giveDefault,
@@ -61,7 +62,11 @@ function* differences(snapshot: PeerSnapshot, one: Role, two: Role): Iterable<st
   if (one.validUntil !== two.validUntil) yield 'their passwords are VALID UNTIL different times';
 
   const ofEither = new Set([one.name, two.name]);
-  const memberships = snapshot.memberships.filter(({ role }) => !ofEither.has(role)); // those: see takeOvers
+  const [owner, other] = [one, two].map(({ name: user }) => actsAs(snapshot, user));
+  const shared = owner === other ? owner : undefined;
+  const memberships = snapshot.memberships
+    .filter(({ role }) => !ofEither.has(role)) // those: see takeOvers
+    .filter((membership) => !(membership.ofMaker && isCovered(snapshot, membership, shared)));
   yield* oneSided(
     memberships,
     ({ member }) => member,
@@ -319,12 +324,7 @@ export function* rightsEverywhere(snapshot: PeerSnapshot, peers: Peers, owner: s
 function* memberships(snapshot: PeerSnapshot, peers: Peers, owner: string): Iterable<Step> {
   const users = [peers.current, peers.alternate];
   const sources = sourcesOf(snapshot, peers);
-  const ofOwner = snapshot.memberships.filter(({ member }) => member === owner);
-  const covered = (wanted: Membership) =>
-    ofOwner.some(
-      ({ role, admin, inherit, set }) =>
-        role === wanted.role && admin >= wanted.admin && inherit >= wanted.inherit && set >= wanted.set,
-    );
+  const covered = (wanted: Membership) => isCovered(snapshot, wanted, owner);
   for (const membership of snapshot.memberships) {
     const { role, member, grantor, admin } = membership;
     if (!users.includes(member)) continue;
@@ -335,11 +335,17 @@ function* memberships(snapshot: PeerSnapshot, peers: Peers, owner: string): Iter
       if (admin) yield { ...step(snapshot, `${member} may give ${owner} to others`, revoke), ...asGrantor };
       continue;
     }
-    if (!users.includes(role) && sources.includes(member) && !covered(membership))
-      yield { ...step(snapshot, why, grantMembership(snapshot, membership, { name: owner })), ...asGrantor };
+    // What the maker of a role has of it no administrator could take; it is the owner's to give all the same.
+    const giver = membership.ofMaker ? { as: member } : asGrantor;
+    if (!users.includes(role) && (sources.includes(member) || membership.ofMaker) && !covered(membership))
+      yield { ...step(snapshot, why, grantMembership(snapshot, membership, { name: owner })), ...giver };
+    if (membership.ofMaker && !users.includes(role)) continue;
     yield { ...step(snapshot, why, `REVOKE ${name(role)} FROM ${name(member)}`), ...asGrantor };
   }
 }
+
+const isCovered = ({ memberships: all }: PeerSnapshot, wanted: Membership, owner: string | undefined): boolean =>
+  all.some((membership) => membership.member === owner && covers(membership, wanted));
 
 /** @param altered roles that the administrator must have power over */
 function step(snapshot: PeerSnapshot, why: string, sql: string, ...altered: readonly string[]): Step {

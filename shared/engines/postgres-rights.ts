@@ -212,7 +212,7 @@ const isMirror = ({ membershipOptions }: Snapshot, { admin, inherit, set }: Memb
 const mirror = (role: string, heir: Role): string =>
   `GRANT ${name(role)} TO ${name(heir.name)} WITH ADMIN FALSE, INHERIT FALSE, SET TRUE`;
 
-const covers = (one: Membership, other: Membership): boolean =>
+export const covers = (one: Membership, other: Membership): boolean =>
   one.role === other.role && one.admin >= other.admin && one.inherit >= other.inherit && one.set >= other.set;
 
 export function grantMembership(

@@ -229,6 +229,20 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a user pair on Postg
       expect(await differences(pair)).toEqual([]);
     });
 
+    test('hands over roles that the current user made', async () => {
+      const pair = await newPair();
+      const made = `made_by_${pair.current}`;
+      await server.run(`ALTER ROLE ${pair.current} CREATEROLE`);
+      await as(pair.current, `CREATE ROLE ${made}`);
+      await server.run(`ALTER ROLE ${pair.current} NOCREATEROLE`);
+
+      await createPeer(pair);
+
+      for (const user of [pair.current, pair.alternate])
+        if (version >= 16) await as(user, `GRANT ${made} TO pg_monitor; REVOKE ${made} FROM pg_monitor`);
+      expect(await differences(pair)).toEqual([]);
+    });
+
     test('gives the owner and the peer the attributes and settings of the current user', async () => {
       const pair = await newPair();
       await server.run(`
