@@ -5,6 +5,7 @@ import { type DatabaseSecret, withLogin } from '../secrets/database-secret.ts';
 import { generatePassword } from '../secrets/password.ts';
 import { PREVIOUS, STANDBY, versionWithStage } from '../secrets/port.ts';
 import { requireOwnership, resetByAdministrator } from './administrator.ts';
+import { unseenSessions } from './readers.ts';
 import { readLogin, readStaged } from './secret-reader.ts';
 import { witnessOf } from './single-user.ts';
 import { loginRefused, pendingRefused, type Rotation, requireCurrentLogin, type Strategy } from './strategy.ts';
@@ -72,6 +73,8 @@ export function userPair(engine: UserPairEngine): Strategy {
       if (!previous) return { kind: 'nothingToRetire', why: `no version is labelled ${PREVIOUS}` };
       if (previous.username === current.username)
         return { kind: 'nothingToRetire', why: `${PREVIOUS} names the same user as the current version` };
+      const unseen = await unseenSessions(rotation, previous);
+      if (unseen !== undefined) return { kind: 'leftAlone', why: unseen };
       const user = previous.username;
       await requireCurrentLogin(rotation);
       let sessions: Awaited<ReturnType<UserPairEngine['ownSessions']>>;

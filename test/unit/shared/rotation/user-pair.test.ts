@@ -193,6 +193,15 @@ describe('retiring the previous user of a pair', () => {
     expect(logsIn(stored)).toBe(true);
   });
 
+  test('does not happen where there are readers, whose sessions of it nobody sees', async () => {
+    await begin({}, { 'rekey:readers': 'reader.example' });
+    const versionId = await rotate();
+
+    expect(await retireNow(versionId)).toEqual({ kind: 'leftAlone', why: expect.stringContaining('rekey:readers') });
+
+    expect(logsIn({ username: 'app_a', password: 'a1' })).toBe(true);
+  });
+
   test('waits while a session of it is open', async () => {
     const session = { applicationName: 'report', clientAddress: '10.0.0.7', since: '2027-01-01T00:00:00Z' };
     database.users.get('app_a')?.sessions.push(session);
