@@ -6,6 +6,7 @@ import type { StrategyName } from '../../../shared/rotation/strategy.ts';
 import { STRATEGIES } from '../../../shared/rotation/strategy.ts';
 import { CURRENT, PENDING, PREVIOUS } from '../../../shared/secrets/port.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
+import { eventually } from '../../sandbox/eventually.ts';
 import { MYSQL_VERSIONS, type MysqlServer, mysqlIsInstalled } from '../../sandbox/mysql.ts';
 import { type Application, createApplication } from './real-database.ts';
 import { type RealServer, startRealMysql } from './real-server.ts';
@@ -114,6 +115,29 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('rotation on MySQL %s', (ve
 
       expect(JSON.stringify(outcome)).toContain('validate_password.length is 40');
     });
+  });
+
+  test('a step beside its twin leaves the secret its password, though a history of passwords refuses it the second time', async () => {
+    const application = await createApplication(server, 'single-user');
+    await server.run(`ALTER USER ${application.username} PASSWORD HISTORY 5`);
+    const token = application.beginRotation();
+    await application.run('createSecret', token);
+    const superuser = await server.connect(server.superuser);
+    // Whoever wants to change a user waits for its end, with a session that began before.
+    await superuser.query('LOCK INSTANCE FOR BACKUP');
+    const twins = [application.run('setSecret', token), application.run('setSecret', token)];
+    await eventually('both wait', async () => {
+      const [waiting] = await superuser.query(
+        `SELECT id FROM performance_schema.processlist WHERE user = '${application.username}' AND state LIKE '%backup lock%'`,
+      );
+      return (waiting as unknown[]).length === twins.length;
+    });
+    await superuser.end();
+
+    expect((await Promise.all(twins)).map(({ kind }) => kind).sort()).toEqual(['alreadySet', 'set']);
+
+    for (const step of ['testSecret', 'finishSecret'] as const) await application.run(step, token);
+    expect(await application.works(CURRENT)).toBe(true);
   });
 
   describe('what is not equal is not promoted', () => {
