@@ -205,7 +205,10 @@ async function addAsAdministrator(
   }));
   if (states.every(({ added }) => added)) return 'alreadyAdded';
   const open = states.filter(({ added }) => !added);
-  if (open.some((state) => state.present === undefined)) throw notInUse(present);
+  requireAllToHold(
+    open.map((state) => ({ account: state.account, held: state.present })),
+    present,
+  );
   if (!(await stillWanted())) return 'notWanted';
   const text = quoteLiteral(password.expose());
   const changes = open.map(
@@ -222,10 +225,10 @@ async function discardAsAdministrator(
   stillWanted: () => Promise<boolean>,
 ): Promise<'discarded' | 'notWanted'> {
   const { accounts } = await lockedAccounts(connection, kept.username);
-  const states = accounts.map((account) => ({ account, kept: holds(account, kept.password) }));
-  if (states.some((state) => state.kept === undefined)) throw notInUse(kept);
+  const states = accounts.map((account) => ({ account, held: holds(account, kept.password) }));
+  requireAllToHold(states, kept);
   if (!(await stillWanted())) return 'notWanted';
-  const older = states.filter((state) => state.kept === 'secondary');
+  const older = states.filter(({ held }) => held === 'secondary');
   if (older.length > 0) requireEncrypted(kept);
   const text = quoteLiteral(kept.password.expose());
   const promote = older.map(({ account }) => `${account.name} IDENTIFIED BY ${text}`);
@@ -249,8 +252,19 @@ function holds({ name, plugin, ...account }: Account, password: SecretValue): 'p
   return secondPassword && isStored(password, plugin, secondPassword) ? 'secondary' : undefined;
 }
 
-const notInUse = ({ username }: Credentials) =>
-  new RekeyError('LOGIN_REFUSED', `the present password of ${username} is none that the server knows`);
+/** Not LOGIN_REFUSED, which would be about the administrator. @throws RekeyError USERNAME_INVALID */
+function requireAllToHold(
+  states: readonly { readonly account: Account; readonly held: ReturnType<typeof holds> }[],
+  { username }: Credentials,
+): void {
+  const others = states.filter(({ held }) => held === undefined).map(({ account }) => account.name);
+  if (others.length === 0) return;
+  throw new RekeyError(
+    'USERNAME_INVALID',
+    `the user ${username} has another password than the secret as ${others.join(', ')}`,
+    'Give all accounts of that user the password of AWSCURRENT, or drop those that nobody needs, then rotate again.',
+  );
+}
 
 function hasSecondPasswords(rows: readonly unknown[] | undefined): boolean {
   const [row] = (rows ?? []) as readonly { readonly version: string }[];

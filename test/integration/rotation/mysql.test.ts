@@ -225,6 +225,20 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('rotation on MySQL %s', (ve
   describe('two passwords', () => {
     const grant = (username: string) => `GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO \`${username}\`@\`%\`;`;
 
+    test('an account of the user that has another password is named, and its administrator is not blamed', async () => {
+      const application = await createApplication(server, 'dual-password', 'app', { masterarn: true });
+      const { username } = application;
+      await server.run(`CREATE USER ${username}@'10.%' IDENTIFIED BY 'other'`);
+
+      await expectRefused(application, {
+        code: 'USERNAME_INVALID',
+        message: expect.stringContaining(`\`${username}\`@\`10.%\``),
+      });
+
+      await server.run(`DROP USER ${username}@'10.%'`);
+      expect(await application.rotate()).toEqual(GONE_ON);
+    });
+
     test('69: a user that may not have two is told the statement, and goes on with one', async () => {
       const application = await createApplication(server, 'dual-password');
       const { username } = application;
