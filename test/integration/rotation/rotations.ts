@@ -120,6 +120,18 @@ export function describeRotations(
         }
       });
 
+    if (strategy === 'user-pair')
+      test('createPeer, asked for again, leaves both logins as they are', async () => {
+        const application = await createApplication(running(), strategy);
+        expect(await application.rotate()).toEqual(DONE);
+
+        expect(await application.createPeer()).toMatchObject({ kind: 'alreadyCreated' });
+
+        expect(await application.works(CURRENT)).toBe(true);
+        expect(await application.works(PREVIOUS)).toBe(true);
+        expect(await application.rotate()).toEqual(DONE);
+      });
+
     // The second login of a pair is in one secret alone.
     if (strategy !== 'user-pair') {
       /** Another secret with the same login, as somebody copied it. */
