@@ -1,4 +1,5 @@
 import type { Deadline } from '../operations/deadline.ts';
+import { LoginRefused, unlessRefused } from './login-refused.ts';
 import { type Account, accountName } from './mariadb-catalog.ts';
 import { requirePair } from './mariadb-names.ts';
 import { sessionsOf } from './mariadb-open-sessions.ts';
@@ -6,8 +7,14 @@ import { matches } from './mariadb-rights.ts';
 import { type Connection, quoteName } from './mysql-connection.ts';
 import { requirePassword } from './mysql-password.ts';
 import type { Session } from './mysql-session.ts';
-import type { AlternatingUsersEngine, Credentials, PasswordChange, PeerChange, UserPairEngine } from './port.ts';
-import { unlessRefused } from './unless-refused.ts';
+import type {
+  AlternatingUsersEngine,
+  Credentials,
+  PasswordChange,
+  PeerChange,
+  UserPairEngine,
+  Witness,
+} from './port.ts';
 
 /** A peer is what an alternate user is; only that each of the two is asked by itself, which needs no administrator. */
 export function userPair(
@@ -16,16 +23,16 @@ export function userPair(
   changeOwn: (connection: Connection, change: PasswordChange) => Promise<void>,
 ): UserPairEngine {
   return {
-    async peerDifferences(current, other, deadline) {
+    async peerDifferences(current, other, deadline, witness) {
       requirePair({ current: current.username, alternate: other.username });
-      return differencesOf(await seenBy(current, deadline), await seenBy(other, deadline));
+      return differencesOf(await seenBy(current, deadline, witness), await seenBy(other, deadline, witness));
     },
 
-    async changePeer({ current, other }, password, deadline) {
+    async changePeer({ current, other }, password, deadline, witness) {
       requirePair({ current: current.username, alternate: other.username });
       requirePassword(password);
-      const first = await unlessRefused(seenBy(current, deadline));
-      if (first === 'refused') return { kind: 'refused', login: 'current' };
+      const first = await unlessRefused(seenBy(current, deadline, witness));
+      if (first instanceof LoginRefused) return { kind: 'refused', login: 'current', refusal: first.refusal };
       const work = session<PeerChange>(other, deadline, async (connection) => {
         const differences = differencesOf(first, await view(connection, other.username));
         if (differences.length > 0) return { kind: 'differ', differences };
@@ -33,7 +40,7 @@ export function userPair(
         return { kind: 'changed' };
       });
       const outcome = await unlessRefused(work);
-      return outcome === 'refused' ? { kind: 'refused', login: 'other' } : outcome;
+      return outcome instanceof LoginRefused ? { kind: 'refused', login: 'other', refusal: outcome.refusal } : outcome;
     },
 
     ownSessions: (user, deadline) =>
@@ -46,8 +53,8 @@ export function userPair(
     },
   };
 
-  async function seenBy(credentials: Credentials, deadline: Deadline): Promise<View> {
-    return session(credentials, deadline, (connection) => view(connection, credentials.username));
+  async function seenBy(credentials: Credentials, deadline: Deadline, witness?: Witness): Promise<View> {
+    return session(credentials, deadline, (connection) => view(connection, credentials.username), witness);
   }
 }
 

@@ -20,7 +20,7 @@ import { type Connection, quoteLiteral, quoteName } from './mysql-connection.ts'
 import { refusalAsRekeyError, ServerRefusal } from './mysql-errors.ts';
 import { requirePassword } from './mysql-password.ts';
 import { createSession, requireEncrypted } from './mysql-session.ts';
-import type { Credentials, DatabaseEngine, PasswordChange, RefusalReason } from './port.ts';
+import type { Credentials, DatabaseEngine, PasswordChange, RefusalReason, Witness } from './port.ts';
 import type { Trust } from './tls.ts';
 import { reasonSeenBy } from './witness.ts';
 
@@ -33,7 +33,7 @@ export type MariadbEngine = DatabaseEngine & Required<Pick<DatabaseEngine, 'alte
 /** MariaDB 10.4 and later, which knows no second password. How two users are kept equal: mariadb-rights.ts. */
 export function createMariadbEngine({ clock, ...trust }: MariadbOptions): MariadbEngine {
   const open = sessionsBy(trust);
-  const session = createSession(open, clock);
+  const session = createSession(open, clock, reasonOf);
   const alternating = alternatingUsers(session);
   return {
     name: 'mariadb',
@@ -51,11 +51,9 @@ export function createMariadbEngine({ clock, ...trust }: MariadbOptions): Mariad
         });
       } catch (error) {
         if (!(error instanceof ServerRefusal)) throw error;
-        const reason = REASONS.get(error.errno);
+        const reason = await reasonOf(error, credentials.username, deadline, witness);
         if (reason === undefined) throw refusalAsRekeyError(error, `the database at ${credentials.host}`);
-        if (witness === undefined || reason !== 'password') return { kind: 'refused', reason };
-        const seen = await reasonSeenBy(witness, (as) => reasonOf(credentials.username, as, deadline));
-        return { kind: 'refused', reason: seen ?? reason };
+        return { kind: 'refused', reason };
       }
     },
 
@@ -76,8 +74,14 @@ export function createMariadbEngine({ clock, ...trust }: MariadbOptions): Mariad
     userPair: userPair(session, alternating, changeOwn),
   };
 
+  async function reasonOf({ errno }: ServerRefusal, username: string, deadline: Deadline, witness?: Witness) {
+    const told = REASONS.get(errno);
+    if (told !== 'password' || witness === undefined) return told;
+    return (await reasonSeenBy(witness, (as) => reasonInAccounts(username, as, deadline))) ?? told;
+  }
+
   /** That a password has expired the server says by itself, to whoever has it. */
-  async function reasonOf(
+  async function reasonInAccounts(
     username: string,
     witness: Credentials,
     deadline: Deadline,

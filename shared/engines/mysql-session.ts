@@ -2,9 +2,11 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
+import { LoginRefused } from './login-refused.ts';
 import { type Connection, quoteLiteral } from './mysql-connection.ts';
 import { refusalAsRekeyError, ServerRefusal } from './mysql-errors.ts';
-import type { Credentials } from './port.ts';
+import type { Credentials, Witness } from './port.ts';
+import type { ReasonOf } from './witness.ts';
 
 const ATTEMPTS = 5;
 /** How long one rotation or retirement waits for another one of the same users. */
@@ -15,16 +17,21 @@ export type Session = <T>(
   credentials: Credentials,
   deadline: Deadline,
   work: (connection: Connection) => Promise<T>,
+  witness?: Witness,
 ) => Promise<T>;
 
-/** A session in which someone acts: there a refused login is a failure, not an answer. */
-export function createSession(open: Session, clock: Clock): Session {
-  return async (credentials, deadline, work) => {
+/** A session in which someone acts: there a refused login is a failure, not an answer. It throws a LoginRefused. */
+export function createSession(open: Session, clock: Clock, reasonOf: ReasonOf<ServerRefusal>): Session {
+  return async (credentials, deadline, work, witness) => {
     try {
       return await open(credentials, deadline, (connection) => repeated(() => work(connection), clock, deadline));
     } catch (error) {
       if (!(error instanceof ServerRefusal)) throw error;
-      throw refusalAsRekeyError(error, `the database at ${credentials.host}, asked by ${credentials.username},`);
+      const { host, username } = credentials;
+      const failure = refusalAsRekeyError(error, `the database at ${host}, asked by ${username},`);
+      if (failure.code !== 'LOGIN_REFUSED') throw failure;
+      const reason = await reasonOf(error, username, deadline, witness);
+      throw new LoginRefused(username, reason ?? 'not-permitted', failure.what, failure.action);
     }
   };
 }

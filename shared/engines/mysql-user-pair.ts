@@ -1,11 +1,18 @@
 import type { Deadline } from '../operations/deadline.ts';
+import { LoginRefused, unlessRefused } from './login-refused.ts';
 import type { Connection } from './mysql-connection.ts';
 import { sessionsOf } from './mysql-open-sessions.ts';
 import { requirePassword } from './mysql-password.ts';
 import { isLike } from './mysql-rights.ts';
 import { requireEncrypted, type Session } from './mysql-session.ts';
-import type { AlternatingUsersEngine, Credentials, PasswordChange, PeerChange, UserPairEngine } from './port.ts';
-import { unlessRefused } from './unless-refused.ts';
+import type {
+  AlternatingUsersEngine,
+  Credentials,
+  PasswordChange,
+  PeerChange,
+  UserPairEngine,
+  Witness,
+} from './port.ts';
 
 /** Two users are peers when the server tells both the same about themselves. */
 export function userPair(
@@ -13,23 +20,23 @@ export function userPair(
   { prepareAlternate }: AlternatingUsersEngine,
   changeOwn: (connection: Connection, change: PasswordChange, deadline: Deadline) => Promise<void>,
 ): UserPairEngine {
-  const seenBy = (credentials: Credentials, deadline: Deadline) =>
-    session(credentials, deadline, (connection) => describeSelf(connection, credentials));
+  const seenBy = (credentials: Credentials, deadline: Deadline, witness?: Witness) =>
+    session(credentials, deadline, (connection) => describeSelf(connection, credentials), witness);
 
   return {
     async createPeer(pair, password, deadline) {
       await prepareAlternate(pair, password, async () => true, deadline);
     },
 
-    async peerDifferences(current, other, deadline) {
-      return differencesOf(await seenBy(current, deadline), await seenBy(other, deadline));
+    async peerDifferences(current, other, deadline, witness) {
+      return differencesOf(await seenBy(current, deadline, witness), await seenBy(other, deadline, witness));
     },
 
-    async changePeer({ current, other }, password, deadline) {
+    async changePeer({ current, other }, password, deadline, witness) {
       requirePassword(password);
       requireEncrypted(other);
-      const first = await unlessRefused(seenBy(current, deadline));
-      if (first === 'refused') return { kind: 'refused', login: 'current' };
+      const first = await unlessRefused(seenBy(current, deadline, witness));
+      if (first instanceof LoginRefused) return { kind: 'refused', login: 'current', refusal: first.refusal };
       const work = session<PeerChange>(other, deadline, async (connection) => {
         const differences = differencesOf(first, await describeSelf(connection, other));
         if (differences.length > 0) return { kind: 'differ', differences };
@@ -37,7 +44,7 @@ export function userPair(
         return { kind: 'changed' };
       });
       const outcome = await unlessRefused(work);
-      return outcome === 'refused' ? { kind: 'refused', login: 'other' } : outcome;
+      return outcome instanceof LoginRefused ? { kind: 'refused', login: 'other', refusal: outcome.refusal } : outcome;
     },
 
     async ownSessions(user, deadline) {

@@ -11,7 +11,7 @@ import { requireNames, requireUserName } from './mysql-names.ts';
 import { requirePassword, setAnyPassword, setOwnPassword } from './mysql-password.ts';
 import { createSession, requireEncrypted, type Session } from './mysql-session.ts';
 import { userPair } from './mysql-user-pair.ts';
-import type { Credentials, DatabaseEngine, Login, PasswordChange, RefusalReason } from './port.ts';
+import type { Credentials, DatabaseEngine, Login, PasswordChange, RefusalReason, Witness } from './port.ts';
 import type { Trust } from './tls.ts';
 import { reasonSeenBy } from './witness.ts';
 
@@ -28,7 +28,7 @@ export function createMysqlEngine({ clock, ...trust }: MysqlOptions): MysqlEngin
     requireNames(credentials);
     return withConnection(credentials, trust, deadline, work);
   };
-  const session = createSession(open, clock);
+  const session = createSession(open, clock, reasonOf);
   const alternating = alternatingUsers(session);
   return {
     name: 'mysql',
@@ -57,11 +57,7 @@ export function createMysqlEngine({ clock, ...trust }: MysqlOptions): MysqlEngin
     return setOwnPassword(connection, change, () => login(change.acting, deadline));
   }
 
-  async function login(
-    credentials: Credentials,
-    deadline: Deadline,
-    witness?: () => Promise<Credentials | undefined>,
-  ): Promise<Login> {
+  async function login(credentials: Credentials, deadline: Deadline, witness?: Witness): Promise<Login> {
     const where = `the database at ${credentials.host}`;
     try {
       return await open(credentials, deadline, async (connection) => {
@@ -72,16 +68,20 @@ export function createMysqlEngine({ clock, ...trust }: MysqlOptions): MysqlEngin
       });
     } catch (error) {
       if (!(error instanceof ServerRefusal)) throw error;
-      const told = REASON[error.errno];
-      if (told === undefined) throw refusalAsRekeyError(error, where);
-      if (told !== 'password' || witness === undefined) return { kind: 'refused', reason: told };
-      const seen = await reasonSeenBy(witness, (as) => reasonOf(credentials.username, as, deadline));
-      return { kind: 'refused', reason: seen ?? told };
+      const reason = await reasonOf(error, credentials.username, deadline, witness);
+      if (reason === undefined) throw refusalAsRekeyError(error, where);
+      return { kind: 'refused', reason };
     }
   }
 
+  async function reasonOf({ errno }: ServerRefusal, username: string, deadline: Deadline, witness?: Witness) {
+    const told = REASON[errno];
+    if (told !== 'password' || witness === undefined) return told;
+    return (await reasonSeenBy(witness, (as) => reasonInAccounts(username, as, deadline))) ?? told;
+  }
+
   /** MySQL answers with one and the same error to a wrong password, an unknown user and one from the wrong host. */
-  async function reasonOf(username: string, witness: Credentials, deadline: Deadline): Promise<RefusalReason> {
+  async function reasonInAccounts(username: string, witness: Credentials, deadline: Deadline): Promise<RefusalReason> {
     return await session({ ...witness, database: '' }, deadline, async (connection) => {
       const accounts = await connection.query<{ locked: 0 | 1; admits: 0 | 1 }>(
         // The server sees us as it sees the witness: by name where it looks names up, else by address.

@@ -31,7 +31,15 @@ export type RefusalReason = 'password' | 'expired' | 'locked' | 'not-permitted' 
  * Whether the server lets these credentials in. Only the server's own refusal is an answer; a network, DNS or TLS
  * failure is thrown, because another password could not help and would only bring a lockout closer.
  */
-export type Login = { readonly kind: 'accepted' } | { readonly kind: 'refused'; readonly reason: RefusalReason };
+export type Login = { readonly kind: 'accepted' } | Refusal;
+
+export interface Refusal {
+  readonly kind: 'refused';
+  readonly reason: RefusalReason;
+}
+
+/** An administrator who can tell why a login was refused, where there is one. */
+export type Witness = () => Promise<Credentials | undefined>;
 
 /** A new password for one user. */
 export interface PasswordChange {
@@ -99,9 +107,10 @@ export interface AlternatingUsersEngine {
 
   /**
    * What the two users differ in, one sentence each; empty when the alternate may be promoted. Changes nothing.
-   * @throws RekeyError LOGIN_REFUSED when the server refuses the observer
+   * @param witness as with `login`, for a refusal of the observer
+   * @throws LoginRefused of the observer
    */
-  differences(pair: UserPair, observer: Credentials, deadline: Deadline): Promise<readonly string[]>;
+  differences(pair: UserPair, observer: Credentials, deadline: Deadline, witness?: Witness): Promise<readonly string[]>;
 
   /**
    * What the administrator lacks to prepare the alternate user, one statement to run each. Changes nothing.
@@ -130,25 +139,33 @@ export type PeerChange =
   | { readonly kind: 'changed' }
   /** What the two users differ in, one sentence each. */
   | { readonly kind: 'differ'; readonly differences: readonly string[] }
-  | { readonly kind: 'refused'; readonly login: 'current' | 'other' };
+  | { readonly kind: 'refused'; readonly login: 'current' | 'other'; readonly refusal: Refusal };
 
 /** Two users made beforehand, each of which changes its own password only. */
 export interface UserPairEngine {
   /**
    * What the two users differ in, one sentence each, asked over the other's login, and over the current one too where a
    * server shows users only their own rights; and whether one could take the other over. Changes nothing.
-   * @throws RekeyError LOGIN_REFUSED naming the user that the server refuses
+   * @param witness as with `login`, for a refusal of either
+   * @throws LoginRefused of the user that the server refuses
    */
-  peerDifferences(current: Credentials, other: Credentials, deadline: Deadline): Promise<readonly string[]>;
+  peerDifferences(
+    current: Credentials,
+    other: Credentials,
+    deadline: Deadline,
+    witness?: Witness,
+  ): Promise<readonly string[]>;
 
   /**
    * The other user gives itself the password, once the server has let both in and they do not differ, all of it in one
    * session of each.
+   * @param witness as with `login`, for a refusal of the current user
    */
   changePeer(
     pair: { readonly current: Credentials; readonly other: Credentials },
     password: SecretValue,
     deadline: Deadline,
+    witness?: Witness,
   ): Promise<PeerChange>;
 
   /** Sessions of this user besides the one that asks. @throws RekeyError LOGIN_REFUSED */
@@ -204,7 +221,7 @@ export interface DualPasswordEngine {
  *
  * Every method may be repeated after a crash at any point. They throw RekeyError: DATABASE_UNREACHABLE,
  * DATABASE_TLS, DATABASE_BUSY (retryable: too many connections, starting up, deadlock, …), DATABASE_READ_ONLY,
- * LOGIN_REFUSED (the acting user, not the one asked about), PRIVILEGE_MISSING (with the statement to run),
+ * LOGIN_REFUSED (the acting user, not the one asked about; a `LoginRefused` where two users take turns), PRIVILEGE_MISSING (with the statement to run),
  * PASSWORD_REJECTED (a policy of the server), USERNAME_INVALID (no such user, or one that must not be touched).
  */
 export interface DatabaseEngine {
@@ -215,7 +232,7 @@ export interface DatabaseEngine {
    * @param witness an administrator to ask where the server's answer alone does not tell a wrong password from an
    *   expired one or a missing user; asked for only then. Without one, or if it cannot say, the reason is `password`
    */
-  login(credentials: Credentials, deadline: Deadline, witness?: () => Promise<Credentials | undefined>): Promise<Login>;
+  login(credentials: Credentials, deadline: Deadline, witness?: Witness): Promise<Login>;
 
   /** Replaces the password of one user: the one before is refused from now on. All accounts of that name, where there are several. */
   setPassword(change: PasswordChange, deadline: Deadline): Promise<void>;

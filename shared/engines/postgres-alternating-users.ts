@@ -45,11 +45,10 @@ export function alternatingUsers(sessions: Sessions): AlternatingUsersEngine {
       });
     },
 
-    async differences(pair, observer, deadline) {
+    async differences(pair, observer, deadline, witness) {
       requirePair(pair);
-      return sessions.as({ ...observer, database: pair.database }, deadline, async (connection) =>
-        differencesIn(await observe(connection, pair), pair),
-      );
+      const look = async (connection: Connection) => differencesIn(await observe(connection, pair), pair);
+      return sessions.as({ ...observer, database: pair.database }, deadline, look, witness);
     },
 
     async missingForAlternate(pair, deadline) {

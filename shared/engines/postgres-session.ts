@@ -1,10 +1,12 @@
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
-import type { Credentials } from './port.ts';
+import { LoginRefused } from './login-refused.ts';
+import type { Credentials, Witness } from './port.ts';
 import { type Connection, START_OF_SESSION, withConnection } from './postgres-connection.ts';
 import { refusalAsRekeyError, ServerRefusal } from './postgres-errors.ts';
 import { requireNames } from './postgres-names.ts';
 import type { Trust } from './tls.ts';
+import type { ReasonOf } from './witness.ts';
 
 /** How long a change may wait for someone else's lock: the application queues behind it all that time. */
 const LOCK_TIMEOUT = '3s';
@@ -12,13 +14,18 @@ const ATTEMPTS = 5;
 
 /** Sessions in which someone acts: there a refused login is a failure, not an answer. */
 export interface Sessions {
-  /** @throws RekeyError LOGIN_REFUSED */
-  as<T>(credentials: Credentials, deadline: Deadline, work: (connection: Connection) => Promise<T>): Promise<T>;
+  /** @throws LoginRefused */
+  as<T>(
+    credentials: Credentials,
+    deadline: Deadline,
+    work: (connection: Connection) => Promise<T>,
+    witness?: Witness,
+  ): Promise<T>;
 
   /**
    * In one transaction, rolled back unless the work commits it. Repeated when another change of the same role (M10), a
    * deadlock or a serialization failure undid it: a transaction that failed has left nothing behind.
-   * @throws RekeyError LOGIN_REFUSED
+   * @throws LoginRefused
    */
   change<T>(credentials: Credentials, deadline: Deadline, work: (transaction: Transaction) => Promise<T>): Promise<T>;
 }
@@ -28,18 +35,23 @@ export interface Transaction extends Connection {
   commit(sql?: string): Promise<void>;
 }
 
-export function createSessions(trust: Trust, clock: Clock): Sessions {
+export function createSessions(trust: Trust, clock: Clock, reasonOf: ReasonOf<ServerRefusal>): Sessions {
   async function as<T>(
     credentials: Credentials,
     deadline: Deadline,
     work: (connection: Connection) => Promise<T>,
+    witness?: Witness,
   ): Promise<T> {
     requireNames(credentials);
     try {
       return await withConnection(credentials, trust, deadline, work);
     } catch (error) {
       if (!(error instanceof ServerRefusal)) throw error;
-      throw refusalAsRekeyError(error, `the database at ${credentials.host}, asked by ${credentials.username},`);
+      const { host, username } = credentials;
+      const failure = refusalAsRekeyError(error, `the database at ${host}, asked by ${username},`);
+      if (failure.code !== 'LOGIN_REFUSED') throw failure;
+      const reason = await reasonOf(error, username, deadline, witness);
+      throw new LoginRefused(username, reason ?? 'not-permitted', failure.what);
     }
   }
 

@@ -1,4 +1,5 @@
 import { RekeyError } from '../operations/errors.ts';
+import { LoginRefused, unlessRefused } from './login-refused.ts';
 import type { AdministeredPair, Credentials, PasswordChange, PeerChange, UserPairEngine } from './port.ts';
 import { carryOut, isNotPermitted } from './postgres-carry-out.ts';
 import { ask, askForBelongings, type Role } from './postgres-catalog.ts';
@@ -29,7 +30,6 @@ import {
 import { giveLogin, type Step } from './postgres-rights.ts';
 import type { Sessions, Transaction } from './postgres-session.ts';
 import { scramVerifier } from './scram.ts';
-import { unlessRefused } from './unless-refused.ts';
 
 /** How the two come to be peers: postgres-peers.ts. */
 export function userPair(
@@ -38,17 +38,17 @@ export function userPair(
 ): UserPairEngine {
   return {
     // The catalogue tells either of them everything.
-    async peerDifferences(current, other, deadline) {
+    async peerDifferences(current, other, deadline, witness) {
       const peers = peersOf(current, other);
-      const seen = await sessions.as(other, deadline, (connection) => observePeers(connection, peers));
+      const seen = await sessions.as(other, deadline, (connection) => observePeers(connection, peers), witness);
       return peerDifferencesIn(seen, peers);
     },
 
-    async changePeer({ current, other }, password, deadline) {
+    async changePeer({ current, other }, password, deadline, witness) {
       const peers = peersOf(current, other);
       const change = passwordChange({ acting: other, username: other.username, password });
-      const alive = await unlessRefused(sessions.as(current, deadline, async () => {}));
-      if (alive === 'refused') return { kind: 'refused', login: 'current' };
+      const alive = await unlessRefused(sessions.as(current, deadline, async () => {}, witness));
+      if (alive instanceof LoginRefused) return { kind: 'refused', login: 'current', refusal: alive.refusal };
       const work = sessions.change<PeerChange>(other, deadline, async (transaction) => {
         const differences = peerDifferencesIn(await observePeers(transaction, peers), peers);
         if (differences.length > 0) return { kind: 'differ', differences };
@@ -56,7 +56,7 @@ export function userPair(
         return { kind: 'changed' };
       });
       const outcome = await unlessRefused(work);
-      return outcome === 'refused' ? { kind: 'refused', login: 'other' } : outcome;
+      return outcome instanceof LoginRefused ? { kind: 'refused', login: 'other', refusal: outcome.refusal } : outcome;
     },
 
     ownSessions: (user, deadline) =>

@@ -3,7 +3,7 @@ import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
 import { SecretValue } from '../secrets/secret-value.ts';
-import type { Credentials, DatabaseEngine, Login, PasswordChange, RefusalReason } from './port.ts';
+import type { Credentials, DatabaseEngine, Login, PasswordChange, RefusalReason, Witness } from './port.ts';
 import { alternatingUsers } from './postgres-alternating-users.ts';
 import { quoteIdentifier, quoteLiteral, withConnection } from './postgres-connection.ts';
 import { passwordRefused, refusalAsRekeyError, ServerRefusal } from './postgres-errors.ts';
@@ -24,7 +24,7 @@ export type PostgresEngine = DatabaseEngine &
 
 /** PostgreSQL 15 and later. */
 export function createPostgresEngine({ clock, ...trust }: PostgresOptions): PostgresEngine {
-  const sessions = createSessions(trust, clock);
+  const sessions = createSessions(trust, clock, reasonOf);
   return {
     name: 'postgres',
 
@@ -39,11 +39,9 @@ export function createPostgresEngine({ clock, ...trust }: PostgresOptions): Post
         });
       } catch (error) {
         if (!(error instanceof ServerRefusal)) throw error;
-        const reason = reasonOf(error);
+        const reason = await reasonOf(error, credentials.username, deadline, witness);
         if (reason === undefined) throw refusalAsRekeyError(error, `the database at ${credentials.host}`);
-        if (witness === undefined || error.roleLocked) return { kind: 'refused', reason };
-        const seen = await reasonSeenBy(witness, (as) => reasonInCatalogue(credentials.username, as, deadline));
-        return { kind: 'refused', reason: seen ?? reason };
+        return { kind: 'refused', reason };
       }
     },
 
@@ -70,6 +68,12 @@ export function createPostgresEngine({ clock, ...trust }: PostgresOptions): Post
     userPair: userPair(sessions, passwordChange),
   };
 
+  async function reasonOf(refusal: ServerRefusal, username: string, deadline: Deadline, witness?: Witness) {
+    const told = reasonTold(refusal);
+    if (told === undefined || witness === undefined || refusal.roleLocked) return told;
+    return (await reasonSeenBy(witness, (as) => reasonInCatalogue(username, as, deadline))) ?? told;
+  }
+
   async function reasonInCatalogue(
     username: string,
     witness: Credentials,
@@ -88,7 +92,7 @@ export function createPostgresEngine({ clock, ...trust }: PostgresOptions): Post
 }
 
 /** As far as the server's own answer tells; undefined when it is not about who logs in. */
-function reasonOf({ sqlState, roleLocked }: ServerRefusal): RefusalReason | undefined {
+function reasonTold({ sqlState, roleLocked }: ServerRefusal): RefusalReason | undefined {
   switch (sqlState) {
     case '28P01':
       return 'password';

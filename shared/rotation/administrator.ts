@@ -1,4 +1,4 @@
-import type { Credentials } from '../engines/port.ts';
+import type { Credentials, Refusal, Witness } from '../engines/port.ts';
 import { asRekeyError, RekeyError } from '../operations/errors.ts';
 import { actionNeeded } from '../operations/events.ts';
 import { hostFault } from '../secrets/database-host.ts';
@@ -9,7 +9,7 @@ import { accepts, parseTags, type SecretOptions } from '../secrets/tags.ts';
 import { type Address, type DatabaseResource, sameAddress } from '../topology/port.ts';
 import { type DatabaseServer, leadsTo, serverAt, serverOf, serverOfBoth } from '../topology/server.ts';
 import { loginAt, readLogin, transportOf } from './secret-reader.ts';
-import { loginRefused, type Refusal, type Rotation, type Witness } from './strategy.ts';
+import { loginRefused, type Rotation } from './strategy.ts';
 
 export interface Administrator {
   readonly login: Credentials;
@@ -175,8 +175,16 @@ async function announceReset(rotation: Rotation, username: string, label: string
  */
 export async function requireOwnership(rotation: Rotation, witness: Witness): Promise<void> {
   const { engine, current, deadline } = rotation;
-  const refusal = await engine.login(current, deadline, witness);
-  if (refusal.kind === 'accepted') return;
+  const login = await engine.login(current, deadline, witness);
+  if (login.kind === 'refused') await restoreOwnership(rotation, login);
+}
+
+/**
+ * The same where the server has refused the current login already: it is not tried again.
+ * @throws RekeyError LOGIN_REFUSED
+ */
+export async function restoreOwnership(rotation: Rotation, refusal: Refusal): Promise<void> {
+  const { current } = rotation;
   const which = `the current login "${current.username}"`;
   try {
     await resetByAdministrator(rotation, current, { which, refusal });

@@ -45,11 +45,8 @@ export function alternatingUsers(engine: AlternatingUsersEngine): Strategy {
       const witness = async () => (await administratorOf(rotation)).login;
       if (engine.observer === 'either-user')
         // The look at the rights is the login as well.
-        return requireSame(
-          rotation,
-          pending,
-          () => engine.differences(userPairOf(rotation), pending, rotation.deadline),
-          witness,
+        return requireSame(rotation, pending, () =>
+          engine.differences(userPairOf(rotation), pending, rotation.deadline, witness),
         );
       await requireLogin(rotation, pending, witness);
       await requireSame(rotation, pending, () =>

@@ -1,11 +1,11 @@
-import type { Credentials, Login } from '../engines/port.ts';
+import type { Credentials, Login, Refusal } from '../engines/port.ts';
 import { RekeyError } from '../operations/errors.ts';
 import type { DatabaseSecret } from '../secrets/database-secret.ts';
 import { type Address, sameAddress } from '../topology/port.ts';
 import { isCustomEndpoint, serverAt } from '../topology/server.ts';
 import { administratorOf } from './administrator.ts';
 import { addressOf, loginAt } from './secret-reader.ts';
-import { pendingRefused, type Refusal, type Rotation } from './strategy.ts';
+import { pendingRefused, type Rotation } from './strategy.ts';
 
 /**
  * Waits between logins at a server that only replicates, 30 s in all. A refusal there counts towards a lock-out like any

@@ -1,4 +1,4 @@
-import type { Credentials, DatabaseEngine, Login } from '../engines/port.ts';
+import type { Credentials, DatabaseEngine, Refusal, Witness } from '../engines/port.ts';
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
@@ -108,10 +108,6 @@ export interface Strategy {
     stillWanted: () => Promise<boolean>,
   ): Promise<Retirement>;
 }
-
-/** An administrator who can tell why a login was refused, where there is one. */
-export type Witness = () => Promise<Credentials | undefined>;
-export type Refusal = Extract<Login, { kind: 'refused' }>;
 
 /**
  * @param witness an administrator who can tell why, where there is one

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
+import { LoginRefused } from '../engines/login-refused.ts';
 import type { Credentials, UserPairEngine } from '../engines/port.ts';
 import { RekeyError } from '../operations/errors.ts';
 import { type DatabaseSecret, withLogin } from '../secrets/database-secret.ts';
 import { generatePassword } from '../secrets/password.ts';
 import { PREVIOUS, STANDBY, versionWithStage } from '../secrets/port.ts';
-import { requireOwnership, resetByAdministrator } from './administrator.ts';
+import { requireOwnership, resetByAdministrator, restoreOwnership } from './administrator.ts';
 import { unseenSessions } from './readers.ts';
 import { readLogin, readStaged } from './secret-reader.ts';
 import { witnessOf } from './single-user.ts';
@@ -19,7 +20,7 @@ import { loginRefused, pendingRefused, type Rotation, requireCurrentLogin, type 
  */
 export function userPair(engine: UserPairEngine): Strategy {
   const compare = (rotation: Rotation, other: Credentials) =>
-    engine.peerDifferences(rotation.current, other, rotation.deadline);
+    engine.peerDifferences(rotation.current, other, rotation.deadline, witnessOf(rotation));
 
   return {
     name: 'user-pair',
@@ -43,7 +44,7 @@ export function userPair(engine: UserPairEngine): Strategy {
       return outcome;
     },
 
-    test: (rotation, pending) => requireSame(rotation, pending, () => compare(rotation, pending), witnessOf(rotation)),
+    test: (rotation, pending) => requireSame(rotation, pending, () => compare(rotation, pending)),
 
     async tidy({ store, secretArn, stages }) {
       // It named the user that is current now, with the password before.
@@ -102,16 +103,16 @@ export function userPair(engine: UserPairEngine): Strategy {
   /** @returns false when the server refuses this login */
   async function changed(rotation: Rotation, standby: Credentials, pending: DatabaseSecret): Promise<boolean> {
     const { current, deadline } = rotation;
-    const change = () => engine.changePeer({ current, other: standby }, pending.password, deadline);
+    const change = () =>
+      engine.changePeer({ current, other: standby }, pending.password, deadline, witnessOf(rotation));
     let outcome = await change();
     if (outcome.kind === 'refused' && outcome.login === 'current') {
-      // The database was restored, or this was for the moment only.
-      await requireOwnership(rotation, witnessOf(rotation));
+      await restoreOwnership(rotation, outcome.refusal);
       outcome = await change();
     }
     if (outcome.kind === 'differ') throw rightsDiffer(rotation, pending, outcome.differences);
     if (outcome.kind === 'refused' && outcome.login === 'current')
-      throw loginRefused(`the current login "${current.username}"`, { kind: 'refused', reason: 'password' });
+      throw loginRefused(`the current login "${current.username}"`, outcome.refusal);
     return outcome.kind === 'changed';
   }
 
@@ -200,16 +201,11 @@ export async function requireSame(
   rotation: Rotation,
   pending: DatabaseSecret,
   compare: () => Promise<readonly string[]>,
-  witness?: () => Promise<Credentials | undefined>,
 ): Promise<void> {
-  let differences: readonly string[];
-  try {
-    differences = await compare();
-  } catch (error) {
-    if (!isRefusal(error) || witness === undefined) throw error;
-    const login = await rotation.engine.login(pending, rotation.deadline, witness);
-    throw login.kind === 'refused' ? pendingRefused(pending, login) : error;
-  }
+  const differences = await compare().catch((error: unknown) => {
+    const itsLogin = error instanceof LoginRefused && error.username === pending.username;
+    throw itsLogin ? pendingRefused(pending, error.refusal) : error;
+  });
   if (differences.length > 0) throw rightsDiffer(rotation, pending, differences);
 }
 

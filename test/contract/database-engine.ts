@@ -659,6 +659,8 @@ function describeUserPair(scene: Scene): void {
       ).rejects.toMatchObject({
         code: 'LOGIN_REFUSED',
         message: expect.stringContaining(alternate),
+        username: alternate,
+        refusal: { kind: 'refused', reason: 'password' },
       });
     });
 
@@ -696,8 +698,13 @@ function describeUserPair(scene: Scene): void {
       const change = (current: Credentials, other: Credentials) =>
         peers().changePeer({ current, other }, secret('peer-2'), soon());
 
-      expect(await change({ ...first, password: wrong }, second)).toEqual({ kind: 'refused', login: 'current' });
-      expect(await change(first, { ...second, password: wrong })).toEqual({ kind: 'refused', login: 'other' });
+      const refusal = { kind: 'refused', reason: 'password' };
+      expect(await change({ ...first, password: wrong }, second)).toEqual({
+        kind: 'refused',
+        login: 'current',
+        refusal,
+      });
+      expect(await change(first, { ...second, password: wrong })).toEqual({ kind: 'refused', login: 'other', refusal });
 
       expect(await scene.login(alternate, 'peer-1')).toEqual(ACCEPTED);
     });

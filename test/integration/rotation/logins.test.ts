@@ -78,6 +78,32 @@ for (const { name, isInstalled, strategies, start } of ONE_OF_EACH)
         }
       });
 
+      test('are one in a step, where it is the pending one that does not work any more', async () => {
+        for (const step of ['testSecret', 'finishSecret'] as const) {
+          const application = await createApplication(server, strategy);
+          const token = await begun(application, step);
+          const username = (await application.login('AWSPENDING'))?.username ?? '';
+          await server.give({ username, password: 'nobody-knows-this-1' });
+
+          const refused = await refusedIn(() => application.run(step, token).catch(() => {}));
+
+          expect(refused).toEqual({ [username]: 1 });
+        }
+      });
+
+      if (strategy === 'alternating-users' || strategy === 'user-pair')
+        test('is one in setSecret, where it is the current one that does not work any more', async () => {
+          const application = await createApplication(server, strategy);
+          await application.rotate();
+          const token = await begun(application, 'setSecret');
+          const username = (await application.login('AWSCURRENT'))?.username ?? '';
+          await server.give({ username, password: 'nobody-knows-this-1' });
+
+          const refused = await refusedIn(() => application.run('setSecret', token).catch(() => {}));
+
+          expect(refused).toEqual({ [username]: 1 });
+        });
+
       test.each([1, 2, 3, 5, 8])(
         'are not risked by another connection, once one was cut at what the server says in place %i',
         async (place) => {

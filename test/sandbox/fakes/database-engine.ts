@@ -1,3 +1,4 @@
+import { LoginRefused } from '../../../shared/engines/login-refused.ts';
 import type {
   AdministeredPair,
   Credentials,
@@ -5,6 +6,7 @@ import type {
   Login,
   RefusalReason,
   UserPair,
+  Witness,
 } from '../../../shared/engines/port.ts';
 import { RekeyError } from '../../../shared/operations/errors.ts';
 import type { OpenSession } from '../../../shared/operations/events.ts';
@@ -62,11 +64,20 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
     return user.passwords.includes(password.expose()) ? undefined : 'password';
   }
 
-  function actingAs(credentials: Credentials): FakeUser {
-    const user = users.get(credentials.username);
+  function actingAs(credentials: Credentials, reason: RefusalReason = 'password'): FakeUser {
+    const { host, username } = credentials;
+    const user = users.get(username);
     if (user === undefined || refusalOf(credentials) !== undefined)
-      throw new RekeyError('LOGIN_REFUSED', `the database at ${credentials.host} refused ${credentials.username}`);
+      throw new LoginRefused(username, reason, `the database at ${host} refused ${username}`);
     return user;
+  }
+
+  /** Why it is refused, as far as the witness can tell. */
+  async function reasonSeen(credentials: Credentials, witness?: Witness): Promise<RefusalReason | undefined> {
+    const reason = refusalOf(credentials);
+    if (reason === undefined) return undefined;
+    const witnessed = await witness?.().catch(() => undefined);
+    return witnessed !== undefined && refusalOf(witnessed) === undefined ? reason : 'password';
   }
 
   function userNamed(username: string): FakeUser {
@@ -125,11 +136,8 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
 
     async login(credentials, _deadline, witness): Promise<Login> {
       begin('login');
-      const reason = refusalOf(credentials);
-      if (reason === undefined) return { kind: 'accepted' };
-      const witnessed = await witness?.().catch(() => undefined);
-      const known = witnessed !== undefined && refusalOf(witnessed) === undefined;
-      return { kind: 'refused', reason: known ? reason : 'password' };
+      const reason = await reasonSeen(credentials, witness);
+      return reason === undefined ? { kind: 'accepted' } : { kind: 'refused', reason };
     },
 
     async setPassword({ acting, username, password }) {
@@ -170,10 +178,10 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
         return 'prepared';
       },
 
-      async differences(pair, observer) {
+      async differences(pair, observer, _deadline, witness) {
         begin('differences');
         userNamed(pair.current);
-        actingAs(observer);
+        actingAs(observer, await reasonSeen(observer, witness));
         return compare(pair);
       },
 
@@ -199,17 +207,19 @@ export function createFakeDatabase(name = 'fake'): FakeDatabase {
     },
 
     userPair: {
-      async peerDifferences(current, other) {
+      async peerDifferences(current, other, _deadline, witness) {
         begin('peerDifferences');
-        actingAs(current);
-        actingAs(other);
+        for (const user of [current, other]) actingAs(user, await reasonSeen(user, witness));
         return compare({ current: current.username, alternate: other.username });
       },
 
-      async changePeer({ current, other }, password) {
+      async changePeer({ current, other }, password, _deadline, witness) {
         begin('changePeer');
-        if (refusalOf(current) !== undefined) return { kind: 'refused', login: 'current' };
-        if (refusalOf(other) !== undefined) return { kind: 'refused', login: 'other' };
+        const reason = await reasonSeen(current, witness);
+        if (reason !== undefined) return { kind: 'refused', login: 'current', refusal: { kind: 'refused', reason } };
+        const otherReason = await reasonSeen(other);
+        if (otherReason !== undefined)
+          return { kind: 'refused', login: 'other', refusal: { kind: 'refused', reason: otherReason } };
         const differences = compare({ current: current.username, alternate: other.username });
         if (differences.length > 0) return { kind: 'differ', differences };
         requirePower(other, other.username);
