@@ -218,7 +218,9 @@ const SETTLED: readonly (readonly [string, (object: Answer['body']) => boolean])
   ],
   [
     '/api/v1/namespaces/NAMESPACE/pods',
-    ({ status }) =>
+    // One that is ending is ready to its end, and no workload counts it.
+    ({ metadata, status }) =>
+      metadata.deletionTimestamp === undefined &&
       status?.conditions?.some(({ type, status: is }: Answer['body']) => type === 'Ready' && is === 'True'),
   ],
 ];
