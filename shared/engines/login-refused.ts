@@ -1,5 +1,5 @@
 import { RekeyError } from '../operations/errors.ts';
-import type { Refusal, RefusalReason } from './port.ts';
+import type { PeerChange, Refusal, RefusalReason } from './port.ts';
 
 /** That the server refused the login of whoever was to act, and why: so that nobody has to try it again to know. */
 export class LoginRefused extends RekeyError {
@@ -13,8 +13,23 @@ export class LoginRefused extends RekeyError {
   }
 }
 
+/**
+ * The change of a peer, which is not begun where the server refuses the current user.
+ * @param look as the current user
+ * @param change as the other one
+ */
+export async function changeUnlessRefused<Seen>(
+  look: Promise<Seen>,
+  change: (seen: Seen) => Promise<PeerChange>,
+): Promise<PeerChange> {
+  const seen = await unlessRefused(look);
+  if (seen instanceof LoginRefused) return { kind: 'refused', login: 'current', refusal: seen.refusal };
+  const outcome = await unlessRefused(change(seen));
+  return outcome instanceof LoginRefused ? { kind: 'refused', login: 'other', refusal: outcome.refusal } : outcome;
+}
+
 /** What the work gives, or that the server refused the login that it began with. */
-export async function unlessRefused<T>(work: Promise<T>): Promise<T | LoginRefused> {
+async function unlessRefused<T>(work: Promise<T>): Promise<T | LoginRefused> {
   try {
     return await work;
   } catch (error) {

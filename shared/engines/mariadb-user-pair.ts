@@ -1,5 +1,5 @@
 import type { Deadline } from '../operations/deadline.ts';
-import { LoginRefused, unlessRefused } from './login-refused.ts';
+import { changeUnlessRefused } from './login-refused.ts';
 import { type Account, accountName } from './mariadb-catalog.ts';
 import { requirePair } from './mariadb-names.ts';
 import { sessionsOf } from './mariadb-open-sessions.ts';
@@ -31,16 +31,14 @@ export function userPair(
     async changePeer({ current, other }, password, deadline, witness) {
       requirePair({ current: current.username, alternate: other.username });
       requirePassword(password);
-      const first = await unlessRefused(seenBy(current, deadline, witness));
-      if (first instanceof LoginRefused) return { kind: 'refused', login: 'current', refusal: first.refusal };
-      const work = session<PeerChange>(other, deadline, async (connection) => {
-        const differences = differencesOf(first, await view(connection, other.username));
-        if (differences.length > 0) return { kind: 'differ', differences };
-        await changeOwn(connection, { acting: other, username: other.username, password });
-        return { kind: 'changed' };
-      });
-      const outcome = await unlessRefused(work);
-      return outcome instanceof LoginRefused ? { kind: 'refused', login: 'other', refusal: outcome.refusal } : outcome;
+      return changeUnlessRefused(seenBy(current, deadline, witness), (first) =>
+        session<PeerChange>(other, deadline, async (connection) => {
+          const differences = differencesOf(first, await view(connection, other.username));
+          if (differences.length > 0) return { kind: 'differ', differences };
+          await changeOwn(connection, { acting: other, username: other.username, password });
+          return { kind: 'changed' };
+        }),
+      );
     },
 
     ownSessions: (user, deadline) =>

@@ -1,5 +1,5 @@
 import type { Deadline } from '../operations/deadline.ts';
-import { LoginRefused, unlessRefused } from './login-refused.ts';
+import { changeUnlessRefused } from './login-refused.ts';
 import type { Connection } from './mysql-connection.ts';
 import { sessionsOf } from './mysql-open-sessions.ts';
 import { requirePassword } from './mysql-password.ts';
@@ -35,16 +35,14 @@ export function userPair(
     async changePeer({ current, other }, password, deadline, witness) {
       requirePassword(password);
       requireEncrypted(other);
-      const first = await unlessRefused(seenBy(current, deadline, witness));
-      if (first instanceof LoginRefused) return { kind: 'refused', login: 'current', refusal: first.refusal };
-      const work = session<PeerChange>(other, deadline, async (connection) => {
-        const differences = differencesOf(first, await describeSelf(connection, other));
-        if (differences.length > 0) return { kind: 'differ', differences };
-        await changeOwn(connection, { acting: other, username: other.username, password }, deadline);
-        return { kind: 'changed' };
-      });
-      const outcome = await unlessRefused(work);
-      return outcome instanceof LoginRefused ? { kind: 'refused', login: 'other', refusal: outcome.refusal } : outcome;
+      return changeUnlessRefused(seenBy(current, deadline, witness), (first) =>
+        session<PeerChange>(other, deadline, async (connection) => {
+          const differences = differencesOf(first, await describeSelf(connection, other));
+          if (differences.length > 0) return { kind: 'differ', differences };
+          await changeOwn(connection, { acting: other, username: other.username, password }, deadline);
+          return { kind: 'changed' };
+        }),
+      );
     },
 
     async ownSessions(user, deadline) {

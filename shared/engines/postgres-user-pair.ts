@@ -1,5 +1,5 @@
 import { RekeyError } from '../operations/errors.ts';
-import { LoginRefused, unlessRefused } from './login-refused.ts';
+import { changeUnlessRefused } from './login-refused.ts';
 import type { AdministeredPair, Credentials, PasswordChange, PeerChange, UserPairEngine } from './port.ts';
 import { carryOut, isNotPermitted } from './postgres-carry-out.ts';
 import { ask, askForBelongings, type Role } from './postgres-catalog.ts';
@@ -47,16 +47,15 @@ export function userPair(
     async changePeer({ current, other }, password, deadline, witness) {
       const peers = peersOf(current, other);
       const change = passwordChange({ acting: other, username: other.username, password });
-      const alive = await unlessRefused(sessions.as(current, deadline, async () => {}, witness));
-      if (alive instanceof LoginRefused) return { kind: 'refused', login: 'current', refusal: alive.refusal };
-      const work = sessions.change<PeerChange>(other, deadline, async (transaction) => {
-        const differences = peerDifferencesIn(await observePeers(transaction, peers), peers);
-        if (differences.length > 0) return { kind: 'differ', differences };
-        await change(transaction);
-        return { kind: 'changed' };
-      });
-      const outcome = await unlessRefused(work);
-      return outcome instanceof LoginRefused ? { kind: 'refused', login: 'other', refusal: outcome.refusal } : outcome;
+      const alive = sessions.as(current, deadline, async () => {}, witness);
+      return changeUnlessRefused(alive, () =>
+        sessions.change<PeerChange>(other, deadline, async (transaction) => {
+          const differences = peerDifferencesIn(await observePeers(transaction, peers), peers);
+          if (differences.length > 0) return { kind: 'differ', differences };
+          await change(transaction);
+          return { kind: 'changed' };
+        }),
+      );
     },
 
     ownSessions: (user, deadline) =>
