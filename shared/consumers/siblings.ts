@@ -1,5 +1,5 @@
 import type { Marker } from '../cluster/port.ts';
-import { RekeyError } from '../operations/errors.ts';
+import { hasCode } from '../operations/errors.ts';
 import { CURRENT, PENDING, type SecretDescription, type SecretStore, versionWithStage } from '../secrets/port.ts';
 import { secretsNamed } from './manifests.ts';
 import { markerOf } from './marker.ts';
@@ -77,7 +77,7 @@ export async function describeLive(
     const secret = await secrets.describe(secretId);
     return secret.deletedAtMs === undefined ? secret : undefined;
   } catch (thrown) {
-    if (thrown instanceof RekeyError && thrown.code === 'SECRET_NOT_FOUND') return undefined;
+    if (hasCode(thrown, 'SECRET_NOT_FOUND')) return undefined;
     throw thrown;
   }
 }

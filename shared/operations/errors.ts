@@ -264,6 +264,9 @@ export class RekeyError extends Error {
   }
 }
 
+export const hasCode = (thrown: unknown, code: ErrorCode): thrown is RekeyError =>
+  thrown instanceof RekeyError && thrown.code === code;
+
 /** Any thrown thing as a RekeyError. An unknown one loses its message: it may quote a statement or a value. */
 export function asRekeyError(thrown: unknown): RekeyError {
   if (thrown instanceof RekeyError) return thrown;

@@ -1,5 +1,5 @@
 import type { Credentials, Refusal, Witness } from '../engines/port.ts';
-import { asRekeyError, RekeyError } from '../operations/errors.ts';
+import { asRekeyError, hasCode, RekeyError } from '../operations/errors.ts';
 import { actionNeeded } from '../operations/events.ts';
 import { hostFault } from '../secrets/database-host.ts';
 import { type DatabaseLogin, parseBareLogin } from '../secrets/database-secret.ts';
@@ -99,14 +99,14 @@ export async function asAdministrator<T>(
   try {
     return await work(first.login);
   } catch (error) {
-    if (!isRefusal(error)) throw error;
+    if (!hasCode(error, 'LOGIN_REFUSED')) throw error;
     for (const delayMs of ADMIN_ROTATION_DELAYS_MS) {
       if (rotation.deadline.remainingMs() < 2 * delayMs) break;
       await rotation.clock.sleep(delayMs);
       const next = await administratorOf(rotation);
       if (next.versionId === first.versionId) continue;
       return await work(next.login).catch((again: unknown) => {
-        throw isRefusal(again) ? administratorRefused(rotation, again) : again;
+        throw hasCode(again, 'LOGIN_REFUSED') ? administratorRefused(rotation, again) : again;
       });
     }
     throw administratorRefused(rotation, error);
@@ -124,9 +124,6 @@ export function asAnotherThan<T>(
     return work(admin);
   });
 }
-
-const isRefusal = (error: unknown): error is RekeyError =>
-  error instanceof RekeyError && error.code === 'LOGIN_REFUSED';
 
 /** With the secret that it is about, which is not the one that is rotated. */
 const administratorRefused = ({ current }: Rotation, { code, what, action }: RekeyError): RekeyError =>
@@ -190,7 +187,7 @@ export async function restoreOwnership(rotation: Rotation, refusal: Refusal): Pr
     await resetByAdministrator(rotation, current, { which, refusal });
   } catch (error) {
     // Not the pending password, which would be replaced by another one for it.
-    if (error instanceof RekeyError && error.code === 'PASSWORD_REJECTED')
+    if (hasCode(error, 'PASSWORD_REJECTED'))
       throw loginRefused(`${which}, whose password it does not take as a new one either`, refusal);
     throw error;
   }

@@ -1,5 +1,5 @@
 import type { Credentials, DualPasswordEngine } from '../engines/port.ts';
-import { RekeyError } from '../operations/errors.ts';
+import { hasCode } from '../operations/errors.ts';
 import type { DatabaseSecret } from '../secrets/database-secret.ts';
 import { asAnotherThan, requireAdministratorNamed, resetByAdministrator } from './administrator.ts';
 import { witnessOf } from './single-user.ts';
@@ -29,7 +29,7 @@ export function dualPassword(engine: DualPasswordEngine): Strategy {
         await requireOwner();
       } catch (error) {
         // Of the current login alone: that an administrator is refused says nothing of this user.
-        if (!(error instanceof RekeyError && error.code === 'LOGIN_REFUSED')) throw error;
+        if (!hasCode(error, 'LOGIN_REFUSED')) throw error;
         const login = await rotation.engine.login(pending, rotation.deadline, witnessOf(rotation));
         if (login.kind === 'accepted') return 'alreadySet';
         // The old password first: it is the one that clients have.

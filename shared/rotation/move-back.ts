@@ -1,5 +1,5 @@
 import type { Deadline } from '../operations/deadline.ts';
-import { RekeyError } from '../operations/errors.ts';
+import { hasCode, RekeyError } from '../operations/errors.ts';
 import {
   type Announcer,
   actionNeeded,
@@ -148,7 +148,7 @@ async function move(
   try {
     await store.moveCurrent(secretArn, { from, to });
   } catch (error) {
-    if (!(error instanceof RekeyError) || error.code !== 'CURRENT_MOVED') throw error;
+    if (!hasCode(error, 'CURRENT_MOVED')) throw error;
     // By an earlier try whose answer was lost, or by someone else?
     const standing = judge(request, await store.describe(secretArn), clock.now());
     if (standing.kind !== 'failing') return standing;

@@ -1,5 +1,5 @@
 import type { Credentials, Login, Refusal } from '../engines/port.ts';
-import { RekeyError } from '../operations/errors.ts';
+import { hasCode, RekeyError } from '../operations/errors.ts';
 import type { DatabaseSecret } from '../secrets/database-secret.ts';
 import { type Address, sameAddress } from '../topology/port.ts';
 import { isCustomEndpoint, serverAt } from '../topology/server.ts';
@@ -29,7 +29,7 @@ export async function testEverywhere(
   try {
     await test();
   } catch (error) {
-    const refused = error instanceof RekeyError && error.code === 'PENDING_REFUSED';
+    const refused = hasCode(error, 'PENDING_REFUSED');
     if (!refused || !(await isReplica(rotation))) throw error;
     const refusal = await refusalOnceCaughtUp(rotation, pending, LAG_DELAYS_MS);
     if (refusal) throw stillRefused(pending, refusal);

@@ -1,5 +1,5 @@
 import type { Credentials } from '../engines/port.ts';
-import { RekeyError } from '../operations/errors.ts';
+import { hasCode } from '../operations/errors.ts';
 import { type DatabaseSecret, sameServer } from '../secrets/database-secret.ts';
 import { PREVIOUS } from '../secrets/port.ts';
 import { administratorOf, asAdministrator, resetByAdministrator } from './administrator.ts';
@@ -61,7 +61,7 @@ async function changedBy(present: DatabaseSecret, rotation: Rotation, pending: D
       await engine.setPassword({ acting, username, password }, deadline);
       return true;
     } catch (error) {
-      if (acting === present && error instanceof RekeyError && error.code === 'LOGIN_REFUSED') return false;
+      if (acting === present && hasCode(error, 'LOGIN_REFUSED')) return false;
       throw error;
     }
   });
@@ -76,7 +76,7 @@ async function byItselfOrAdministrator<T>(
   try {
     return await work(itself);
   } catch (error) {
-    const powerless = error instanceof RekeyError && error.code === 'PRIVILEGE_MISSING';
+    const powerless = hasCode(error, 'PRIVILEGE_MISSING');
     if (!powerless || rotation.current.masterArn === undefined) throw error;
     return await asAdministrator(rotation, work);
   }

@@ -1,5 +1,5 @@
 import type { Deadline } from '../operations/deadline.ts';
-import { asRekeyError, RekeyError } from '../operations/errors.ts';
+import { asRekeyError, hasCode, RekeyError } from '../operations/errors.ts';
 import { type Announcer, failureDetail } from '../operations/events.ts';
 import { type DatabaseSecret, withLogin } from '../secrets/database-secret.ts';
 import { generatePassword } from '../secrets/password.ts';
@@ -93,7 +93,7 @@ async function strategyToSet(rotation: Rotation): Promise<Strategy> {
   try {
     return await strategyFor(rotation, rotation.current);
   } catch (error) {
-    if (!(error instanceof RekeyError && error.code === 'LOGIN_REFUSED')) throw error;
+    if (!hasCode(error, 'LOGIN_REFUSED')) throw error;
     // `auto` asked over the current login. Refused: an earlier try has changed the password of a single user, which
     // the pending login shows; or for the moment only, and then what works must not be replaced. Once is enough.
     const { engine } = rotation;
@@ -186,7 +186,7 @@ async function setOrWithdraw(run: Run, pending: DatabaseSecret): Promise<StepOut
     const kind = await strategy.set(rotation, pending, stillWanted);
     return kind === 'notWanted' ? endedAs(asked.ended) : { kind };
   } catch (error) {
-    if (!(error instanceof RekeyError && error.code === 'PASSWORD_REJECTED')) throw error;
+    if (!hasCode(error, 'PASSWORD_REJECTED')) throw error;
     // A server with a history rejects what an earlier try or a twin has set, too: that must not lose its label.
     const login = await rotation.engine.login(pending, rotation.deadline).catch(() => undefined);
     if (login?.kind === 'accepted') return { kind: 'alreadySet' };
@@ -230,7 +230,7 @@ async function promote(run: Run, pending: DatabaseSecret, createdAtMs: number): 
   try {
     await deps.store.moveCurrent(secretArn, { from: rotation.currentVersion, to: versionId });
   } catch (error) {
-    if (!(error instanceof RekeyError) || error.code !== 'CURRENT_MOVED') throw error;
+    if (!hasCode(error, 'CURRENT_MOVED')) throw error;
     // Moved by an earlier try whose answer was lost, or by someone else?
     const now = admit(await deps.store.describe(secretArn), versionId);
     if (now.kind !== 'alreadyCurrent') throw error;

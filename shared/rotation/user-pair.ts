@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { LoginRefused } from '../engines/login-refused.ts';
 import type { Credentials, UserPairEngine } from '../engines/port.ts';
-import { RekeyError } from '../operations/errors.ts';
+import { hasCode, RekeyError } from '../operations/errors.ts';
 import { type DatabaseSecret, withLogin } from '../secrets/database-secret.ts';
 import { generatePassword } from '../secrets/password.ts';
 import { PREVIOUS, STANDBY, versionWithStage } from '../secrets/port.ts';
@@ -82,7 +82,7 @@ export function userPair(engine: UserPairEngine): Strategy {
       try {
         sessions = await engine.ownSessions(previous, deadline);
       } catch (error) {
-        if (!isRefusal(error)) throw error;
+        if (!hasCode(error, 'LOGIN_REFUSED')) throw error;
         // Refused is what it is meant to be, if that is our doing: it may be locked for the moment only.
         const standby = await readStaged(rotation, STANDBY);
         const ours = standby?.username === user && (await rotation.engine.login(standby, deadline)).kind === 'accepted';
@@ -161,8 +161,6 @@ export async function storeStandby(
     throw new RekeyError('SECRETS_MANAGER_UNAVAILABLE', `version ${versionId} of ${secretId} is not readable yet`);
   return readLogin(theirs.value, STANDBY, rotation);
 }
-
-const isRefusal = (error: unknown) => error instanceof RekeyError && error.code === 'LOGIN_REFUSED';
 
 /**
  * The login of the user that is not in use, as it most likely is.

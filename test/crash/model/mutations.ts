@@ -19,7 +19,7 @@ export const MUTATIONS: readonly Mutation[] = [
     edits: [
       {
         file: 'steps.ts',
-        from: "if (!(error instanceof RekeyError && error.code === 'PASSWORD_REJECTED')) throw error;",
+        from: "if (!hasCode(error, 'PASSWORD_REJECTED')) throw error;",
         to: 'if (!(error instanceof RekeyError)) throw error;',
       },
       { file: 'steps.ts', from: "if (login?.kind === 'accepted') return { kind: 'alreadySet' };", to: '' },
