@@ -14,6 +14,19 @@ export class LoginRefused extends RekeyError {
 }
 
 /**
+ * The failure of a session in which someone acts, with the reason where it is that the login was refused.
+ * @param findReason undefined where neither the server nor a witness says
+ */
+export async function withReason(
+  failure: RekeyError,
+  username: string,
+  findReason: () => Promise<RefusalReason | undefined>,
+): Promise<RekeyError> {
+  if (failure.code !== 'LOGIN_REFUSED') return failure;
+  return new LoginRefused(username, (await findReason()) ?? 'not-permitted', failure.what, failure.action);
+}
+
+/**
  * The change of a peer, which is not begun where the server refuses the current user.
  * @param look as the current user
  * @param change as the other one

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
 import { RekeyError } from '../operations/errors.ts';
-import { LoginRefused } from './login-refused.ts';
+import { withReason } from './login-refused.ts';
 import { type Connection, quoteLiteral } from './mysql-connection.ts';
 import { refusalAsRekeyError, ServerRefusal } from './mysql-errors.ts';
 import type { Credentials, Witness } from './port.ts';
@@ -29,9 +29,7 @@ export function createSession(open: Session, clock: Clock, reasonOf: ReasonOf<Se
       if (!(error instanceof ServerRefusal)) throw error;
       const { host, username } = credentials;
       const failure = refusalAsRekeyError(error, `the database at ${host}, asked by ${username},`);
-      if (failure.code !== 'LOGIN_REFUSED') throw failure;
-      const reason = await reasonOf(error, username, deadline, witness);
-      throw new LoginRefused(username, reason ?? 'not-permitted', failure.what, failure.action);
+      throw await withReason(failure, username, () => reasonOf(error, username, deadline, witness));
     }
   };
 }

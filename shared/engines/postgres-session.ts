@@ -1,6 +1,6 @@
 import type { Clock } from '../operations/clock.ts';
 import type { Deadline } from '../operations/deadline.ts';
-import { LoginRefused } from './login-refused.ts';
+import { withReason } from './login-refused.ts';
 import type { Credentials, Witness } from './port.ts';
 import { type Connection, START_OF_SESSION, withConnection } from './postgres-connection.ts';
 import { refusalAsRekeyError, ServerRefusal } from './postgres-errors.ts';
@@ -49,9 +49,7 @@ export function createSessions(trust: Trust, clock: Clock, reasonOf: ReasonOf<Se
       if (!(error instanceof ServerRefusal)) throw error;
       const { host, username } = credentials;
       const failure = refusalAsRekeyError(error, `the database at ${host}, asked by ${username},`);
-      if (failure.code !== 'LOGIN_REFUSED') throw failure;
-      const reason = await reasonOf(error, username, deadline, witness);
-      throw new LoginRefused(username, reason ?? 'not-permitted', failure.what);
+      throw await withReason(failure, username, () => reasonOf(error, username, deadline, witness));
     }
   }
 
