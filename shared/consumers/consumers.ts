@@ -114,23 +114,23 @@ export function consumersOf(
   const faults: Fault[] = [...found.faults];
   const syncs = new Map<string, ForceSync>();
 
+  const addPins = (ref: ConsumerRef, { pins }: Used) => {
+    for (const [by, to] of pins) pinned.push({ ...ref, why: `${by} pins the secret to ${to}` });
+  };
   const add = (
     ref: ConsumerRef,
     workload: Workload | undefined,
     { mode, wave }: Pick<Consumer, 'mode' | 'wave'>,
     steering: Steering,
-    /** What new pods will get it by; undefined when only pods tell. */
-    template: (References & { readonly named: boolean }) | undefined,
+    /** By what new pods are made from; where only pods tell, by all of them. */
+    used: Used,
     pods: readonly Pod[],
   ) => {
     const { namespace } = ref;
     const judged = pods.flatMap((pod): JudgedPod[] => {
-      const used = usedBy(pod, namespace, template?.named === true, view);
-      const claim = claimOf(used, namespace, steering, mode, pod, view);
+      const claim = claimOf(usedBy(pod, namespace, used.named, view), namespace, steering, mode, pod, view);
       return claim === undefined ? [] : [{ pod, verdict: judgePod(pod, view.mountsOf(pod), claim) }];
     });
-    const used = usedBy(template ?? joined(pods), namespace, template?.named === true, view);
-    if (template === undefined ? judged.length === 0 : !isUsed(used)) return;
     const source = sourceOf(used, namespace, steering, judged, view);
     // What nobody waits for is not asked for: a workload that is switched off, a pod that will not be replaced.
     if (steering !== 'left') askFor(used, ref, syncs, view);
@@ -150,9 +150,8 @@ export function consumersOf(
   for (const workload of workloads) {
     const { kind, namespace, name } = workload;
     const ref = { cluster: cluster.name, kind, namespace, name };
-    const named = isNamed(secret, workload, cluster.region);
-    const used = usedBy(workload, namespace, named, view);
-    for (const [by, to] of used.pins) pinned.push({ ...ref, why: `${by} pins the secret to ${to}` });
+    const used = usedBy(workload, namespace, isNamed(secret, workload, cluster.region), view);
+    addPins(ref, used);
     if (!isUsed(used)) continue;
 
     const steering = steeringOf(workload);
@@ -161,7 +160,7 @@ export function consumersOf(
     const id = ownerId(kind, namespace, name);
     const pods = (podsByController.get(id) ?? []).map((pod) => restartedPod(pod, workload));
     podsByController.delete(id);
-    add(ref, workload, steering, steering.mode === 'off' ? 'left' : steering.mode, { ...workload, named }, pods);
+    add(ref, workload, steering, steering.mode === 'off' ? 'left' : steering.mode, used, pods);
   }
 
   const pinning = new Set<string>();
@@ -169,24 +168,22 @@ export function consumersOf(
     const { namespace, name } = job;
     const id = ownerId('CronJob', namespace, name);
     const ref = { cluster: cluster.name, kind: 'CronJob', namespace, name };
-    const named = isNamed(secret, job, cluster.region);
-    const used = usedBy(job, namespace, named, view);
-    for (const [by, to] of used.pins) pinned.push({ ...ref, why: `${by} pins the secret to ${to}` });
+    const used = usedBy(job, namespace, isNamed(secret, job, cluster.region), view);
+    addPins(ref, used);
     if (used.pins.length > 0) pinning.add(id);
     // Runs from before it dropped the secret go on with it, as pods of any other do.
     if (!isUsed(used)) continue;
     const pods = podsByController.get(id) ?? [];
     podsByController.delete(id);
-    add(ref, undefined, UNTOUCHED, 'run', { ...job, named }, pods);
+    add(ref, undefined, UNTOUCHED, 'run', used, pods);
   }
 
   for (const [id, pods] of podsByController) {
     const [{ namespace, name, controller } = { namespace: '', name: '', controller: undefined }] = pods;
     const ref = { cluster: cluster.name, kind: controller?.kind ?? 'Pod', namespace, name: controller?.name ?? name };
-    if (!WORKLOAD_KINDS.includes(ref.kind as WorkloadKind) && !pinning.has(id))
-      for (const [by, to] of usedBy(joined(pods), namespace, false, view).pins)
-        pinned.push({ ...ref, why: `${by} pins the secret to ${to}` });
-    add(ref, undefined, UNTOUCHED, 'left', undefined, pods);
+    const used = usedBy(joined(pods), namespace, false, view);
+    if (!WORKLOAD_KINDS.includes(ref.kind as WorkloadKind) && !pinning.has(id)) addPins(ref, used);
+    if (isUsed(used)) add(ref, undefined, UNTOUCHED, 'left', used, pods);
   }
   return { consumers, syncs: [...syncs.values()], pinned, faults };
 }
