@@ -12,7 +12,7 @@ export const WRONG = { kind: 'refused', reason: 'password' };
 type Engine = DatabaseEngine & Required<Pick<DatabaseEngine, 'alternatingUsers'>>;
 
 /** A real server, the adapter in front of it, and short ways to say what a test does. */
-export interface MysqlFamilyBench<Server extends MysqlFamilyServer, E extends Engine> {
+export interface MysqlFamilyBench<Server extends MysqlFamilyServer = MysqlFamilyServer, E extends Engine = Engine> {
   readonly server: Server;
   readonly engine: E;
   /** Like the master user of RDS. */
@@ -25,6 +25,8 @@ export interface MysqlFamilyBench<Server extends MysqlFamilyServer, E extends En
   texts(sql: string): Promise<string[]>;
   /** A user with the password `one`. */
   newUser(options?: string, name?: string): Promise<string>;
+  /** A role that the administrator may give. */
+  newRole(): Promise<string>;
   setPassword(username: string, present: string, password: string): Promise<void>;
   setByAdmin(username: string, password: string): Promise<void>;
   /** Of these two the current user exists, with the password `one`. */
@@ -34,6 +36,8 @@ export interface MysqlFamilyBench<Server extends MysqlFamilyServer, E extends En
   differences(pair: AdministeredPair): Promise<readonly string[]>;
   /** SHOW GRANTS of an account, without its own name and what the server keeps of its password. */
   grants(user: string, host?: string): Promise<string[]>;
+  /** SHOW CREATE USER, likewise. */
+  settings(user: string): Promise<string>;
   /** Those of these passwords that the server accepts for the user. */
   accepted(username: string, ...passwords: string[]): Promise<string[]>;
 }
@@ -48,9 +52,11 @@ export const newName = () => {
   return `user_${count}`;
 };
 
+/** @param settings leaves them of what SHOW CREATE USER says */
 export function benchOf<Server extends MysqlFamilyServer, E extends Engine>(
   server: Server,
   engine: E,
+  settings: (shown: string) => string,
 ): MysqlFamilyBench<Server, E> {
   const { host, port } = server;
   const as: MysqlFamilyBench<Server, E>['as'] = (username, password, more) => ({
@@ -89,6 +95,11 @@ export function benchOf<Server extends MysqlFamilyServer, E extends Engine>(
       await run(`CREATE USER ${account(name)} IDENTIFIED BY 'one' ${options}`);
       return name;
     },
+    async newRole() {
+      const role = newName();
+      await run(`CREATE ROLE ${role}`);
+      return role;
+    },
     setPassword: (username, present, password) =>
       engine.setPassword({ acting: as(username, present), username, password: secret(password) }, soon()),
     setByAdmin: (username, password) =>
@@ -105,6 +116,10 @@ export function benchOf<Server extends MysqlFamilyServer, E extends Engine>(
     async grants(user, from = '%') {
       const rows = await texts(`SHOW GRANTS FOR ${account(user, from)}`);
       return rows.map((row) => row.replace(GRANTEE, '').replaceAll(KEPT, '').replaceAll(COLUMNS, inOrder));
+    },
+    async settings(user) {
+      const [shown = ''] = await texts(`SHOW CREATE USER ${account(user)}`);
+      return settings(shown);
     },
     async accepted(username, ...passwords) {
       const found = [];

@@ -21,7 +21,12 @@ export interface Bench extends MysqlFamilyBench<MysqlServer, MysqlEngine> {
 export async function startBench(options: MysqlOptions): Promise<Bench> {
   const server = await startMysql(options);
   const engine = createMysqlEngine({ ca: server.ca, allowLoopback: true, clock: systemClock });
-  const bench = benchOf(server, engine);
+  const bench = benchOf(server, engine, (shown) =>
+    shown
+      .replace(/^.*?( DEFAULT ROLE| REQUIRE)/s, '$1')
+      .replace(/ MAX_[A-Z_]+ 0/g, '')
+      .replace(' WITH ', ' '),
+  );
   const { as } = bench;
   return {
     ...bench,
