@@ -52,6 +52,9 @@ export class NodeAgent {
     const { client, nodes, fargateNodes, driver } = this.#options;
     this.#end.push(client.watch('pods', ({ object, previous }) => this.#follow(object as Pod | undefined, previous)));
     this.#end.push(client.watch('secrets', ({ object }) => object && this.#secretChanged(object)));
+    // What came or was to go while no node was there: nobody tells of it again.
+    for (const pod of client.list('pods'))
+      if (pod.status.phase === 'Pending' || pod.metadata.deletionTimestamp !== undefined) this.#follow(pod, undefined);
     for (let index = 1; index <= nodes; index++) await this.#registerNode(`node-${index}`, `10.0.0.${index}`);
     for (let index = 1; index <= fargateNodes; index++)
       await this.#registerNode(`fargate-ip-10-0-1-${index}`, `10.0.1.${index}`, FARGATE);
