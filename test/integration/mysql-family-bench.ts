@@ -2,6 +2,7 @@ import type { AdministeredPair, Credentials, DatabaseEngine } from '../../shared
 import { systemClock } from '../../shared/operations/clock.ts';
 import { deadlineIn } from '../../shared/operations/deadline.ts';
 import { SecretValue } from '../../shared/secrets/secret-value.ts';
+import { eventually } from '../sandbox/eventually.ts';
 import type { MysqlFamilyServer } from '../sandbox/mysql-family.ts';
 
 export const soon = (milliseconds = 30_000) => deadlineIn(milliseconds, systemClock);
@@ -45,6 +46,23 @@ export interface MysqlFamilyBench<Server extends MysqlFamilyServer = MysqlFamily
 /** As both servers quote it, whatever it is. */
 export const account = (user: string, host = '%') =>
   [user, host].map((part) => `\`${part.replaceAll('`', '``')}\``).join('@');
+
+/** ER_CON_COUNT_ERROR */
+const TOO_MANY_CONNECTIONS = 1040;
+
+/** Takes so many connections, though a session that is over is counted for a moment. @returns gives them back */
+export async function occupy(server: MysqlFamilyServer, connections: number): Promise<() => Promise<void>> {
+  const held: Awaited<ReturnType<MysqlFamilyServer['connect']>>[] = [];
+  const takeOne = () =>
+    server.connect(server.admin).catch((error: unknown) => {
+      if ((error as { errno?: unknown }).errno === TOO_MANY_CONNECTIONS) return undefined;
+      throw error;
+    });
+  while (held.length < connections) held.push(await eventually('a connection to spare', takeOne));
+  return async () => {
+    for (const connection of held) await connection.end();
+  };
+}
 
 let count = 0;
 export const newName = () => {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { cp } from 'node:fs/promises';
+import type { Duplex } from 'node:stream';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { type Certificate, type CertificateAuthority, createAuthority } from './certificates.ts';
 import { type Account, giveAway, removedOnFailure, startServerProcess } from './server-process.ts';
@@ -31,7 +32,10 @@ export interface MysqlFamilyServer {
   readonly database: string;
   /** All that the server logged so far: its errors, then the general log with every statement. */
   log(): string;
-  /** The caller ends the connection. @param programName the connection attribute by which clients name themselves */
+  /**
+   * The caller ends the connection: when that settles, its session is over.
+   * @param programName the connection attribute by which clients name themselves
+   */
   connect(account: Account, database?: string, programName?: string): Promise<Connection>;
   /** Runs statements, separated by semicolons, as the superuser over a connection of its own. */
   run(sql: string, database?: string): Promise<void>;
@@ -133,6 +137,14 @@ export async function startMysqlFamily(flavour: MysqlFlavour, options: MysqlFami
       multipleStatements: true,
     });
     connection.on('error', () => {}); // the server may be stopped under it
+    // The driver's goodbye ends as it is sent. Until the server has hung up, the session is one that it shows to others.
+    const { stream } = (connection as unknown as { readonly connection: { readonly stream: Duplex } }).connection;
+    const hungUp = new Promise((resolve) => stream.once('close', resolve));
+    const sayGoodbye = connection.end.bind(connection);
+    connection.end = async () => {
+      await sayGoodbye();
+      await hungUp;
+    };
     return connection;
   }
 

@@ -5,7 +5,7 @@ import { systemClock } from '../../../shared/operations/clock.ts';
 import { createAuthority, EXPIRED } from '../../sandbox/certificates.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { MARIADB_VERSIONS, type MariadbServer, mariadbIsInstalled, startMariadb } from '../../sandbox/mariadb.ts';
-import { ACCEPTED, account, type Bench, newName, secret, soon, startBench, WRONG } from './bench.ts';
+import { ACCEPTED, account, type Bench, newName, occupy, secret, soon, startBench, WRONG } from './bench.ts';
 
 /* Numbers are entries of the catalogue of bad input. */
 
@@ -155,13 +155,13 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('logging in to MariaDB 
   test('64: a server without a connection to spare is busy', async () => {
     const server = await startMariadb({ version, settings: { 'max-connections': '10' } }); // its least
     await server.run("CREATE USER app IDENTIFIED BY 'one'");
-    const held = await Promise.all(Array.from({ length: 10 }, () => server.connect(server.admin)));
+    const giveBack = await occupy(server, 10);
     try {
       await expect(
         engineFor(server.ca).login(bench.as('app', 'one', { port: server.port }), soon()),
       ).rejects.toMatchObject({ code: 'DATABASE_BUSY', retryable: true });
     } finally {
-      for (const connection of held) await connection.end();
+      await giveBack();
       await server.stop();
     }
   });

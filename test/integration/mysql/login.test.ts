@@ -8,7 +8,7 @@ import { systemClock } from '../../../shared/operations/clock.ts';
 import { createAuthority, EXPIRED } from '../../sandbox/certificates.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { MYSQL_VERSIONS, type MysqlServer, mysqlIsInstalled, startMysql } from '../../sandbox/mysql.ts';
-import { ACCEPTED, account, type Bench, newName, secret, soon, startBench, WRONG } from './bench.ts';
+import { ACCEPTED, account, type Bench, newName, occupy, secret, soon, startBench, WRONG } from './bench.ts';
 
 /* Numbers are entries of the catalogue of bad input. */
 
@@ -167,13 +167,13 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('logging in to MySQL %s', (
   test('64: a server without a connection to spare is busy', async () => {
     const server = await startMysql({ version, settings: { 'max-connections': '1' } });
     await server.run("CREATE USER app IDENTIFIED BY 'one'");
-    const held = await server.connect(server.admin);
+    const giveBack = await occupy(server, 1);
     try {
       await expect(
         engineFor(server.ca).login(bench.as('app', 'one', { port: server.port }), soon()),
       ).rejects.toMatchObject({ code: 'DATABASE_BUSY', retryable: true });
     } finally {
-      await held.end();
+      await giveBack();
       await server.stop();
     }
   });
