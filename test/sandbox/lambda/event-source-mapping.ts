@@ -84,9 +84,11 @@ export function startEventSourceMapping(
       });
       if (messages.length === 0) continue;
       batches += 1;
+      const letGo = queue.hold(messages);
       // A failed batch is left alone: its messages come back when their visibility time-out ends.
       const handled = handleBatch(messages).finally(() => {
         batches -= 1;
+        letGo();
       });
       work.run(() => handled);
       await handled.catch(() => undefined);

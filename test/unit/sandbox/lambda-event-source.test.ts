@@ -102,6 +102,18 @@ describe('a function that is mapped to a queue', () => {
     expect(logged('f')).toEqual([{ size: 2 }, { size: 2 }, { size: 1 }]);
   });
 
+  test('has its messages to itself for as long as it works, even where the seconds of the queue are shorter', async () => {
+    const queue = await create('work', { VisibilityTimeout: '3' });
+    const folder = functionFolder('console.log("{}"); await new Promise((done) => setTimeout(done, 500));');
+    aws.functions.deploy({ name: 'f', folder });
+    aws.mapQueueToFunction(QUEUE_ARN, 'f');
+    await send(queue, 'x');
+    await aws.idle();
+
+    expect(logged('f')).toHaveLength(1);
+    expect(await left(queue)).toBe('0 visible, 0 in flight');
+  });
+
   test('gets the messages again after the visibility time-out when it failed', async () => {
     const queue = await create('work');
     const folder = functionFolder(

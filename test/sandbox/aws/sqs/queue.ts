@@ -34,6 +34,12 @@ export interface Queue {
     readonly visibilitySeconds: number | undefined;
     readonly signal?: AbortSignal;
   }): Promise<Message[]>;
+  /**
+   * Hides messages that were received until they are let go, however long that takes. AWS sees to it that a queue hides
+   * its messages for longer than its function may run: here its seconds may be shorter than those of the function.
+   * @returns lets them go
+   */
+  hold(messages: readonly Message[]): () => void;
   /** A handle of an earlier receive is accepted and does nothing, as on AWS. @throws AwsError ReceiptHandleIsInvalid */
   delete(receiptHandle: string): void;
   /** @throws AwsError ReceiptHandleIsInvalid, MessageNotInflight */
@@ -60,8 +66,11 @@ export function createQueue(options: {
 }): Queue {
   const { name, arn, now, secondMs } = options;
   let messages: Message[] = [];
+  const held = new Set<Message>();
   const waiting = new Set<() => void>();
   let closed = false;
+
+  const isHidden = (message: Message, atMs: number) => held.has(message) || message.visibleAtMs > atMs;
 
   const wake = () => {
     for (const resume of [...waiting]) resume();
@@ -70,7 +79,7 @@ export function createQueue(options: {
   /** Prefix of every receipt handle, so that one of another queue or an invented one is told apart. */
   const handlePrefix = Buffer.from(arn).toString('base64url');
 
-  function held(receiptHandle: string): Message | undefined {
+  function messageOf(receiptHandle: string): Message | undefined {
     if (!receiptHandle.startsWith(`${handlePrefix}.`))
       throw new AwsError('ReceiptHandleIsInvalid', `The input receipt handle "${receiptHandle}" is not valid.`, 404);
     return messages.find((message) => message.receiptHandle === receiptHandle);
@@ -82,7 +91,7 @@ export function createQueue(options: {
     const taken: Message[] = [];
     for (const message of [...messages]) {
       if (taken.length === max) break;
-      if (message.visibleAtMs > at) continue;
+      if (isHidden(message, at)) continue;
       // SQS Developer Guide, "Dead-letter queues": moved once it was received more often than maxReceiveCount.
       const deadLetters = isReceivedTooOften(message)
         ? options.findQueue(queue.settings.redrive?.deadLetterTargetArn)
@@ -108,7 +117,8 @@ export function createQueue(options: {
 
   /** Until something may have become visible, or `deadlineMs`. */
   function change(deadlineMs: number, signal: AbortSignal | undefined): Promise<void> {
-    const next = Math.min(deadlineMs, ...messages.map((message) => message.visibleAtMs));
+    const hidden = messages.filter((message) => !held.has(message));
+    const next = Math.min(deadlineMs, ...hidden.map(({ visibleAtMs }) => visibleAtMs));
     return new Promise((resolve) => {
       const timer = setTimeout(resume, Math.max(1, next - now()));
       function resume(): void {
@@ -157,13 +167,20 @@ export function createQueue(options: {
         await change(deadlineMs, signal);
       }
     },
+    hold(taken) {
+      for (const message of taken) held.add(message);
+      return () => {
+        for (const message of taken) held.delete(message);
+        wake();
+      };
+    },
     delete(receiptHandle) {
-      const message = held(receiptHandle);
+      const message = messageOf(receiptHandle);
       if (message) messages = messages.filter((other) => other !== message);
     },
     changeVisibility(receiptHandle, seconds) {
-      const message = held(receiptHandle);
-      if (!message || message.visibleAtMs <= now())
+      const message = messageOf(receiptHandle);
+      if (!message || !isHidden(message, now()))
         throw new AwsError(
           'MessageNotInflight',
           'The message referred to is not in flight.',
@@ -178,7 +195,7 @@ export function createQueue(options: {
     },
     count() {
       const at = now();
-      const hidden = messages.filter((message) => message.visibleAtMs > at);
+      const hidden = messages.filter((message) => isHidden(message, at));
       const inFlight = hidden.filter((message) => message.receiptHandle !== undefined).length;
       return { visible: messages.length - hidden.length, inFlight, delayed: hidden.length - inFlight };
     },

@@ -9,8 +9,10 @@ let sqs: SQSClient;
 let queueUrl: string;
 let queue: DelayedQueue;
 
+const SECOND_MS = 50;
+
 beforeAll(async () => {
-  aws = await startAws({ queueSecondMs: 50 });
+  aws = await startAws({ queueSecondMs: SECOND_MS });
   sqs = new SQSClient(aws.clientOptions);
   const made = await sqs.send(
     new CreateQueueCommand({ QueueName: 'sync', Attributes: { VisibilityTimeout: String(12 * 60 * 60) } }),
@@ -23,17 +25,22 @@ afterAll(() => aws.close());
 
 async function received(waitSeconds: number) {
   const { Messages = [] } = await sqs.send(
-    new ReceiveMessageCommand({ QueueUrl: queueUrl, WaitTimeSeconds: waitSeconds }),
+    new ReceiveMessageCommand({
+      QueueUrl: queueUrl,
+      WaitTimeSeconds: waitSeconds,
+      MessageSystemAttributeNames: ['All'],
+    }),
   );
   return Messages;
 }
 
 test('a message is handed out after its delay, and again as soon as it is brought back', async () => {
   await queue.send('look', 15);
-  expect(await received(0)).toEqual([]);
 
   const [first] = await received(20);
+  const { SentTimestamp, ApproximateFirstReceiveTimestamp } = first?.Attributes ?? {};
   expect(first?.Body).toBe('look');
+  expect(Number(ApproximateFirstReceiveTimestamp) - Number(SentTimestamp)).toBeGreaterThanOrEqual(15 * SECOND_MS);
   expect(await received(1)).toEqual([]);
 
   await queue.bringBack(first?.ReceiptHandle ?? '', 2);
