@@ -209,6 +209,7 @@ export function testMysqlFamilyRights(bench: () => MysqlFamilyBench, dialect: Ri
     const back = { ...pair, current: pair.alternate, alternate: pair.current };
     await expectEqual(pair);
     const before = await described(pair.current);
+    expect(await described(pair.alternate)).toEqual(before);
     await to(pair.current, revoke);
     const after = await described(pair.current);
     expect(after).not.toEqual(before);
