@@ -3,7 +3,7 @@ import { systemClock } from '../../../shared/operations/clock.ts';
 import { type MariadbOptions, type MariadbServer, startMariadb } from '../../sandbox/mariadb.ts';
 import { account, benchOf, type MysqlFamilyBench } from '../mysql-family-bench.ts';
 
-export { ACCEPTED, account, newName, occupy, secret, soon, WRONG } from '../mysql-family-bench.ts';
+export { ACCEPTED, account, newName, secret, soon, WRONG } from '../mysql-family-bench.ts';
 
 export type Bench = MysqlFamilyBench<MariadbServer, MariadbEngine>;
 

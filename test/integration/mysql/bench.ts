@@ -4,7 +4,7 @@ import { systemClock } from '../../../shared/operations/clock.ts';
 import { type MysqlOptions, type MysqlServer, startMysql } from '../../sandbox/mysql.ts';
 import { account, benchOf, type MysqlFamilyBench, secret, soon } from '../mysql-family-bench.ts';
 
-export { ACCEPTED, account, newName, occupy, secret, soon, WRONG } from '../mysql-family-bench.ts';
+export { ACCEPTED, account, newName, secret, soon, WRONG } from '../mysql-family-bench.ts';
 
 export interface Bench extends MysqlFamilyBench<MysqlServer, MysqlEngine> {
   /** Lets a user have two passwords. */
