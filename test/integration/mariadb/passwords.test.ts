@@ -1,11 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { MARIADB } from '../../../shared/secrets/engine-rules.ts';
 import { generatePassword } from '../../../shared/secrets/password.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { MARIADB_VERSIONS, mariadbIsInstalled } from '../../sandbox/mariadb.ts';
-import { anyName } from '../any-name.ts';
-import { ACCEPTED, account, type Bench, newName, soon, startBench, WRONG } from './bench.ts';
+import { expectPrintableToGoRound, SENTINEL, testMysqlFamilyPasswords } from '../mysql-family-passwords.ts';
+import { ACCEPTED, type Bench, soon, startBench, WRONG } from './bench.ts';
 
 /* Numbers are entries of the catalogue of bad input. */
 
@@ -13,176 +12,22 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('a password on MariaDB 
   let bench: Bench;
   beforeAll(async () => {
     bench = await startBench({ version });
-    await bench.run('CREATE TABLE app.sentinel (id INT)', "INSTALL SONAME 'auth_ed25519'");
+    await bench.run(SENTINEL, "INSTALL SONAME 'auth_ed25519'");
   });
   afterAll(() => bench?.server.stop());
 
-  describe('29: of any kind goes round', () => {
-    test.each([
-      ['of punctuation', `' " \\ % $ { } @ : / ? # &`],
-      ['that would end a statement', `'; DROP TABLE app.sentinel; -- `],
-      ['that would end a statement where backslashes escape', `\\'; DROP TABLE app.sentinel; -- `],
-      ['that ends in a backslash', 'a\\'],
-      ['that looks like a placeholder', '%s $1 $$ :name ?'],
-      ['that looks like a hash', `*${'0123456789ABCDEF'.repeat(3).slice(0, 40)}`],
-      ['that looks like what ed25519 stores', 'A'.repeat(43)],
-      ['of 255 characters', 'x'.repeat(255)],
-      ['with a space at either end', ' a '],
-    ])('%s', async (_, password) => {
-      const user = await bench.newUser();
-      const pair = { ...(await bench.newPair()), current: user, alternate: `${user}_clone` };
-
-      await bench.setPassword(user, 'one', password);
-      expect(await bench.accepted(user, 'one', password)).toEqual([password]);
-      await bench.setByAdmin(user, 'three');
-      await bench.setByAdmin(user, password);
-      expect(await bench.accepted(user, 'three', password)).toEqual([password]);
-      await bench.prepare(pair, password);
-      expect(await bench.login(pair.alternate, password)).toEqual(ACCEPTED);
-      await bench.run('SELECT * FROM app.sentinel');
-    });
-
-    test('made of anything printable, and the sentinel is still there', async () => {
-      const user = await bench.newUser();
-      let present = 'one';
-
-      await fc.assert(
-        fc.asyncProperty(fc.string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 80 }), async (password) => {
-          fc.pre(password !== present);
-          await bench.setPassword(user, present, password);
-          expect(await bench.accepted(user, present, password)).toEqual([password]);
-          present = password;
-        }),
-        { numRuns: 60 },
-      );
-
-      await bench.run('SELECT * FROM app.sentinel');
-    });
-
-    test.each([
-      ['with a NUL', 'a\0b'],
-      ['with a line end', 'a\nb'],
-      ['that is not ASCII', 'café'],
-      ['that is empty', ''],
-      ['of 256 characters', 'x'.repeat(256)],
-    ])('%s is refused, because drivers send it in different ways', async (_, password) => {
-      const user = await bench.newUser();
-      const refused = { code: 'PASSWORD_REJECTED', retryable: false };
-
-      await expect(bench.setPassword(user, 'one', password)).rejects.toMatchObject(refused);
-      await expect(bench.setByAdmin(user, password)).rejects.toMatchObject(refused);
-      await expect(bench.prepare(await bench.newPair(), password)).rejects.toMatchObject(refused);
-
-      expect(await bench.login(user, 'one')).toEqual(ACCEPTED);
-    });
-
-    test('a present password that is not ASCII can be replaced', async () => {
-      const user = await bench.newUser();
-      await bench.run(`ALTER USER ${user} IDENTIFIED BY 'pässwört-日本'`);
-
-      await bench.setPassword(user, 'pässwört-日本', 'two');
-
-      expect(await bench.accepted(user, 'pässwört-日本', 'two')).toEqual(['two']);
-    });
-  });
-
-  describe('28: belongs to one user, whatever its name', () => {
-    test.each([
-      ['with quotes', `a"b'c`],
-      ['with a backtick', 'a`b'],
-      ['that would end a statement', `x\`; DROP TABLE app.t; --`],
-      ['with an at sign', 'a@b@%'],
-      ['with a right-to-left mark', 'a\u200Fb'],
-      ['that is not ASCII', 'ünïcöde-日本'],
-      ['in upper case', 'App'],
-      ['with a backslash', 'a\\b'],
-      ['with a percent sign and an underscore', 'a%_b'],
-      ['that is a keyword', 'select'],
-      ['of 80 characters', 'n'.repeat(80)],
-    ])('%s', async (_, name) => {
-      const neighbours = [name.toLowerCase(), name.toUpperCase(), name.replace(/[%_]/g, 'x')];
-      for (const other of new Set(neighbours)) if (other !== name) await bench.newUser('', other);
-      await bench.newUser('', name);
-      const pair = { admin: bench.admin, current: name, alternate: `${name}_clone`, database: 'app' };
-
-      await bench.setPassword(name, 'one', 'two');
-      await bench.setByAdmin(name, 'three');
-      await bench.prepare(pair, 'clone');
-
-      expect(await bench.accepted(name, 'one', 'two', 'three')).toEqual(['three']);
-      expect(await bench.login(pair.alternate, 'clone')).toEqual(ACCEPTED);
-      expect(await bench.differences(pair)).toEqual([]);
-      for (const other of new Set(neighbours))
-        if (other !== name) expect(await bench.login(other, 'one')).toEqual(ACCEPTED);
-      expect(await bench.engine.alternatingUsers.disableAlternate(pair, async () => true, soon())).toEqual({
-        kind: 'disabled',
-      });
-      await bench.run(...[name, ...neighbours, pair.alternate].map((user) => `DROP USER IF EXISTS ${account(user)}`));
-      await bench.run('SELECT * FROM app.sentinel');
-    });
-
-    test('of any characters, or it is refused', async () => {
-      const neighbour = await bench.newUser();
-      await fc.assert(
-        fc.asyncProperty(anyName(16), async (any) => {
-          const name = `${newName()}${any}`;
-          if (name.endsWith(' ') || /[\u{10000}-\u{10ffff}]/u.test(name)) {
-            await expect(bench.setByAdmin(name, 'two')).rejects.toMatchObject({ code: 'USERNAME_INVALID' });
-            return;
-          }
-          const pair = { admin: bench.admin, current: name, alternate: `${name}_clone`, database: 'app' };
-          await bench.newUser('', name);
-
-          await bench.setPassword(name, 'one', 'two');
-          await bench.prepare(pair, 'clone');
-
-          expect(await bench.accepted(name, 'one', 'two')).toEqual(['two']);
-          expect(await bench.login(pair.alternate, 'clone')).toEqual(ACCEPTED);
-          expect(await bench.differences(pair)).toEqual([]);
-          await bench.run(`DROP USER ${account(name)}, ${account(pair.alternate)}`);
-        }),
-        { numRuns: 15 },
-      );
-      expect(await bench.login(neighbour, 'one')).toEqual(ACCEPTED);
-      await bench.run('SELECT * FROM app.sentinel');
-    });
-
-    test.each([
-      ['with a NUL', 'app\0root'],
-      ['of 129 characters', 'n'.repeat(129)],
-      ['with an emoji, which the server would change', 'app🔑'],
-      ['with a space at its end, which the server would cut', 'app '],
-      ['that is empty', ''],
-    ])('%s is refused before anything is sent', async (_, name) => {
-      const refused = { code: 'USERNAME_INVALID', retryable: false };
-
-      await expect(bench.login(name, 'one')).rejects.toMatchObject(refused);
-      await expect(bench.setByAdmin(name, 'two')).rejects.toMatchObject(refused);
-    });
-
-    test('40: one that is too long with its suffix is refused', async () => {
-      const current = await bench.newUser('', 'n'.repeat(125));
-      const pair = { admin: bench.admin, current, alternate: `${current}_clone`, database: 'app' };
-
-      await expect(bench.prepare(pair)).rejects.toMatchObject({ code: 'USERNAME_INVALID' });
-    });
+  testMysqlFamilyPasswords(() => bench, {
+    stored: ['that looks like what ed25519 stores', 'A'.repeat(43)],
+    longestName: 128,
+    names: [['of 80 characters', 'n'.repeat(80)]],
   });
 
   describe('by ed25519', () => {
     test('made of anything printable goes round, and the plugin stays', async () => {
       const user = await bench.newUser();
       await bench.run(`ALTER USER ${user} IDENTIFIED VIA ed25519 USING PASSWORD('one')`);
-      let present = 'one';
 
-      await fc.assert(
-        fc.asyncProperty(fc.string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 80 }), async (password) => {
-          fc.pre(password !== present);
-          await bench.setPassword(user, present, password);
-          expect(await bench.accepted(user, present, password)).toEqual([password]);
-          present = password;
-        }),
-        { numRuns: 20 },
-      );
+      await expectPrintableToGoRound(bench, user, 20);
 
       const [account] = await bench.texts(`SHOW CREATE USER ${user}`);
       expect(account).toContain('IDENTIFIED VIA ed25519');
