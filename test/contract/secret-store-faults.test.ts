@@ -13,6 +13,8 @@ const VERSION = 'b5b8bd4e-9a3f-4d8e-8b0b-111111111111';
 
 let server: AwsServer;
 let client: SecretsManagerClient;
+/** Waits less long than an answer takes that comes too late. */
+let hasty: SecretsManagerClient;
 
 beforeAll(async () => {
   server = await startAwsServer({
@@ -26,21 +28,26 @@ beforeAll(async () => {
       },
     ],
   });
-  client = new SecretsManagerClient({
+  const options = {
     endpoint: server.endpoint,
     region: 'eu-central-1',
     credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
     maxAttempts: 1,
+  };
+  client = new SecretsManagerClient(options);
+  hasty = new SecretsManagerClient({
+    ...options,
     requestHandler: { requestTimeout: 500, throwOnRequestTimeout: true },
   });
 });
 afterAll(async () => {
   client.destroy();
+  hasty.destroy();
   await server.close();
 });
 
-const calls = (): Record<string, () => Promise<unknown>> => {
-  const store = createSecretsManagerStore(client);
+const calls = (over = client): Record<string, () => Promise<unknown>> => {
+  const store = createSecretsManagerStore(over);
   const value = new SecretValue('value');
   return {
     DescribeSecret: () => store.describe(ARN),
@@ -110,7 +117,8 @@ describe.each(OPERATIONS)('%s', (operation) => {
     ['48: at its limit of versions', refuse('LimitExceededException', 'too many'), 'SECRETS_MANAGER_REJECTED', false],
     ['with an error that is new', refuse('BrandNewException', 'new'), 'SECRETS_MANAGER_REJECTED', false],
   ])('%s', async (_, fault, code, retryable) => {
-    const error = await answering(fault, calls()[operation] ?? (async () => undefined));
+    const made = calls(fault.kind === 'slow' ? hasty : client);
+    const error = await answering(fault, made[operation] ?? (async () => undefined));
     expect(error).toMatchObject({ name: 'RekeyError', code, retryable, message: expect.stringContaining(operation) });
   });
 });

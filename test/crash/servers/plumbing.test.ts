@@ -71,7 +71,7 @@ describeOnServer(postgresIsInstalled(18), 'the built rotation function', () => {
 
   test('76: that has less than two seconds left when it is called changes nothing, and says so', async () => {
     const application = await functions.createApplication('single-user');
-    deploy({ timeoutSeconds: 2 });
+    deploy({ timeoutSeconds: 3 }); // half of which is kept back
 
     await expectToFailAndGoOn(application, /DEADLINE_TOO_CLOSE/, () => deploy({}));
   });
