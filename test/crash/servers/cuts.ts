@@ -101,7 +101,7 @@ async function beginRotations(server: RealServer, proxy: TcpProxy) {
     async next(cut?: Cut): Promise<readonly Turn[]> {
       const versionId = application.beginRotation();
       await step('createSecret', versionId);
-      const dialogue = listen(cut);
+      const dialogue = listen(cut, proxy.connections());
       proxy.onChunk(dialogue.fate);
       const failure = await step('setSecret', versionId).then(
         () => undefined,
@@ -123,12 +123,11 @@ async function beginRotations(server: RealServer, proxy: TcpProxy) {
   };
 }
 
-/** Follows the first connection from now on, and cuts it. */
-function listen(cut: Cut | undefined) {
+/** Follows the first connection after `known` ones, and cuts it: of those the server may still be saying goodbye. */
+function listen(cut: Cut | undefined, known: number) {
   const turns: Turn[] = [];
   /** The server's since the client's that the cut waits for. */
   const passed = { client: 0, server: 0 };
-  let first: number | undefined;
   let isCut = false;
 
   /** How many more bytes of this side may pass. */
@@ -143,8 +142,7 @@ function listen(cut: Cut | undefined) {
     turns,
     isCut: () => isCut,
     fate({ connection, from, bytes }: Chunk): 'pass' | number {
-      first ??= connection;
-      if (connection !== first) return 'pass';
+      if (connection !== known + 1) return 'pass';
       const last = turns.at(-1);
       if (last?.from === from) last.bytes += bytes;
       else turns.push({ from, bytes });
