@@ -165,6 +165,9 @@ const CONTROLLER_MANAGER: Server = {
     `--kubeconfig=${path('kubeconfig')}`,
     '--secure-port=0',
     '--leader-elect=false',
+    // By default a controller writes 20 times a second, and sixty workloads take most of a minute.
+    '--kube-api-qps=1000',
+    '--kube-api-burst=1000',
     // Nodes are not watched over: simulated ones send no heartbeat.
     '--controllers=*,-node-lifecycle-controller,-serviceaccount-token-controller',
   ],

@@ -100,9 +100,9 @@ export class KubernetesClient {
     yield* eventsIn(await this.#open('GET', path, {}));
   }
 
-  /** Looks again until a condition holds. @throws Error with the last state after 20 s */
+  /** Looks again until a condition holds. @throws Error with the last state after a minute, before a test is given up */
   async until(path: string, condition: (body: Answer['body']) => boolean): Promise<Answer['body']> {
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + 60_000;
     for (;;) {
       const { body } = await this.get(path);
       if (condition(body)) return body;
