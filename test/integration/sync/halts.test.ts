@@ -85,7 +85,12 @@ const HALTS: Readonly<Record<string, Halt>> = {
     cause: 'progress-deadline',
     why: /ProgressDeadlineExceeded/,
     workload: { spec: { progressDeadlineSeconds: 1 } },
-    ...failing('unready'),
+    spoil: ({ newPods }) => newPods('unready'),
+    // The next pod has its time as well, on a busy machine too.
+    mend: async ({ estate, ns, newPods }) => {
+      await estate.patch(web(ns), MERGE, { spec: { progressDeadlineSeconds: 600 } });
+      newPods('normal');
+    },
   },
   'a quota that is full': {
     cause: 'pods-refused',
@@ -163,7 +168,8 @@ const HALTS: Readonly<Record<string, Halt>> = {
     blocked: true,
     why: /may not be: CLUSTER_REJECTED.*: more than one PodDisruptionBudget selects it/,
     workload: EVICTED,
-    spoil: ({ estate, ns }) => protect(estate, budget(ns, 1), budget(ns, 1, 'another')),
+    // The one that is left allows both evictions: one at a time would be refused until the budget is reckoned anew.
+    spoil: ({ estate, ns }) => protect(estate, budget(ns, 2), budget(ns, 1, 'another')),
     mend: ({ estate, ns }) => estate.delete(budget(ns, 1, 'another')),
   },
   'a budget that allows no eviction, of which Argo Rollouts tells nobody': {
