@@ -15,7 +15,7 @@ import type { ObjectInput } from '../../sandbox/kubernetes/objects.ts';
 import { labelUpdated } from '../../unit/functions/sync/messages.ts';
 import { silentLog } from '../../unit/shared/consumers/observations.ts';
 import { type Estate, startEstate } from './estate.ts';
-import { driverDaemonSet, LABEL, mounting, namespaced, pod, secretProviderClass, workload } from './manifests.ts';
+import { driverDaemonSet, mounting, namespaced, pod, secretProviderClass, workload } from './manifests.ts';
 import type { MovingSecret } from './moving-secret.ts';
 import { Passes } from './passes.ts';
 
@@ -58,22 +58,16 @@ onRealKubernetes('bad input on a real control plane', () =>
       await passes.begin();
       return await passes.converge();
     };
-    /** A pod on its way out counts until it is gone. @param only one workload */
-    const atRest = async (only?: string) => {
-      await estate.settled(ns, only);
-      const pods = `/api/v1/namespaces/${ns}/pods${only === undefined ? '' : `?labelSelector=${LABEL}=${only}`}`;
-      await estate.api.until(pods, ({ items }) =>
-        items.every(({ metadata }: Answer['body']) => metadata.deletionTimestamp === undefined),
-      );
-    };
     const giveUp = async () => {
-      await atRest();
+      await estate.settled(ns);
       passes.later(HALF_AN_HOUR_MS);
       return (await passes.hears('Secret Not Converged')).detail.unproved;
     };
     const markerOn = async (object: ObjectInput) =>
       (await estate.get(object)).spec.template.metadata.annotations?.[markerOf(secret, '').annotation];
     const versions = async () => {
+      // What a controller has yet to say of the last change is no change of its own.
+      await estate.settled(ns);
       const kinds = ['deployments', 'statefulsets', 'replicasets'].map(
         (kind) => `/apis/apps/v1/namespaces/${ns}/${kind}`,
       );
@@ -315,8 +309,14 @@ onRealKubernetes('bad input on a real control plane', () =>
 
       test('that takes the marker back, as GitOps does, is told once and not fought', async () => {
         await applied(csi(), web());
+        // The roll is still under way by then.
+        nodes.nodes.behave(({ metadata: { namespace, annotations } }) =>
+          namespace === ns && annotations?.[markerOf(secret, '').annotation] ? { kind: 'unready' } : undefined,
+        );
         secret.move();
         await passes.begin();
+        // Of a template that came and went before its controller looked, there is no ReplicaSet.
+        await eventually('the controller has seen the marker', async () => (await templates()) === 2);
         const { metadata, ...live } = await estate.get(web());
         const { [markerOf(secret, '').annotation]: _marker, ...annotations } = live.spec.template.metadata.annotations;
         const template = { ...live.spec.template, metadata: { ...live.spec.template.metadata, annotations } };
@@ -333,6 +333,7 @@ onRealKubernetes('bad input on a real control plane', () =>
         expect(passes.of('Action Needed').map(({ detail }) => detail.code)).toEqual(['MARKER_REVERTED']);
         expect(await markerOn(web())).toBeUndefined();
         expect(await templates()).toBe(2);
+        nodes.nodes.behave(() => undefined);
       });
     });
 
@@ -430,6 +431,7 @@ onRealKubernetes('bad input on a real control plane', () =>
       secret.move();
       secret.isStale = true;
       await passes.begin();
+      await passes.until('it is rolled', async () => (await markerOn(web())) === secret.current);
       await estate.settled(ns);
       secret.isStale = false;
 
@@ -510,7 +512,7 @@ onRealKubernetes('bad input on a real control plane', () =>
         secret.move();
         await passes.begin();
         await passes.until('the other one is rolled', async () => (await markerOn(web())) === secret.current);
-        await atRest('web');
+        await estate.settled(ns, 'web');
         passes.later(HALF_AN_HOUR_MS);
         const { detail } = await passes.hears('Secret Not Converged');
 

@@ -170,7 +170,7 @@ function estateOn(
     },
     async settled(namespace, only) {
       for (const [path, isSettled] of SETTLED) {
-        const selector = path.endsWith('/pods')
+        const selector = /\/(pods|replicasets)$/.test(path)
           ? `labelSelector=${LABEL}=${only}`
           : `fieldSelector=metadata.name=${only}`;
         const query = only === undefined ? '' : `?${selector}`;
@@ -190,6 +190,10 @@ function estateOn(
 const isObserved = ({ metadata, status }: Answer['body']) =>
   Number(status?.observedGeneration ?? 0) >= (metadata.generation ?? 0);
 
+/** Before that, its controller has only just begun to replace pods that are all ready. */
+const isUpdated = ({ spec }: Answer['body'], updated = 0, wanted: number) =>
+  spec.updateStrategy.type === 'OnDelete' || updated >= wanted;
+
 const SETTLED: readonly (readonly [string, (object: Answer['body']) => boolean])[] = [
   ...['apps/v1/namespaces/NAMESPACE/deployments', 'argoproj.io/v1alpha1/namespaces/NAMESPACE/rollouts'].map(
     (path) =>
@@ -197,19 +201,35 @@ const SETTLED: readonly (readonly [string, (object: Answer['body']) => boolean])
         `/apis/${path}`,
         (one: Answer['body']) =>
           isObserved(one) &&
+          (one.status.terminatingReplicas ?? 0) === 0 &&
           ['replicas', 'updatedReplicas', 'availableReplicas'].every(
             (count) => (one.status[count] ?? 0) === one.spec.replicas,
           ),
       ] as const,
   ),
   [
-    '/apis/apps/v1/namespaces/NAMESPACE/statefulsets',
+    '/apis/apps/v1/namespaces/NAMESPACE/replicasets',
+    // Of one that is to have no pods, no workload counts any; and one may be nobody's.
     (one) => isObserved(one) && (one.status.availableReplicas ?? 0) === one.spec.replicas,
+  ],
+  [
+    '/apis/apps/v1/namespaces/NAMESPACE/statefulsets',
+    (one) =>
+      isObserved(one) &&
+      (one.status.availableReplicas ?? 0) === one.spec.replicas &&
+      isUpdated(
+        one,
+        one.status.updatedReplicas,
+        one.spec.replicas - (one.spec.updateStrategy.rollingUpdate?.partition ?? 0),
+      ),
   ],
   [
     '/apis/apps/v1/namespaces/NAMESPACE/daemonsets',
     (one) =>
-      isObserved(one) && one.status.numberReady === one.status.desiredNumberScheduled && one.status.numberReady > 0,
+      isObserved(one) &&
+      one.status.numberReady === one.status.desiredNumberScheduled &&
+      one.status.numberReady > 0 &&
+      isUpdated(one, one.status.updatedNumberScheduled, one.status.desiredNumberScheduled),
   ],
   [
     '/apis/external-secrets.io/v1/namespaces/NAMESPACE/externalsecrets',
