@@ -2,6 +2,7 @@ import { createMariadbEngine } from '../../shared/engines/mariadb.ts';
 import { systemClock } from '../../shared/operations/clock.ts';
 import { SecretValue } from '../../shared/secrets/secret-value.ts';
 import { describeEachServer } from '../sandbox/describe-server.ts';
+import { eventually } from '../sandbox/eventually.ts';
 import { MARIADB_VERSIONS, type MariadbVersion, mariadbIsInstalled, startMariadb } from '../sandbox/mariadb.ts';
 import { type DatabaseUnderTest, describeDatabaseEngine } from './database-engine.ts';
 
@@ -53,7 +54,15 @@ async function mariadbUnderTest(version: MariadbVersion): Promise<DatabaseUnderT
     lock: (user) => asAdmin(`ALTER USER ${user} ACCOUNT LOCK`),
     async openSession(username, password, applicationName) {
       const connection = await server.connect({ username, password }, undefined, applicationName);
-      return () => connection.end();
+      const { threadId } = connection;
+      return async () => {
+        await connection.end();
+        const watcher = await server.connect(server.admin);
+        await eventually('the end of the session', async () => {
+          const [rows] = await watcher.query('SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ?', [threadId]);
+          return Array.isArray(rows) && rows.length === 0;
+        }).finally(() => watcher.end());
+      };
     },
     stop: () => server.stop(),
   };

