@@ -409,6 +409,10 @@ async function onReal(kubernetes: RealKubernetes): Promise<Fixture> {
     const isReady = ({ status }: Answer['body']) => status?.conditions?.[0]?.status === 'True';
     return items.length === 2 && items.every(isReady);
   });
+  // What its operator notes on the parent comes after the child.
+  await api.until(`${EXTERNAL}/clusterexternalsecrets/handed-out`, ({ status }) =>
+    status?.provisionedNamespaces?.includes('shop'),
+  );
   const orders = pathOf(deployment('shop', 'orders', 'database'));
   return {
     cluster,

@@ -274,7 +274,8 @@ export function describeKubernetesOperators(name: string, start: (aws: AwsSecret
       });
       const child = `${eso('externalsecrets')}/app`;
       await synced(child);
-      const parent = await api.until(`${clusterPath}/${ns}`, ({ status }) => status !== undefined);
+      const isProvisioned = ({ status }: Body) => status?.provisionedNamespaces?.includes(ns);
+      const parent = await api.until(`${clusterPath}/${ns}`, isProvisioned);
       expect(parent.status).toMatchObject({ externalSecretName: 'app', provisionedNamespaces: [ns] });
       account.put('db', { user: 'b' });
 
@@ -341,12 +342,21 @@ export function describeKubernetesOperators(name: string, start: (aws: AwsSecret
       });
 
       test('is allowed as long as the budget is kept', async () => {
-        const [first = '', second = ''] = await deployment(2);
-        await budget({ maxUnavailable: 1 });
+        // Of nobody: none takes the place of one that goes.
+        const path = `/api/v1/namespaces/${ns}/pods`;
+        for (const name of ['first', 'second'])
+          await create(path, {
+            apiVersion: 'v1',
+            kind: 'Pod',
+            metadata: { ...TEMPLATE.metadata, name },
+            spec: TEMPLATE.spec,
+          });
+        await api.until(path, ({ items }) => items.every((pod: Body) => ready(pod).startsWith('True')));
+        await budget({ minAvailable: 1 });
 
-        expect((await evicted(first)).code).toBe(201);
+        expect((await evicted('first')).code).toBe(201);
 
-        expect((await evict(second)).code).toBe(429);
+        expect((await evict('second')).code).toBe(429);
       });
 
       test('of a pod that is not there is answered 404', async () => {
@@ -399,9 +409,9 @@ export function describeKubernetesOperators(name: string, start: (aws: AwsSecret
         await api.patch(path, MERGE, { spec: { restartAt } });
         await api.until(path, ({ status }) => status.restartedAt === restartAt && status.phase === 'Healthy');
 
-        const after = await uids();
-        expect(after).toHaveLength(2);
-        expect(after.filter((uid: string) => before.includes(uid))).toEqual([]);
+        // None is older than that, which is before the last one has come.
+        const { items } = await api.until(`/api/v1/namespaces/${ns}/pods`, ({ items }) => items.length === 2);
+        expect(items.filter(({ metadata }: Body) => before.includes(metadata.uid))).toEqual([]);
         expect((await api.get(`/apis/apps/v1/namespaces/${ns}/replicasets`)).body.items).toHaveLength(1);
       });
 
