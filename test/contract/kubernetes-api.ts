@@ -385,7 +385,11 @@ export function describeKubernetesApi(
         const { path } = await deployment();
         const patch = { spec: { template: { metadata: { annotations: { 'rekey.dev/x': 'v1' } } } } };
         await api.patch(`${path}?fieldManager=rekey`, STRATEGIC, patch);
-        const settled = await settle(path);
+        // The last that a controller says of it.
+        const settled = await api.until(
+          path,
+          ({ metadata, status }) => status.observedGeneration === metadata.generation,
+        );
 
         const again = await api.patch(`${path}?fieldManager=rekey`, STRATEGIC, patch);
 
@@ -1191,18 +1195,6 @@ export function describeKubernetesApi(
         expect(await review(as('somebody'))).toBe(false);
       });
     });
-
-    /** The object once controllers have no more to say of it. */
-    async function settle(path: string): Promise<Body> {
-      let last = (await api.get(path)).body;
-      await until(async () => {
-        const before = last;
-        await new Promise((resolve) => setTimeout(resolve, 100));
-        last = (await api.get(path)).body;
-        return before.metadata.resourceVersion === last.metadata.resourceVersion;
-      });
-      return last;
-    }
   });
 }
 
