@@ -485,17 +485,24 @@ onRealKubernetes('every use on a real control plane', () =>
             workload('Deployment', ns, 'web', mounting('csi', { env, volumeMounts }, { volumes })),
           ]);
         }
+        /** What Rekey allows the driver minutes for, or a roll: here it has no more than milliseconds. */
+        const isWritten = (ns: string, { current }: MovingSecret) =>
+          estate.api.until(
+            `/api/v1/namespaces/${ns}/secrets/synced`,
+            ({ data }) => versionIn(atob(data.SECRET)) === current,
+          );
         const inSyncedFile = ({ files }: RunningContainer) => versionIn(files.get('/mnt/synced/SECRET'));
         afterEach(() => estate.delete(driverDaemonSet(version, false)));
 
         test('with its rotation on: it is waited for, and one restart brings them', async () => {
-          const { secret, passes, apps } = await opened(true);
+          const { ns, secret, passes, apps } = await opened(true);
 
           secret.move();
           await passes.begin();
           for (let n = 0; n < 2; n += 1) await passes.next();
           expect(apps(estate.started)).toHaveLength(2);
           await nodes.driver.passDriverTime(POLL_MS);
+          await isWritten(ns, secret);
           passes.later(POLL_MS + MINUTE_MS);
           const { consumers } = await passes.converge();
 
@@ -506,10 +513,11 @@ onRealKubernetes('every use on a real control plane', () =>
 
         if (version === '1.6.0')
           test('with its rotation off: a second restart brings them', async () => {
-            const { secret, passes, apps } = await opened(false);
+            const { ns, secret, passes, apps } = await opened(false);
 
             secret.move();
             await passes.begin();
+            await isWritten(ns, secret);
             const { consumers } = await passes.converge();
 
             expect(consumers[0]?.pods.map(({ evidence }) => evidence.map(({ kind }) => kind))).toEqual([
