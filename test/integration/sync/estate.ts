@@ -9,6 +9,7 @@ import { joinNodes, type Nodes, type NodesOptions } from '../../sandbox/control-
 import { installRekey } from '../../sandbox/control-plane/install-rekey.ts';
 import { startTokenReview } from '../../sandbox/control-plane/token-review.ts';
 import { type Answer, KubernetesClient } from '../../sandbox/kubernetes/api-client.ts';
+import { versionOf } from '../../sandbox/kubernetes/controllers/external-secrets/refresh.ts';
 import { applyObjects, createObjects, pathOf } from '../../sandbox/kubernetes/create-objects.ts';
 import { startKubernetes } from '../../sandbox/kubernetes/index.ts';
 import { kubeconfig } from '../../sandbox/kubernetes/kubeconfig.ts';
@@ -169,13 +170,23 @@ function estateOn(
       await api.send('DELETE', pathOf(object), { body: { propagationPolicy: 'Background' } });
     },
     async settled(namespace, only) {
-      for (const [path, isSettled] of SETTLED) {
-        const selector = /\/(pods|replicasets)$/.test(path)
-          ? `labelSelector=${LABEL}=${only}`
-          : `fieldSelector=metadata.name=${only}`;
+      const until = async (
+        path: string,
+        byLabel: boolean,
+        isSettled: (items: readonly Answer['body'][]) => boolean,
+      ) => {
+        const selector = byLabel ? `labelSelector=${LABEL}=${only}` : `fieldSelector=metadata.name=${only}`;
         const query = only === undefined ? '' : `?${selector}`;
-        await api.until(`${path.replace('NAMESPACE', namespace)}${query}`, ({ items }) => items.every(isSettled));
-      }
+        const { items } = await api.until(path.replace('NAMESPACE', namespace) + query, ({ items }) =>
+          isSettled(items),
+        );
+        return items as readonly Answer['body'][];
+      };
+      let pods = 0;
+      for (const { path, byLabel = false, isSettled, podsOf = () => 0 } of SETTLED)
+        for (const one of await until(path, byLabel, (items) => items.every(isSettled))) pods += podsOf(one);
+      // A controller may not have noticed yet that one is missing.
+      await until(PODS, true, (items) => items.length >= pods && items.every(isServing));
     },
     async clear(namespace) {
       await api.send('DELETE', `/api/v1/namespaces/${namespace}`);
@@ -187,6 +198,9 @@ function estateOn(
   };
 }
 
+const isReady = ({ status }: Answer['body']) =>
+  status?.conditions?.some(({ type, status: is }: Answer['body']) => type === 'Ready' && is === 'True') === true;
+
 const isObserved = ({ metadata, status }: Answer['body']) =>
   Number(status?.observedGeneration ?? 0) >= (metadata.generation ?? 0);
 
@@ -194,27 +208,37 @@ const isObserved = ({ metadata, status }: Answer['body']) =>
 const isUpdated = ({ spec }: Answer['body'], updated = 0, wanted: number) =>
   spec.updateStrategy.type === 'OnDelete' || updated >= wanted;
 
-const SETTLED: readonly (readonly [string, (object: Answer['body']) => boolean])[] = [
+interface Settled {
+  readonly path: string;
+  /** They are called otherwise than what makes them, and have its label. */
+  readonly byLabel?: true;
+  readonly isSettled: (object: Answer['body']) => boolean;
+  /** How many pods it is to have that no other one of these counts. */
+  readonly podsOf?: (object: Answer['body']) => number;
+}
+
+const SETTLED: readonly Settled[] = [
   ...['apps/v1/namespaces/NAMESPACE/deployments', 'argoproj.io/v1alpha1/namespaces/NAMESPACE/rollouts'].map(
-    (path) =>
-      [
-        `/apis/${path}`,
-        (one: Answer['body']) =>
-          isObserved(one) &&
-          (one.status.terminatingReplicas ?? 0) === 0 &&
-          ['replicas', 'updatedReplicas', 'availableReplicas'].every(
-            (count) => (one.status[count] ?? 0) === one.spec.replicas,
-          ),
-      ] as const,
+    (path): Settled => ({
+      path: `/apis/${path}`,
+      isSettled: (one) =>
+        isObserved(one) &&
+        (one.status.terminatingReplicas ?? 0) === 0 &&
+        ['replicas', 'updatedReplicas', 'availableReplicas'].every(
+          (count) => (one.status[count] ?? 0) === one.spec.replicas,
+        ),
+    }),
   ),
-  [
-    '/apis/apps/v1/namespaces/NAMESPACE/replicasets',
+  {
+    path: '/apis/apps/v1/namespaces/NAMESPACE/replicasets',
+    byLabel: true,
     // Of one that is to have no pods, no workload counts any; and one may be nobody's.
-    (one) => isObserved(one) && (one.status.availableReplicas ?? 0) === one.spec.replicas,
-  ],
-  [
-    '/apis/apps/v1/namespaces/NAMESPACE/statefulsets',
-    (one) =>
+    isSettled: (one) => isObserved(one) && (one.status.availableReplicas ?? 0) === one.spec.replicas,
+    podsOf: ({ spec }) => spec.replicas,
+  },
+  {
+    path: '/apis/apps/v1/namespaces/NAMESPACE/statefulsets',
+    isSettled: (one) =>
       isObserved(one) &&
       (one.status.availableReplicas ?? 0) === one.spec.replicas &&
       isUpdated(
@@ -222,25 +246,25 @@ const SETTLED: readonly (readonly [string, (object: Answer['body']) => boolean])
         one.status.updatedReplicas,
         one.spec.replicas - (one.spec.updateStrategy.rollingUpdate?.partition ?? 0),
       ),
-  ],
-  [
-    '/apis/apps/v1/namespaces/NAMESPACE/daemonsets',
-    (one) =>
+    podsOf: ({ spec }) => spec.replicas,
+  },
+  {
+    path: '/apis/apps/v1/namespaces/NAMESPACE/daemonsets',
+    isSettled: (one) =>
       isObserved(one) &&
       one.status.numberReady === one.status.desiredNumberScheduled &&
       one.status.numberReady > 0 &&
       isUpdated(one, one.status.updatedNumberScheduled, one.status.desiredNumberScheduled),
-  ],
-  [
-    '/apis/external-secrets.io/v1/namespaces/NAMESPACE/externalsecrets',
-    ({ status }) =>
-      status?.conditions?.some(({ type, status: is }: Answer['body']) => type === 'Ready' && is === 'True'),
-  ],
-  [
-    '/api/v1/namespaces/NAMESPACE/pods',
-    // One that is ending is ready to its end, and no workload counts it.
-    ({ metadata, status }) =>
-      metadata.deletionTimestamp === undefined &&
-      status?.conditions?.some(({ type, status: is }: Answer['body']) => type === 'Ready' && is === 'True'),
-  ],
+    podsOf: ({ status }) => status.desiredNumberScheduled,
+  },
+  {
+    path: '/apis/external-secrets.io/v1/namespaces/NAMESPACE/externalsecrets',
+    // Whatever was asked of it since.
+    isSettled: (one) => isReady(one) && one.status.syncedResourceVersion === versionOf(one),
+  },
 ];
+
+const PODS = '/api/v1/namespaces/NAMESPACE/pods';
+
+/** One that is ending is ready to its end, and no workload counts it. */
+const isServing = (pod: Answer['body']) => isReady(pod) && pod.metadata.deletionTimestamp === undefined;
