@@ -1,3 +1,4 @@
+import { markerOf } from '../../../shared/consumers/marker.ts';
 import { systemClock } from '../../../shared/operations/clock.ts';
 import type { SecretDescription } from '../../../shared/secrets/port.ts';
 import type { Estate as Kubernetes } from '../../integration/sync/estate.ts';
@@ -11,6 +12,7 @@ import {
   workload,
 } from '../../integration/sync/manifests.ts';
 import type { MovingSecret } from '../../integration/sync/moving-secret.ts';
+import type { Nodes } from '../../sandbox/control-plane/index.ts';
 import type { RunningContainer } from '../../sandbox/kubernetes/node/pod-run.ts';
 import type { ObjectInput } from '../../sandbox/kubernetes/objects.ts';
 import type { Estate } from './run.ts';
@@ -49,6 +51,7 @@ export const RESTARTS: ReadonlyMap<string, number> = new Map([['web', 1]]);
 /** In a namespace of its own on a real control plane. What is slow is said to be, not waited for. */
 export async function createKubernetesEstate(
   { cluster, account, create, settled, clear, started, running }: Kubernetes,
+  nodes: Nodes['nodes'],
   ns: string,
   objects: (typeof WORKLOADS)[keyof typeof WORKLOADS],
 ): Promise<KubernetesEstate> {
@@ -59,7 +62,13 @@ export async function createKubernetesEstate(
   let before: SecretDescription = secret.description;
   let startedBefore = 0;
   let looks = 0;
+  let isHeldUp = false;
   const own = (containers: Iterable<RunningContainer>) => [...containers].filter(({ pod }) => pod.namespace === ns);
+
+  nodes.behave(({ metadata: { annotations } }) => {
+    const { annotation, versionId } = markerOf(secret, secret.current);
+    return isHeldUp && annotations?.[annotation] === versionId ? { kind: 'unready' } : undefined;
+  });
 
   return {
     cluster,
@@ -83,8 +92,11 @@ export async function createKubernetesEstate(
       // The cluster's own times are what they are.
       passedMs = 0;
       looks += 1;
-      // Every second pass meets a roll that is under way.
-      if (looks % 2 === 1) await settled(ns);
+      if (looks % 2 === 0) return;
+      isHeldUp = false;
+      await settled(ns);
+      // Every second pass meets a roll that is under way, however quick controllers and nodes are.
+      isHeldUp = true;
     },
     async restarts() {
       return new Map([['web', new Set(own(started.slice(startedBefore)).map(({ pod }) => pod.uid)).size]]);

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Estate as Kubernetes, startEstate } from '../../integration/sync/estate.ts';
 import { onRealKubernetes } from '../../sandbox/control-plane/describe-real.ts';
+import type { Nodes } from '../../sandbox/control-plane/index.ts';
 import { ALL, recordCount, SEED } from '../counts.ts';
 import { describeFault } from '../faults.ts';
 import { createKubernetesEstate, RESTARTS, WORKLOADS } from './kubernetes-estate.ts';
@@ -16,10 +17,12 @@ const OWN_CALLS = ['cluster.mark', 'cluster.forceSync', 'cluster.evict'];
 onRealKubernetes('sync with faults on a real control plane', () =>
   describe('on a real control plane, whatever fault strikes at any call, it converges with one restart:', () => {
     let kubernetes: Kubernetes;
+    let nodes: Nodes['nodes'];
     let made = 0;
     beforeAll(async () => {
       kubernetes = await startEstate();
-      await kubernetes.join({ nodes: 1, timing: { containerStartMs: 0, readyMs: 0, terminationMs: 0 } });
+      const timing = { containerStartMs: 0, readyMs: 0, terminationMs: 0 };
+      ({ nodes } = await kubernetes.join({ nodes: 1, timing }));
     });
     afterAll(() => kubernetes?.close());
 
@@ -28,7 +31,7 @@ onRealKubernetes('sync with faults on a real control plane', () =>
       async (name, objects) => {
         const open = () => {
           made += 1;
-          return createKubernetesEstate(kubernetes, `crash-${made}`, objects);
+          return createKubernetesEstate(kubernetes, nodes, `crash-${made}`, objects);
         };
         let estate = await open();
         const attempt = (planned: readonly PlannedFault[]) => {
