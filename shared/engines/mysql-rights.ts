@@ -193,14 +193,16 @@ function grantOfMissing(
 }
 
 function revoke(from: string, level: Level, privileges: readonly string[], authority: Authority): readonly Step[] {
-  if (privileges.length === 0) return [];
-  return [
-    {
-      why: `${from} has ${privileges.join(', ')} on ${level.on}`,
-      sql: `REVOKE ${privileges.join(', ')} ON ${level.on} FROM ${from}`,
-      ...authority.grant(level, privileges),
-    },
-  ];
+  // MySQL 9.7 takes a list of all that there are at `*.*` for REVOKE ALL PRIVILEGES, GRANT OPTION, which reaches every
+  // database, table and routine as well.
+  const apart = level.on === '*.*' ? privileges.filter((privilege) => privilege === GRANT_OPTION) : [];
+  return [except(privileges, apart), apart]
+    .filter((each) => each.length > 0)
+    .map((each) => ({
+      why: `${from} has ${each.join(', ')} on ${level.on}`,
+      sql: `REVOKE ${each.join(', ')} ON ${level.on} FROM ${from}`,
+      ...authority.grant(level, each),
+    }));
 }
 
 type DelegableKind = 'dynamic' | 'roles' | 'proxies';

@@ -176,6 +176,20 @@ export function testMysqlFamilyRights(bench: () => MysqlFamilyBench, dialect: Ri
     await refused(`GRANT ${withoutHost(role)} TO ${admin} WITH ADMIN OPTION;`);
   });
 
+  test('M8: all rights at *.* that the clone alone has go, to grant them too, and below them none that both have', async () => {
+    const all = 'GRANT ALL ON *.* TO ? WITH GRANT OPTION';
+    const pair = await pairUnder(all);
+    await to(pair.current, 'GRANT SELECT ON app.* TO ?');
+    await bench().prepare(pair);
+    await to(pair.alternate, all, 'GRANT ALL ON orders.* TO ? WITH GRANT OPTION');
+    const before = bench().server.log().length;
+
+    await bench().prepare(pair);
+
+    expect(bench().server.log().slice(before)).not.toMatch(/GRANT SELECT ON `app`/);
+    await expectEqual(pair);
+  });
+
   test('M7: WITH GRANT OPTION that comes later, to act as another, is the clone’s too', async () => {
     const pair = await prepared('GRANT PROXY ON other TO ?');
     await to(pair.current, 'REVOKE PROXY ON other FROM ?', 'GRANT PROXY ON other TO ? WITH GRANT OPTION');
