@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { systemClock } from '../../../shared/operations/clock.ts';
-import { type KubernetesClient, MERGE } from '../kubernetes/api-client.ts';
+import { type Answer, type KubernetesClient, MERGE, Refused, type RequestOptions } from '../kubernetes/api-client.ts';
 import type { ComponentChange, ComponentClient } from '../kubernetes/component-client.ts';
 import { type Kinds, newEvent } from '../kubernetes/controllers/client.ts';
 import {
@@ -47,6 +47,9 @@ interface Telling {
 
 /** Between two writes of one event: a pod that fails tells of it at every attempt. */
 const EVENT_MS = 200;
+
+/** Before what a server would not answer is asked once more. */
+const AGAIN_MS = 100;
 
 /**
  * The API of a real server as the simulated components use it: a copy of what they read, kept by watches, and writes in
@@ -120,7 +123,7 @@ export class RemoteClient implements ComponentClient {
     namespace: string | undefined,
     name: string,
   ): Promise<Kinds[K] | undefined> {
-    const { code, body } = await this.#api.get(`${pathOf(plural as Plural, namespace)}/${name}`);
+    const { code, body } = await this.#ask('GET', `${pathOf(plural as Plural, namespace)}/${name}`);
     if (code === 404) return undefined;
     if (code !== 200) throw new Error(`reading ${plural} ${namespace}/${name}: ${code} ${body.message}`);
     this.#keep(plural as Plural, body);
@@ -146,7 +149,7 @@ export class RemoteClient implements ComponentClient {
     namespace: string | undefined,
     input: ObjectInput,
   ): Promise<Kinds[K] | undefined> {
-    const { code, body } = await this.#api.create(pathOf(plural as Plural, namespace), input);
+    const { code, body } = await this.#ask('POST', pathOf(plural as Plural, namespace), { body: input });
     if (code === 201) {
       this.#keep(plural as Plural, body);
       return body;
@@ -167,7 +170,7 @@ export class RemoteClient implements ComponentClient {
   delete(object: KubernetesObject, options: { readonly gracePeriodSeconds?: number } = {}): Promise<void> {
     return this.#inOrder(object, async (path) => {
       const { uid } = object.metadata;
-      const { code, body } = await this.#api.send('DELETE', path, { body: { ...options, preconditions: { uid } } });
+      const { code, body } = await this.#ask('DELETE', path, { body: { ...options, preconditions: { uid } } });
       if (![200, 202, 404, 409].includes(code)) throw new Error(`deleting ${path}: ${code} ${body.message}`);
       if (code !== 202) this.#drop(pluralOf(object), object);
     });
@@ -199,7 +202,11 @@ export class RemoteClient implements ComponentClient {
     while (telling.written < telling.count && !this.#closed) {
       const { count } = telling;
       if (telling.written === 0) await this.create('events', namespace, { ...telling.event, count });
-      else await this.#api.patch(`${pathOf('events', namespace)}/${name}`, MERGE, { count, lastTimestamp: this.now() });
+      else
+        await this.#ask('PATCH', `${pathOf('events', namespace)}/${name}`, {
+          contentType: MERGE,
+          body: { count, lastTimestamp: this.now() },
+        });
       telling.written = count;
       await delay(EVENT_MS, undefined, { ref: false });
     }
@@ -214,17 +221,26 @@ export class RemoteClient implements ComponentClient {
         const draft = structuredClone(present) as T;
         change(draft);
         if (sameJson(draft, present)) return;
-        const { code, body } = await this.#api.send('PUT', `${path}${subresource}`, { body: draft });
+        const { code, body } = await this.#ask('PUT', `${path}${subresource}`, { body: draft });
         if (code === 200) {
           this.#keep(pluralOf(object), body);
           return;
         }
         if (code === 404) return;
         if (code !== 409) throw new Error(`changing ${path}${subresource}: ${code} ${body.message}`);
-        const again = await this.#api.get(path);
+        const again = await this.#ask('GET', path);
         present = again.code === 200 ? again.body : undefined;
       }
     });
+  }
+
+  /** Again where the server is too busy to answer. */
+  async #ask(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
+    for (;;) {
+      const answer = await this.#api.send(method, path, options);
+      if (!isBusy(answer.code) || this.#closed) return answer;
+      await delay(AGAIN_MS);
+    }
   }
 
   /** After what was asked for before of the same object. */
@@ -266,8 +282,9 @@ export class RemoteClient implements ComponentClient {
         }
       } catch (error) {
         if (this.#closed) return;
-        if (!['ECONNRESET', 'ECONNREFUSED'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-        await delay(100);
+        const isCut = ['ECONNRESET', 'ECONNREFUSED'].includes((error as NodeJS.ErrnoException).code ?? '');
+        if (!isCut && !(error instanceof Refused && isBusy(error.code))) throw error;
+        await delay(AGAIN_MS);
       }
     }
   }
@@ -296,6 +313,8 @@ export class RemoteClient implements ComponentClient {
     for (const listener of this.#listeners) if (listener.plural === plural) listener.tell(change);
   }
 }
+
+const isBusy = (code: number) => [429, 503, 504].includes(code);
 
 const keyOf = ({ metadata: { namespace = '', name } }: KubernetesObject) => `${namespace}/${name}`;
 

@@ -30,6 +30,16 @@ export interface RequestOptions {
   readonly token?: string | null;
 }
 
+/** An answer that is not what was asked for. */
+export class Refused extends Error {
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
 export const MERGE = 'application/merge-patch+json';
 export const STRATEGIC = 'application/strategic-merge-patch+json';
 export const JSON_PATCH = 'application/json-patch+json';
@@ -95,9 +105,14 @@ export class KubernetesClient {
     return events;
   }
 
-  /** Events as they come, until the server ends the watch or this is closed. */
+  /** Events as they come, until the server ends the watch or this is closed. @throws Refused */
   async *events(path: string): AsyncIterable<WatchedEvent> {
-    yield* eventsIn(await this.#open('GET', path, {}));
+    const response = await this.#open('GET', path, {});
+    if (response.statusCode !== 200) {
+      response.resume();
+      throw new Refused(response.statusCode ?? 0, `watching ${path}: ${response.statusCode}`);
+    }
+    yield* eventsIn(response);
   }
 
   /** Looks again until a condition holds. @throws Error with the last state after a minute, before a test is given up */

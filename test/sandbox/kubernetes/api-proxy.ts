@@ -73,7 +73,7 @@ export async function startApiProxy(upstream: {
         'content-type': 'application/json',
         ...(seconds !== undefined && { 'retry-after': `${seconds}` }),
       });
-      response.end(JSON.stringify(body));
+      response.end(`${JSON.stringify(body)}\n`);
       return;
     }
     if (fault?.kind === 'run') await fault.action();
