@@ -89,6 +89,10 @@ const HALTS: Readonly<Record<string, Halt>> = {
     // The next pod has its time as well, on a busy machine too.
     mend: async ({ estate, ns, newPods }) => {
       await estate.patch(web(ns), MERGE, { spec: { progressDeadlineSeconds: 600 } });
+      await estate.api.until(
+        estate.pathOf(web(ns)),
+        ({ metadata, status }) => status.observedGeneration === metadata.generation,
+      );
       newPods('normal');
     },
   },
