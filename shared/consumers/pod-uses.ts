@@ -127,7 +127,7 @@ export function syncedClaims(synced: Used['synced'], namespace: string, choice: 
   const { marker, driver, times } = view;
   const live = view.podsIn(namespace).map((pod) => ({ pod, mounts: view.mountsOf(pod) }));
   return [...synced].flatMap(([name, one]) =>
-    isRecorded(one) ? [[name, claimOnSynced(one, marker.versionId, live, choice, driver, times.nowMs)] as const] : [],
+    isRecorded(one) ? [[name, claimOnSynced(one, marker, live, choice, driver, times.nowMs)] as const] : [],
   );
 }
 

@@ -193,7 +193,7 @@ function doubtOfSynced(
 ): Doubt | undefined {
   if (behind !== undefined) return unproved(`${since} does not have the version: ${behind}`);
   if (sinceMs !== undefined && startedAtMs >= sinceMs) return undefined;
-  // A template is marked only once the Secret has been written, or, the second time, once every mount has the version.
+  // A template is marked only once the Secret has been written; the second time, where that takes two restarts.
   if (has(pod.annotations, twice ? againOf(marker) : marker)) return undefined;
   if (early !== undefined) return unproved(`${since} may not have the version yet: ${early}`);
   return unproved(`${since} may not have had the version by then`);

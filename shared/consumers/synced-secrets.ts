@@ -1,4 +1,5 @@
-import type { CsiDriver, Mount, Pod, SecretProviderClass } from '../cluster/port.ts';
+import type { CsiDriver, Marker, Mount, Pod, SecretProviderClass } from '../cluster/port.ts';
+import { againOf, has } from './marker.ts';
 import type { SecretClaim } from './proof.ts';
 import type { Choice } from './uses.ts';
 
@@ -22,7 +23,7 @@ const WRITTEN_WITHIN_MS = 60_000;
  */
 export function claimOnSynced(
   { writers }: WrittenSecret,
-  versionId: string,
+  marker: Marker,
   live: readonly { readonly pod: Pod; readonly mounts: readonly Mount[] }[],
   { first, restarts }: Choice,
   driver: CsiDriver | undefined,
@@ -34,7 +35,7 @@ export function claimOnSynced(
       .filter(({ pod }) => pod.secretProviderClasses.includes(spc.name))
       .map(({ pod, mounts }) => ({ pod, ids, mount: mounts.find((one) => one.secretProviderClass === spc.name) })),
   );
-  const behind = records.find(({ ids, mount }) => ids.some((id) => mount?.versions.get(id) !== versionId));
+  const behind = records.find(({ ids, mount }) => ids.some((id) => mount?.versions.get(id) !== marker.versionId));
   if (behind !== undefined && (first === 'driver' || twice))
     return {
       kind: 'synced',
@@ -43,7 +44,9 @@ export function claimOnSynced(
       sinceMs: undefined,
       twice,
     };
-  const mounts = records.flatMap(({ mount }) => mount ?? []);
+  // The second restart begins when it has been written; mounts of that restart bring nothing new.
+  const writing = records.filter(({ pod }) => !twice || !has(pod.annotations, againOf(marker)));
+  const mounts = writing.flatMap(({ mount }) => mount ?? []);
   const remounted = mounts.filter(({ changedAtMs, firstMountedAtMs }) => changedAtMs - firstMountedAtMs > 1_000);
   // Pods that had it from the start say nothing of those before them: then the driver's next look has to be waited for.
   const sinceMs =
@@ -52,7 +55,7 @@ export function claimOnSynced(
       : Math.max(0, ...mounts.map(({ firstMountedAtMs }) => firstMountedAtMs)) +
         (driver?.rotation?.everyMs ?? 0) +
         WRITTEN_WITHIN_MS;
-  const isEarly = first === 'driver' && nowMs < sinceMs;
+  const isEarly = (first === 'driver' || twice) && nowMs < sinceMs;
   return {
     kind: 'synced',
     behind: undefined,

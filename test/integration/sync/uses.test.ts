@@ -517,7 +517,11 @@ onRealKubernetes('every use on a real control plane', () =>
 
             secret.move();
             await passes.begin();
+            await estate.settled(ns);
             await isWritten(ns, secret);
+            await passes.next();
+            expect(apps(estate.started)).toHaveLength(4);
+            passes.later(MINUTE_MS);
             const { consumers } = await passes.converge();
 
             expect(consumers[0]?.pods.map(({ evidence }) => evidence.map(({ kind }) => kind))).toEqual([

@@ -228,6 +228,7 @@ describe('a workload with a Secret that the CSI driver writes', () => {
     const state = { kind: 'started', startedAtMs: T0 + startedMs } as const;
     return podOf({ secrets: [REFERENCE], containers: [containerOf({ secrets: [REFERENCE], state })], ...over });
   };
+  const justMounted = { firstMountedAtMs: T0 + 9.5 * MINUTE_MS, changedAtMs: T0 + 9.5 * MINUTE_MS };
   const NO_ROTATION = { rotation: undefined };
   const SIXTEEN = { version: { major: 1, minor: 6 }, ...NO_ROTATION };
 
@@ -311,6 +312,25 @@ describe('a workload with a Secret that the CSI driver writes', () => {
     const marked = new Map([...markedWith(2), [AGAIN, versionOf(2)]]);
     const twice = csiPod(MINUTE_MS, { annotations: marked });
     expect(seen(SIXTEEN, twice, fresh, marked)).toMatchObject({ verdict: 'converged', marks: [] });
+  });
+
+  test('is rolled the second time a moment after the mounts of the first, which the driver writes the Secret from', () => {
+    const once = csiPod(9.5 * MINUTE_MS, { annotations: markedWith(2) });
+    expect(seen(SIXTEEN, once, mountOf(once, 2, justMounted), markedWith(2))).toMatchObject({
+      marks: [],
+      unproved: expect.stringContaining('about to write it'),
+    });
+  });
+
+  test('fails in its second restart at once: nothing is waited for any more', () => {
+    const marked = new Map([...markedWith(2), [AGAIN, versionOf(2)]]);
+    const state = { kind: 'waiting', reason: 'CrashLoopBackOff' } as const;
+    const containers = [containerOf({ secrets: [REFERENCE], state, restarts: 1, exitCode: 1 })];
+    const twice = csiPod(9.5 * MINUTE_MS, { annotations: marked, containers });
+    expect(seen(SIXTEEN, twice, mountOf(twice, 2, justMounted), marked)).toMatchObject({
+      verdict: 'halted',
+      unproved: expect.stringContaining('CrashLoopBackOff'),
+    });
   });
 
   test('is rolled the second time only when every pod that the Secret is written from has the version', () => {
