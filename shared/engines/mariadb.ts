@@ -76,8 +76,8 @@ export function createMariadbEngine({ clock, ...trust }: MariadbOptions): Mariad
 
   async function reasonOf({ errno }: ServerRefusal, username: string, deadline: Deadline, witness?: Witness) {
     const told = REASONS.get(errno);
-    if (told !== 'password' || witness === undefined) return told;
-    return (await reasonSeenBy(witness, (as) => reasonInAccounts(username, as, deadline))) ?? told;
+    if (told !== 'password') return told;
+    return await reasonSeenBy(witness, told, (as) => reasonInAccounts(username, as, deadline));
   }
 
   /** That a password has expired the server says by itself, to whoever has it. */

@@ -76,8 +76,8 @@ export function createMysqlEngine({ clock, ...trust }: MysqlOptions): MysqlEngin
 
   async function reasonOf({ errno }: ServerRefusal, username: string, deadline: Deadline, witness?: Witness) {
     const told = REASON[errno];
-    if (told !== 'password' || witness === undefined) return told;
-    return (await reasonSeenBy(witness, (as) => reasonInAccounts(username, as, deadline))) ?? told;
+    if (told !== 'password') return told;
+    return await reasonSeenBy(witness, told, (as) => reasonInAccounts(username, as, deadline));
   }
 
   /** MySQL answers with one and the same error to a wrong password, an unknown user and one from the wrong host. */

@@ -70,8 +70,8 @@ export function createPostgresEngine({ clock, ...trust }: PostgresOptions): Post
 
   async function reasonOf(refusal: ServerRefusal, username: string, deadline: Deadline, witness?: Witness) {
     const told = reasonTold(refusal);
-    if (told === undefined || witness === undefined || refusal.roleLocked) return told;
-    return (await reasonSeenBy(witness, (as) => reasonInCatalogue(username, as, deadline))) ?? told;
+    if (told === undefined || refusal.roleLocked) return told;
+    return await reasonSeenBy(witness, told, (as) => reasonInCatalogue(username, as, deadline));
   }
 
   async function reasonInCatalogue(

@@ -48,9 +48,8 @@ export function createRedisEngine({ clock, ...trust }: RedisOptions): RedisEngin
       } catch (error) {
         if (!(error instanceof ServerRefusal)) throw error;
         if (error.kind !== 'wrong-password') throw refusalAsRekeyError(error, `the database at ${credentials.host}`);
-        if (witness === undefined) return { kind: 'refused', reason: 'password' };
-        const seen = await reasonSeenBy(witness, (as) => reasonOf(credentials.username, as, deadline));
-        return { kind: 'refused', reason: seen ?? 'password' };
+        const look = (as: Credentials) => reasonOf(credentials.username, as, deadline);
+        return { kind: 'refused', reason: await reasonSeenBy(witness, 'password', look) };
       }
     },
 

@@ -10,18 +10,19 @@ export type ReasonOf<ServerRefusal> = (
 ) => Promise<RefusalReason | undefined>;
 
 /**
- * What an administrator knows of a user that was refused; undefined where there is none or it cannot say: that the login
- * was refused stands.
+ * Why a user was refused, where an administrator may know more than the server told. Where there is none, or it cannot
+ * say, what the server told stands.
  * @param look as the administrator; undefined where nothing speaks against the refusal as it is
  */
 export async function reasonSeenBy(
-  findWitness: Witness,
+  findWitness: Witness | undefined,
+  told: RefusalReason,
   look: (witness: Credentials) => Promise<RefusalReason | undefined>,
-): Promise<RefusalReason | undefined> {
+): Promise<RefusalReason> {
   try {
-    const witness = await findWitness();
-    return witness && (await look(witness));
+    const witness = await findWitness?.();
+    return (witness && (await look(witness))) ?? told;
   } catch {
-    return undefined;
+    return told;
   }
 }
