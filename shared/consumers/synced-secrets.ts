@@ -30,13 +30,15 @@ export function claimOnSynced(
   nowMs: number,
 ): SecretClaim {
   const twice = restarts === 2;
+  /** A restart, or the second of two, comes once the driver has written it. */
+  const waitsForDriver = first === 'driver' || twice;
   const records = writers.flatMap(({ spc, ids }) =>
     live
       .filter(({ pod }) => pod.secretProviderClasses.includes(spc.name))
       .map(({ pod, mounts }) => ({ pod, ids, mount: mounts.find((one) => one.secretProviderClass === spc.name) })),
   );
   const behind = records.find(({ ids, mount }) => ids.some((id) => mount?.versions.get(id) !== marker.versionId));
-  if (behind !== undefined && (first === 'driver' || twice))
+  if (behind !== undefined && waitsForDriver)
     return {
       kind: 'synced',
       behind: `pod ${behind.pod.name} has not mounted it, and the CSI driver writes the Secret from each mount`,
@@ -55,7 +57,7 @@ export function claimOnSynced(
       : Math.max(0, ...mounts.map(({ firstMountedAtMs }) => firstMountedAtMs)) +
         (driver?.rotation?.everyMs ?? 0) +
         WRITTEN_WITHIN_MS;
-  const isEarly = (first === 'driver' || twice) && nowMs < sinceMs;
+  const isEarly = waitsForDriver && nowMs < sinceMs;
   return {
     kind: 'synced',
     behind: undefined,
