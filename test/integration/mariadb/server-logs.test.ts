@@ -1,9 +1,9 @@
-import { readdir, readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { CURRENT } from '../../../shared/secrets/port.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { eventually } from '../../sandbox/eventually.ts';
+import { filesUnder } from '../../sandbox/files-under.ts';
 import { MARIADB_VERSIONS, type MariadbServer, mariadbIsInstalled } from '../../sandbox/mariadb.ts';
 import { type Application, createApplication } from '../rotation/real-database.ts';
 import { type RealServer, startRealMariadb } from '../rotation/real-server.ts';
@@ -52,9 +52,7 @@ describeEachServer(MARIADB_VERSIONS, mariadbIsInstalled)('MariaDB %s that logs a
       if (passwords.some((password) => text.includes(password))) found.push(place);
     };
     look('what the server said', where.log());
-    const folder = dirname(where.caFile);
-    for (const file of await readdir(folder, { recursive: true, withFileTypes: true }))
-      if (file.isFile()) look(file.name, await readFile(join(file.parentPath, file.name)));
+    for await (const [name, content] of filesUnder(dirname(where.caFile))) look(name, content);
     const watcher = await where.connect(where.superuser);
     try {
       for (const [column, table] of RECORDS) {

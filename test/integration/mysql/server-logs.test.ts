@@ -1,10 +1,10 @@
-import { readdir, readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { STRATEGIES } from '../../../shared/rotation/strategy.ts';
 import { CURRENT } from '../../../shared/secrets/port.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { eventually } from '../../sandbox/eventually.ts';
+import { filesUnder } from '../../sandbox/files-under.ts';
 import { MYSQL_VERSIONS, type MysqlServer, mysqlIsInstalled } from '../../sandbox/mysql.ts';
 import { type Application, createApplication } from '../rotation/real-database.ts';
 import { type RealServer, startRealMysql } from '../rotation/real-server.ts';
@@ -50,9 +50,7 @@ describeEachServer(MYSQL_VERSIONS, mysqlIsInstalled)('MySQL %s that logs all it 
       if (passwords.some((password) => text.includes(password))) found.push(place);
     };
     look('what the server said', server.log());
-    const folder = dirname(server.caFile);
-    for (const file of await readdir(folder, { recursive: true, withFileTypes: true }))
-      if (file.isFile()) look(file.name, await readFile(join(file.parentPath, file.name)));
+    for await (const [name, content] of filesUnder(dirname(server.caFile))) look(name, content);
     const watcher = await server.connect(server.superuser);
     try {
       for (const [column, table] of RECORDS) {

@@ -1,5 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createPostgresEngine } from '../../../shared/engines/postgres.ts';
 import { systemClock } from '../../../shared/operations/clock.ts';
@@ -8,6 +7,7 @@ import { CURRENT } from '../../../shared/secrets/port.ts';
 import { SecretValue } from '../../../shared/secrets/secret-value.ts';
 import { describeEachServer, describeOnServer } from '../../sandbox/describe-server.ts';
 import { eventually } from '../../sandbox/eventually.ts';
+import { filesUnder } from '../../sandbox/files-under.ts';
 import { POSTGRES_VERSIONS, type PostgresServer, postgresIsInstalled, startPostgres } from '../../sandbox/postgres.ts';
 import { type Application, createApplication } from '../rotation/real-database.ts';
 import { type RealServer, startRealPostgres } from '../rotation/real-server.ts';
@@ -40,8 +40,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('PostgreSQL %s that l
       if (passwords.some((password) => text.includes(password))) found.add(place);
     };
     look('log', server.log());
-    for (const file of await readdir(dirname(server.caFile), { recursive: true, withFileTypes: true }))
-      if (file.isFile()) look(file.name, await readFile(join(file.parentPath, file.name)).catch(() => '')); // it may go
+    for await (const [name, content] of filesUnder(dirname(server.caFile))) look(name, content);
     return [...found];
   }
 

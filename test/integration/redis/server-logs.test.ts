@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { CURRENT } from '../../../shared/secrets/port.ts';
 import { describeEachServer } from '../../sandbox/describe-server.ts';
 import { eventually } from '../../sandbox/eventually.ts';
+import { filesUnder } from '../../sandbox/files-under.ts';
 import { REDIS_SERVERS, type RedisServer, redisIsInstalled, redisName } from '../../sandbox/redis.ts';
 import { createApplication } from '../rotation/real-database.ts';
 import { type RealServer, startRealRedis } from '../rotation/real-server.ts';
@@ -52,8 +52,9 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
       await eventually('the monitor to have seen all', () => monitored.some((line) => /"PING"/i.test(line)));
       monitor.destroy();
 
-      const folder = dirname(server.usersFile);
-      const files = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((each) => each.isFile());
+      const files: Record<string, string> = {};
+      for await (const [name, content] of filesUnder(dirname(server.usersFile)))
+        files[name] = content.toString('latin1');
       const records = {
         monitor: monitored.join('\n'),
         slowLog: JSON.stringify(await server.run('SLOWLOG', 'GET', '-1')),
@@ -61,13 +62,7 @@ describeEachServer(REDIS_SERVERS, redisIsInstalled)(
         latency: JSON.stringify(await server.run('LATENCY', 'LATEST')),
         clients: String(await server.run('CLIENT', 'LIST')),
         log: server.log(),
-        ...Object.fromEntries(
-          await Promise.all(
-            files.map(
-              async ({ parentPath, name }) => [name, await readFile(join(parentPath, name), 'latin1')] as const,
-            ),
-          ),
-        ),
+        ...files,
       };
 
       // They are written: empty ones would prove nothing.
