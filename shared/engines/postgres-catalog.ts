@@ -121,10 +121,13 @@ export interface SecurityLabel {
 export interface Grant {
   /** As GRANT names it, e.g. `TABLE public.t`. */
   readonly object: string;
+  readonly owner: string;
   /** E.g. `INSERT, SELECT`, or `SELECT (id)` for a column. */
   readonly privileges: string;
   readonly grantable: boolean;
   readonly grantor: string;
+  /** Null: everybody. */
+  readonly grantee: string | null;
 }
 
 /*
@@ -301,6 +304,27 @@ export const OBJECT = `
     UNION ALL SELECT 'LARGE OBJECT ' || oid, lomowner, lomacl, '' FROM pg_largeobject_metadata
     UNION ALL SELECT 'PARAMETER ' || quote_ident(parname), 10, paracl, '' FROM pg_parameter_acl)`;
 
+/**
+ * What roles were granted on objects of others, and what they granted to others with that. Beside {@link OBJECT} it
+ * stands on what belongs to them, without which nothing is searched.
+ * @param roles a query for their OIDs
+ */
+export const grantsOf = (roles: string): string => `
+  granted AS MATERIALIZED (
+    SELECT object, owner, part, privilege_type, is_grantable, grantor, grantee FROM object CROSS JOIN aclexplode(acl)
+    WHERE acl IS NOT NULL AND EXISTS (SELECT FROM belonging WHERE here AND deptype = 'a')
+      AND (grantee IN (${roles}) OR grantor IN (${roles}))),
+  own_grant AS (
+    SELECT object, pg_get_userbyid(owner) AS owner,
+      string_agg(privilege_type || part, ', ' ORDER BY privilege_type || part) AS privileges, is_grantable AS grantable,
+      pg_get_userbyid(grantor) AS grantor, CASE WHEN grantee <> 0 THEN pg_get_userbyid(grantee) END AS grantee
+    FROM granted g
+    -- What somebody granted stays when the right to do so was on the whole table, and is gone, and this on a column.
+    WHERE owner <> grantor AND grantor IN (${roles}) AND EXISTS (
+        SELECT FROM granted o WHERE is_grantable AND (o.object, o.privilege_type, o.grantee) = (g.object, g.privilege_type, g.grantor))
+      OR owner <> grantee AND grantee IN (${roles})
+    GROUP BY object, owner, is_grantable, grantor, grantee)`;
+
 /** acldefault() calls sequences by another letter than pg_default_acl does. */
 const BUILT_IN = `acldefault(CASE letter WHEN 'S' THEN 's' ELSE letter END::"char", owner)`;
 
@@ -406,12 +430,7 @@ export function pairSnapshot(
 /** Where the heir has any: see {@link Belongings}. The parameters are those of {@link pairQuestions}. */
 export const belongingsSql = (current: string, alternate: string): string => `
 WITH ${OBJECT}, ${pairAndKin(current, alternate)}, ${BELONGING},
-  heir_grant AS (
-    SELECT object, string_agg(privilege_type || part, ', ' ORDER BY privilege_type || part) AS privileges,
-      is_grantable AS grantable, g.rolname AS grantor
-    FROM object, kin, aclexplode(acl), pg_roles g
-    WHERE acl IS NOT NULL AND grantee = heir AND owner <> heir AND g.oid = aclexplode.grantor
-    GROUP BY object, is_grantable, g.rolname),
+  ${grantsOf('SELECT heir FROM kin')},
   -- Kinds without rights of their own, an operator for example, can be used by anyone.
   owned_acl AS (
     SELECT classid, objid, letter, acl FROM belonging, LATERAL (
@@ -460,7 +479,7 @@ WITH ${OBJECT}, ${pairAndKin(current, alternate)}, ${BELONGING},
         FROM mapped, pair WHERE NOT here GROUP BY dbid
     ) AS thing (dbid, shared) JOIN pg_database d ON d.oid = dbid GROUP BY datname)
 SELECT json_build_object(
-  'heirGrants', (SELECT coalesce(json_agg(g), '[]') FROM heir_grant g),
+  'heirGrants', (SELECT coalesce(json_agg(g), '[]') FROM own_grant g),
   'heirOwns', (SELECT coalesce(json_agg(o), '[]') FROM heir_owns o),
   'elsewhere', (SELECT coalesce(json_agg(e), '[]') FROM elsewhere e),
   'heirPolicies', (SELECT coalesce(json_agg(format('policy %I on %s', polname, polrelid::regclass)), '[]')

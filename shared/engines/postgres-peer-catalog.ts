@@ -2,6 +2,7 @@ import type { UserPair } from './port.ts';
 import {
   commonFacts,
   type Grant,
+  grantsOf,
   type Membership,
   OBJECT,
   POLICY_TEXT,
@@ -42,8 +43,8 @@ export interface PeerSnapshot
 
 /** What the two have of their own, and whatever else may name them or their owner. */
 export interface PeerBelongings {
-  /** Privileges granted to one of them itself, on objects that it does not own. */
-  readonly grants: readonly (Grant & { readonly user: string })[];
+  /** Privileges granted to one of them itself on objects that it does not own, and what it granted to others with them. */
+  readonly grants: readonly Grant[];
   /** Objects of this database that a user owns itself, temporary ones left out. */
   readonly owns: readonly { readonly user: string; readonly object: string }[];
   /** Other databases where something belongs to one user. */
@@ -141,13 +142,7 @@ WITH ${OBJECT},
       dbid IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) AS here
     FROM pair JOIN pg_shdepend ON refobjid = pair.oid AND refclassid = 'pg_authid'::regclass
     WHERE classid NOT IN ('pg_default_acl'::regclass, 'pg_auth_members'::regclass)),
-  granted AS (
-    SELECT f.name AS "user", object, string_agg(privilege_type || part, ', ' ORDER BY privilege_type || part) AS privileges,
-      is_grantable AS grantable, pg_get_userbyid(aclexplode.grantor) AS grantor
-    FROM object CROSS JOIN aclexplode(acl) JOIN pair f ON f.oid = grantee
-    WHERE acl IS NOT NULL AND owner <> grantee
-      AND EXISTS (SELECT FROM belonging WHERE here AND deptype = 'a') -- otherwise nothing is searched
-    GROUP BY f.name, object, is_grantable, aclexplode.grantor),
+  ${grantsOf('SELECT oid FROM pair')},
   owned AS (
     SELECT "user", pg_describe_object(classid, objid, objsubid) AS object FROM belonging
     WHERE here AND deptype = 'o' AND classid <> 'pg_user_mapping'::regclass AND coalesce((pg_identify_object(classid, objid, objsubid)).schema, '') !~ '^pg_(toast_)?temp'
@@ -171,7 +166,7 @@ WITH ${OBJECT},
         AS "readsUser"
     FROM pg_policy)
 SELECT json_build_object(
-  'grants', (SELECT coalesce(json_agg(g), '[]') FROM granted g),
+  'grants', (SELECT coalesce(json_agg(g), '[]') FROM own_grant g),
   'owns', (SELECT coalesce(json_agg(o), '[]') FROM owned o),
   'elsewhere', (SELECT coalesce(json_agg(e), '[]') FROM elsewhere e),
   'policies', (SELECT coalesce(json_agg(p), '[]') FROM policy p),

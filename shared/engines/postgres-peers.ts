@@ -13,11 +13,13 @@ import {
   giveDefault,
   grantMembership,
   mayAlter,
+  moveGrants,
   type Step,
   sameDefault,
   settingName,
   settingValue,
   takeDefault,
+  together,
 } from './postgres-rights.ts';
 
 /*
@@ -90,7 +92,7 @@ function* differences(snapshot: PeerSnapshot, one: Role, two: Role): Iterable<st
   );
   yield* oneSided(
     snapshot.grants,
-    ({ user }) => user,
+    ({ grantee }) => grantee,
     ({ privileges, object, grantable }) => `${privileges} on ${object}${grantable ? ' WITH GRANT OPTION' : ''}`,
     (user, what, other) => `${user} was granted ${what} and ${other} was not`,
   );
@@ -130,7 +132,7 @@ function* differences(snapshot: PeerSnapshot, one: Role, two: Role): Iterable<st
 
   function* oneSided<Item>(
     items: readonly Item[],
-    userOf: (item: Item) => string,
+    userOf: (item: Item) => string | null,
     describe: (item: Item) => string,
     sentence: (user: string, what: string, other: string) => string,
     spelled: (user: string) => string = (user) => user,
@@ -224,16 +226,8 @@ export function* ownership(snapshot: PeerSnapshot, { current, alternate }: Peers
 export function* rightsHere(snapshot: PeerSnapshot, peers: Peers, owner: string): Iterable<Step> {
   const { current, alternate } = peers;
   const sources = sourcesOf(snapshot, peers);
-  for (const { user, object, privileges, grantable, grantor } of snapshot.grants) {
-    if (user !== current && user !== alternate) continue;
-    const why = `${user} was granted ${privileges} on ${object} by itself`;
-    const asGrantor = acting(snapshot, grantor);
-    if (sources.includes(user)) {
-      const option = grantable ? ' WITH GRANT OPTION' : '';
-      yield { ...step(snapshot, why, `GRANT ${privileges} ON ${object} TO ${name(owner)}${option}`), ...asGrantor };
-    }
-    yield { ...step(snapshot, why, `REVOKE ${privileges} ON ${object} FROM ${name(user)}`), ...asGrantor };
-  }
+  const getsRightsOf = (user: string) => [user, sources.includes(user) ? owner : undefined] as const;
+  yield* moveGrants(snapshot, snapshot.grants, new Map([current, alternate].map(getsRightsOf)));
 
   for (const grant of snapshot.grantsToCome) {
     const user = [current, alternate].find((candidate) => name(candidate) === spelled(grant.grantee));
@@ -325,6 +319,7 @@ function* memberships(snapshot: PeerSnapshot, peers: Peers, owner: string): Iter
   const users = [peers.current, peers.alternate];
   const sources = sourcesOf(snapshot, peers);
   const covered = (wanted: Membership) => isCovered(snapshot, wanted, owner);
+  const theirs = snapshot.memberships.filter(({ member }) => member === owner || sources.includes(member));
   for (const membership of snapshot.memberships) {
     const { role, member, grantor, admin } = membership;
     if (!users.includes(member)) continue;
@@ -337,8 +332,10 @@ function* memberships(snapshot: PeerSnapshot, peers: Peers, owner: string): Iter
     }
     // What the maker of a role has of it no administrator could take; it is the owner's to give all the same.
     const giver = membership.ofMaker ? { as: member } : asGrantor;
-    if (!users.includes(role) && (sources.includes(member) || membership.ofMaker) && !covered(membership))
-      yield { ...step(snapshot, why, grantMembership(snapshot, membership, { name: owner })), ...giver };
+    if (!users.includes(role) && (sources.includes(member) || membership.ofMaker) && !covered(membership)) {
+      const all = together([membership, ...theirs.filter((other) => other.role === role)]);
+      yield { ...step(snapshot, why, grantMembership(snapshot, { role, ...all }, { name: owner })), ...giver };
+    }
     if (membership.ofMaker && !users.includes(role)) continue;
     yield { ...step(snapshot, why, `REVOKE ${name(role)} FROM ${name(member)}`), ...asGrantor };
   }

@@ -1,4 +1,4 @@
-import type { Membership, Role, Setting, Snapshot } from './postgres-catalog.ts';
+import type { Grant, Membership, Role, Setting, Snapshot } from './postgres-catalog.ts';
 import { quoteLiteral as literal, quoteIdentifier as name } from './postgres-connection.ts';
 import type { DefaultGrant } from './postgres-default-privileges.ts';
 
@@ -13,6 +13,7 @@ import type { DefaultGrant } from './postgres-default-privileges.ts';
  *  - without SET the heir cannot become the holder, and so cannot change its password (M3). That option exists since
  *    PostgreSQL 16, hence the version asked for. The holder is no member of the heir at all;
  *  - what the heir was given directly moves to the holder when the heir is current, and is taken away when it is not;
+ *    those that the heir passed it on to keep it;
  *  - what the heir creates belongs to the heir: the holder gets all rights on it at once, by default privileges, and
  *    becomes its owner with the next rotation (M2).
  * Three things are not inherited and are kept equal instead: the attributes of a role, its settings, and the roles
@@ -184,7 +185,11 @@ function* otherMemberships(family: Family): Iterable<Step> {
     if ((heirIsCurrent || stays) && !ofHolder.some((other) => covers(other, membership)))
       yield change(
         `${holder.name} is not the member of ${role} that ${heir.name} is`,
-        grantMembership(family, membership, holder),
+        grantMembership(
+          family,
+          { role, ...together([membership, ...ofHolder.filter((other) => other.role === role)]) },
+          holder,
+        ),
       );
     if (stays) continue;
     const mirrored = shared || (membershipOptions && heirIsCurrent && membership.set);
@@ -215,6 +220,13 @@ const mirror = (role: string, heir: Role): string =>
 export const covers = (one: Membership, other: Membership): boolean =>
   one.role === other.role && one.admin >= other.admin && one.inherit >= other.inherit && one.set >= other.set;
 
+/** What memberships in one role come to: a grantor has one for each member, and each GRANT sets all its options anew. */
+export const together = (memberships: readonly Membership[]): Pick<Membership, 'admin' | 'inherit' | 'set'> => ({
+  admin: memberships.some(({ admin }) => admin),
+  inherit: memberships.some(({ inherit }) => inherit),
+  set: memberships.some(({ set }) => set),
+});
+
 export function grantMembership(
   { membershipOptions }: Pick<Snapshot, 'membershipOptions'>,
   { role, admin, inherit, set }: Pick<Membership, 'role' | 'admin' | 'inherit' | 'set'>,
@@ -225,19 +237,46 @@ export function grantMembership(
   return admin ? `${grant} WITH ADMIN OPTION` : grant;
 }
 
-function* directGrants(family: Family): Iterable<Step> {
+function directGrants(family: Family): Iterable<Step> {
   const { heir, holder, heirIsCurrent, heirGrants } = family;
-  for (const { object, privileges, grantable, grantor } of heirGrants) {
-    const change = (sql: string): Step => ({
-      why: `${heir.name} was granted ${privileges} on ${object} by itself`,
-      sql,
-      ...acting(family, grantor),
-      remedy: `${sql};`,
-    });
-    if (heirIsCurrent)
-      yield change(`GRANT ${privileges} ON ${object} TO ${name(holder.name)}${grantable ? ' WITH GRANT OPTION' : ''}`);
-    yield change(`REVOKE ${privileges} ON ${object} FROM ${name(heir.name)}`);
+  return moveGrants(family, heirGrants, new Map([[heir.name, heirIsCurrent ? holder.name : undefined]]));
+}
+
+/**
+ * What roles were granted by themselves goes to others. Whoever they passed it on to keeps it: from those others, or
+ * else from the owner of the object. CASCADE would take that, and what was passed on after this was read.
+ * @param heads role → who gets what it has; undefined: nobody
+ */
+export function* moveGrants(
+  snapshot: Acting,
+  grants: readonly Grant[],
+  heads: ReadonlyMap<string, string | undefined>,
+): Iterable<Step> {
+  const isHead = (role: string | null): role is string => role !== null && heads.has(role);
+  const giverOf = ({ grantor, owner }: Grant) => (isHead(grantor) ? (heads.get(grantor) ?? owner) : grantor);
+  const receiverOf = ({ grantee }: Grant) => (isHead(grantee) ? heads.get(grantee) : grantee);
+  const change = (grant: Grant, as: string, sql: string): Step => ({
+    why: isHead(grant.grantee)
+      ? `${grant.grantee} was granted ${grant.privileges} on ${grant.object} by itself`
+      : `${grant.grantor} passed ${grant.privileges} on ${grant.object} on to ${grant.grantee ?? 'PUBLIC'}`,
+    sql,
+    ...acting(snapshot, as),
+    // A superuser's GRANT and REVOKE are those of the owner.
+    remedy: as === grant.owner ? `${sql};` : `SET ROLE ${name(as)}; ${sql}; RESET ROLE;`,
+  });
+  const spelled = (role: string | null) => (role === null ? 'PUBLIC' : name(role));
+  // Who passes something on has it before, and is left with it after.
+  const distance = ({ grantor, grantee }: Grant) => (isHead(grantor) ? 1 : 0) + (isHead(grantee) ? 0 : 1);
+  const nearestFirst = grants.toSorted((one, other) => distance(one) - distance(other));
+
+  for (const grant of nearestFirst) {
+    const [giver, receiver] = [giverOf(grant), receiverOf(grant)];
+    const option = grant.grantable ? ' WITH GRANT OPTION' : '';
+    if (receiver !== undefined && receiver !== giver)
+      yield change(grant, giver, `GRANT ${grant.privileges} ON ${grant.object} TO ${spelled(receiver)}${option}`);
   }
+  for (const grant of nearestFirst.toReversed())
+    yield change(grant, grant.grantor, `REVOKE ${grant.privileges} ON ${grant.object} FROM ${spelled(grant.grantee)}`);
 }
 
 function* ownership(family: Family): Iterable<Step> {

@@ -89,6 +89,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('two users on Postgre
       for (const { changes, exchange } of turns) {
         for (const { of, statement } of changes) await server.run(statement.replace('?', pair[of])).catch(() => {});
         const before = await rightsOf(pair.current);
+        const beforeOfReader = await rightsOf('reader');
 
         const prepared = await engine.alternatingUsers
           .prepareAlternate(pair, new SecretValue(PASSWORD), async () => true, soon())
@@ -101,6 +102,7 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('two users on Postgre
         expect(await engine.alternatingUsers.differences(pair, observer, soon())).toEqual([]);
         expect(await rightsOf(pair.alternate)).toEqual(await rightsOf(pair.current));
         expect(await rightsOf(pair.current)).toEqual(expect.arrayContaining(before));
+        expect(await rightsOf('reader')).toEqual(expect.arrayContaining(beforeOfReader));
         if (exchange) pair = { ...pair, current: pair.alternate, alternate: pair.current };
       }
     });

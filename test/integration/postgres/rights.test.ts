@@ -401,6 +401,37 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
       expect(await differences(users.back)).toEqual([]);
     });
 
+    test.each(['the first user', 'its clone'] as const)(
+      'stays with those that the clone passed it on to, when %s is current',
+      async (who) => {
+        const users = await newUsers();
+        const table = `m7_${users.app}`;
+        const [reader, further] = [`reader_${users.app}`, `further_${users.app}`];
+        await prepare(users);
+        await asAdmin(`CREATE TABLE ${table} (id int, note text); CREATE ROLE ${reader}; CREATE ROLE ${further};
+          GRANT SELECT, UPDATE (note) ON ${table} TO ${users.clone} WITH GRANT OPTION`);
+        await as(
+          users.clone,
+          `GRANT SELECT ON ${table} TO ${reader} WITH GRANT OPTION; GRANT UPDATE (note) ON ${table} TO PUBLIC`,
+        );
+        await server.run(`SET ROLE ${reader}; GRANT SELECT ON ${table} TO ${further}`);
+        const grants = () =>
+          asAdmin(`SELECT grantee::regrole::text, privilege_type, is_grantable FROM (
+              SELECT relacl FROM pg_class WHERE oid = '${table}'::regclass
+              UNION ALL SELECT attacl FROM pg_attribute WHERE attrelid = '${table}'::regclass
+            ) AS acls (acl), aclexplode(acl) WHERE grantee NOT IN ('${users.app}'::regrole, '${users.clone}'::regrole)
+            ORDER BY grantee, privilege_type`);
+        const before = await grants();
+
+        await prepare(who === 'its clone' ? users.back : users);
+
+        expect(await grants()).toEqual(before);
+        expect(await differences(users)).toEqual([]);
+        if (who === 'its clone') expect(await canPassOn(users.app, table)).toBe(true);
+        else await expect(canPassOn(users.app, table)).rejects.toEqual(NOT_PERMITTED);
+      },
+    );
+
     test('of every kind to the clone while it is current goes to the first user', async () => {
       const users = await newUsers();
       const name = `kinds_${users.app}`;
@@ -691,6 +722,21 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('the rights of two us
       await prepare(users.back);
 
       for (const user of [users.app, users.clone]) await as(user, `SET ROLE ${readers}`);
+      expect(await differences(users.back)).toEqual([]);
+    });
+
+    since16('of both users keep their rights when one of the clone alone is changed while it is current', async () => {
+      const users = await newUsers();
+      const readers = `readers_${users.app}`;
+      await asAdmin(`CREATE ROLE ${readers}; CREATE ROLE other_${readers};
+        CREATE TABLE of_${readers} (); GRANT SELECT ON of_${readers} TO ${readers}; GRANT ${readers} TO ${users.app}`);
+      await prepare(users);
+      await asAdmin(`GRANT ${readers} TO ${users.clone} WITH ADMIN OPTION`);
+
+      await prepare(users.back);
+
+      for (const user of [users.app, users.clone])
+        await as(user, `SELECT FROM of_${readers}; GRANT ${readers} TO other_${readers}`);
       expect(await differences(users.back)).toEqual([]);
     });
 

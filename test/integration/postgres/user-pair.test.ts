@@ -187,6 +187,28 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a user pair on Postg
       expect(await differences(pair)).toEqual([]);
     });
 
+    test.each(['current', 'alternate'] as const)(
+      'M7: takes nothing from those that the %s user passed its rights on to',
+      async (who) => {
+        const pair = await newPair();
+        const table = `m7_${pair.current}`;
+        const [reader, further] = [`reader_${pair.current}`, `further_${pair.current}`];
+        await asAdmin(`CREATE ROLE ${reader}; CREATE ROLE ${further}; ${who === 'alternate' ? `CREATE ROLE ${pair.alternate}` : ''};
+          CREATE SCHEMA ${table}; CREATE TABLE ${table}.t (); GRANT ALL ON SCHEMA ${table} TO PUBLIC;
+          GRANT SELECT ON ${table}.t TO ${pair[who]} WITH GRANT OPTION`);
+        await server.run(`SET ROLE ${pair[who]}; GRANT SELECT ON ${table}.t TO ${reader} WITH GRANT OPTION;
+          SET ROLE ${reader}; GRANT SELECT ON ${table}.t TO ${further}`);
+
+        await createPeer(pair);
+
+        for (const role of [reader, further])
+          expect(await asAdmin(`SELECT has_table_privilege('${role}', '${table}.t', 'SELECT') AS yes`)).toEqual([
+            { yes: true },
+          ]);
+        expect(await differences(pair)).toEqual([]);
+      },
+    );
+
     test('M8: leaves no copy of a right, so that a REVOKE is one for both', async () => {
       const pair = await newPair();
       const table = `m8_${pair.current}`;
@@ -227,6 +249,21 @@ describeEachServer(POSTGRES_VERSIONS, postgresIsInstalled)('a user pair on Postg
       for (const user of [pair.current, pair.alternate])
         await as(user, `SELECT FROM ${readers}.t; GRANT ${readers} TO ${granted}; SET ROLE ${readers}`);
       expect(await differences(pair)).toEqual([]);
+    });
+
+    since16('hands over what a membership allows to the two of an alternating pair together', async () => {
+      const pair = await newPair();
+      const readers = `readers_${pair.current}`;
+      await asAdmin(`CREATE ROLE ${readers}; CREATE ROLE ${pair.alternate}; CREATE SCHEMA ${readers}; CREATE TABLE ${readers}.t ();
+        GRANT USAGE ON SCHEMA ${readers} TO ${readers}; GRANT SELECT ON ${readers}.t TO ${readers};
+        GRANT ${readers} TO ${pair.alternate}; GRANT ${pair.alternate} TO ${pair.current} WITH INHERIT TRUE, SET FALSE;
+        GRANT ${readers} TO ${pair.current} WITH INHERIT FALSE, SET TRUE`);
+      await as(pair.current, `SELECT FROM ${readers}.t`);
+
+      await createPeer(pair);
+
+      for (const user of [pair.current, pair.alternate])
+        await as(user, `SELECT FROM ${readers}.t; SET ROLE ${readers}`);
     });
 
     test('hands over roles that the current user made', async () => {
