@@ -50,7 +50,7 @@ export interface Snapshot extends Belongings {
  * privileges give.
  */
 export interface Belongings {
-  /** Privileges granted to the heir itself, on objects that it does not own. */
+  /** Privileges granted to the heir itself on objects that it does not own, and what it granted to others with them. */
   readonly heirGrants: readonly Grant[];
   /** Objects of this database that the heir owns; temporary ones left out, they end with their session. */
   readonly heirOwns: readonly { readonly object: string; readonly shared: boolean }[];

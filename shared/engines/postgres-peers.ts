@@ -333,8 +333,8 @@ function* memberships(snapshot: PeerSnapshot, peers: Peers, owner: string): Iter
     // What the maker of a role has of it no administrator could take; it is the owner's to give all the same.
     const giver = membership.ofMaker ? { as: member } : asGrantor;
     if (!users.includes(role) && (sources.includes(member) || membership.ofMaker) && !covered(membership)) {
-      const all = together([membership, ...theirs.filter((other) => other.role === role)]);
-      yield { ...step(snapshot, why, grantMembership(snapshot, { role, ...all }, { name: owner })), ...giver };
+      const grant = grantMembership(snapshot, together(membership, theirs), { name: owner });
+      yield { ...step(snapshot, why, grant), ...giver };
     }
     if (membership.ofMaker && !users.includes(role)) continue;
     yield { ...step(snapshot, why, `REVOKE ${name(role)} FROM ${name(member)}`), ...asGrantor };

@@ -185,11 +185,7 @@ function* otherMemberships(family: Family): Iterable<Step> {
     if ((heirIsCurrent || stays) && !ofHolder.some((other) => covers(other, membership)))
       yield change(
         `${holder.name} is not the member of ${role} that ${heir.name} is`,
-        grantMembership(
-          family,
-          { role, ...together([membership, ...ofHolder.filter((other) => other.role === role)]) },
-          holder,
-        ),
+        grantMembership(family, together(membership, ofHolder), holder),
       );
     if (stays) continue;
     const mirrored = shared || (membershipOptions && heirIsCurrent && membership.set);
@@ -220,12 +216,17 @@ const mirror = (role: string, heir: Role): string =>
 export const covers = (one: Membership, other: Membership): boolean =>
   one.role === other.role && one.admin >= other.admin && one.inherit >= other.inherit && one.set >= other.set;
 
-/** What memberships in one role come to: a grantor has one for each member, and each GRANT sets all its options anew. */
-export const together = (memberships: readonly Membership[]): Pick<Membership, 'admin' | 'inherit' | 'set'> => ({
-  admin: memberships.some(({ admin }) => admin),
-  inherit: memberships.some(({ inherit }) => inherit),
-  set: memberships.some(({ set }) => set),
-});
+/** A membership with what others in the same role allow: a grantor has one for each member, and GRANT sets all its options anew. */
+export function together(membership: Membership, others: readonly Membership[]) {
+  const { role } = membership;
+  const all = [membership, ...others.filter((other) => other.role === role)];
+  return {
+    role,
+    admin: all.some(({ admin }) => admin),
+    inherit: all.some(({ inherit }) => inherit),
+    set: all.some(({ set }) => set),
+  };
+}
 
 export function grantMembership(
   { membershipOptions }: Pick<Snapshot, 'membershipOptions'>,
